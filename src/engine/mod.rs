@@ -1,0 +1,8 @@
+//! Builds.
+
+pub mod cache;
+pub mod event;
+pub mod oci;
+pub mod sandbox;
+pub mod snapshot;
+pub mod worker;

@@ -1,0 +1,295 @@
+//! Requests and replies between the builder and its worker: JSON in length-prefixed frames over a socket pair, descriptors
+//! beside them by SCM_RIGHTS.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::event::{LayerStat, Usage};
+use crate::engine::snapshot::LayerId;
+use crate::ground::digest::Digest;
+
+/// What the worker can be asked to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Makes a layer directory out of a layer blob, applied onto its parents as a container runtime would. Does nothing if
+    /// the layer is there. Digest, DiffID and size are verified to the last byte before the layer appears.
+    Unpack {
+        /// The layer to make.
+        layer: LayerId,
+        /// Layers below, lowest first; all present.
+        parents: Vec<LayerId>,
+        /// The blob's file.
+        blob: PathBuf,
+        /// gzip or plain.
+        compression: Compression,
+        /// Of the blob as it is.
+        digest: Digest,
+        /// Bytes of the blob.
+        size: u64,
+        /// Of the uncompressed tar.
+        diff_id: Digest,
+    },
+    /// Runs a process on `parents` and keeps what it wrote as `layer`, when it exits with 0.
+    /// Descriptors: standard output, standard error (files or pipes).
+    Run {
+        /// The layer to make.
+        layer: LayerId,
+        /// Layers below, lowest first.
+        parents: Vec<LayerId>,
+        /// What to run.
+        process: ProcessSpec,
+        /// Names this run, so that it can be cancelled.
+        token: u64,
+    },
+    /// Copies files onto `parents` and keeps the result as `layer`.
+    Copy {
+        /// The layer to make.
+        layer: LayerId,
+        /// Layers below, lowest first.
+        parents: Vec<LayerId>,
+        /// Where the files come from.
+        source: CopySource,
+        /// What is copied where.
+        copy: CopySpec,
+        /// The slot's last layer: files that are unchanged in every attribute may be hard-linked from it.
+        previous: Option<LayerId>,
+    },
+    /// `mkdir -p` as WORKDIR does it.
+    MakeDirectory {
+        /// The layer to make.
+        layer: LayerId,
+        /// Layers below, lowest first.
+        parents: Vec<LayerId>,
+        /// Absolute path.
+        path: String,
+        /// `USER` in force: names are looked up in the image.
+        owner: Option<String>,
+        /// Modification time for what is made; seconds since 1970.
+        timestamp: Option<u64>,
+    },
+    /// Lists a mounted chain for content hashing and for messages. The reply's entries are those at and below the paths that
+    /// the selectors match.
+    Scan {
+        /// The chain, lowest first.
+        layers: Vec<LayerId>,
+        /// Paths or patterns.
+        selectors: Vec<Selector>,
+    },
+    /// Streams a layer directory as a tar into the descriptor that comes along.
+    WriteLayer {
+        /// Which.
+        layer: LayerId,
+        /// Of the result.
+        compression: Compression,
+        /// Every time later than this is set to this (rewritten timestamps); seconds since 1970.
+        clamp_times: Option<u64>,
+    },
+    /// Stops a run: TERM, a grace of two seconds, KILL.
+    Cancel {
+        /// The run's token.
+        token: u64,
+    },
+    /// Removes layers that no record names any more.
+    Remove {
+        /// Which.
+        layers: Vec<LayerId>,
+    },
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// A layer is complete, synced, and in place.
+    Layer {
+        /// Its size.
+        stat: LayerStat,
+    },
+    /// The process ended.
+    Exited {
+        /// Exit code, or 128 + signal.
+        code: i32,
+        /// The layer's size; only when the code is 0.
+        stat: Option<LayerStat>,
+        /// What it used.
+        usage: Usage,
+        /// It was cancelled.
+        cancelled: bool,
+    },
+    /// The list that was asked for, sorted by path bytes.
+    Entries {
+        /// All matches with everything below them and the directories above them.
+        entries: Vec<Entry>,
+        /// For each selector in order, the paths that it matched (without what is below), after following links.
+        matches: Vec<Vec<String>>,
+    },
+    /// A tar was written.
+    Written {
+        /// Of the uncompressed tar.
+        diff_id: Digest,
+        /// Of what was written.
+        digest: Digest,
+        /// Bytes written.
+        size: u64,
+    },
+    /// Done.
+    Done,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Whose fault it is, for the exit code.
+    pub kind: FailureKind,
+    /// Lower case, no full stop, names the object, ends with the errno's name in parentheses where there is one.
+    pub message: String,
+    /// The next step.
+    pub hint: Option<String>,
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The Dockerfile's, the context's or the image's.
+    User,
+    /// The machine's: space, permission, limits.
+    Environment,
+    /// Ours.
+    Internal,
+}
+
+/// How a tar is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip.
+    Gzip,
+}
+
+/// A process on a root file system: a subset of what the OCI runtime specification says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessSpec {
+    /// Program and arguments.
+    pub args: Vec<String>,
+    /// `NAME=value`, complete and in order.
+    pub env: Vec<String>,
+    /// Absolute; made if it is missing (as runtimes do).
+    pub cwd: String,
+    /// `user[:group]`, names or numbers, looked up in the image; empty means root.
+    pub user: String,
+    /// Host name inside.
+    pub hostname: String,
+    /// The network.
+    pub network: Network,
+}
+
+/// What network a process sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// The machine's.
+    Host,
+    /// A name space with nothing but loopback.
+    None,
+}
+
+/// Where copied files come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum CopySource {
+    /// A directory of the user: what is copied is exactly what the entries name; anything else in it does not exist. A file
+    /// whose digest differs from its entry fails the request. Owners count as 0:0.
+    Directory {
+        /// Its path.
+        root: PathBuf,
+        /// All entries that concern the copy with the directories above them, sorted by path bytes.
+        entries: Vec<Entry>,
+    },
+    /// A stage or an image: everything that the mounted chain shows.
+    Layers {
+        /// The chain, lowest first.
+        layers: Vec<LayerId>,
+    },
+    /// Files given by their text (heredocs): mode 0644, owner 0:0.
+    Inline {
+        /// Name and text.
+        files: Vec<(String, String)>,
+    },
+}
+
+/// A COPY, with its patterns already resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopySpec {
+    /// Paths relative to the source's root, `/`-separated, no leading slash; the root itself is empty. A directory stands for
+    /// its contents.
+    pub sources: Vec<String>,
+    /// Absolute path inside; a trailing slash says that it is a directory.
+    pub destination: String,
+    /// `--chown` as given (expanded), names looked up in the destination's image; none keeps the source's owner.
+    pub chown: Option<String>,
+    /// `--chmod`: permission bits.
+    pub chmod: Option<u32>,
+    /// ADD: a source that is a tar archive (plain or gzip) is unpacked.
+    pub unpack: bool,
+}
+
+/// Which paths of a tree an operation reads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Selector {
+    /// Relative to the root, `/`-separated, no leading slash; the root itself is empty.
+    pub path: String,
+    /// It is a pattern in the sense of Go's `filepath.Match`.
+    pub wildcard: bool,
+    /// A link at the end of the path is followed.
+    pub follow_links: bool,
+}
+
+/// One file, directory or link of a tree, with everything that counts for its content hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Relative to the root, `/`-separated, no leading slash; the root itself is empty.
+    pub path: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits with setuid, setgid and sticky: `0o7777`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes; 0 unless it is a file.
+    pub size: u64,
+    /// Target of a symbolic link.
+    pub link: Option<String>,
+    /// Extended attributes that count (see the content hash), sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub xattrs: Vec<(String, Vec<u8>)>,
+    /// Device numbers of a device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<(u32, u32)>,
+    /// Modification time: seconds and nanoseconds since 1970. Not part of any hash.
+    pub modified: (i64, u32),
+    /// BuildKit's file record digest: sha-256 over the header fields and, for a file, its bytes.
+    pub digest: Digest,
+}
+
+/// Kinds of directory entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum EntryKind {
+    File,
+    Directory,
+    Symlink,
+    CharDevice,
+    BlockDevice,
+    Fifo,
+}

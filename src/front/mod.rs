@@ -1,0 +1,1 @@
+//! People and scripts: the command line, the interface, the plain and JSON reports.

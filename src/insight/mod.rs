@@ -1,0 +1,3 @@
+//! Understands builds: state as a fold of events, what is derived from it, suggestions. No clock, no I/O.
+
+pub mod suggest;

@@ -1,0 +1,67 @@
+//! Rewrites of a Dockerfile with their evidence: one rule a file, pure functions.
+
+use serde::Serialize;
+
+/// What the rules found.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct SuggestReport {
+    /// On offer, largest saving first.
+    pub offered: Vec<Suggestion>,
+    /// Not offered, and why.
+    pub refused: Vec<Refusal>,
+}
+
+/// One rewrite.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Suggestion {
+    /// Stable name of the rule: `broad-copy-before-install`.
+    pub rule: String,
+    /// One line: `copy package.json and package-lock.json before npm ci`.
+    pub title: String,
+    /// Line of the instruction that is improved.
+    pub line: u32,
+    /// What the rule saw, a sentence each.
+    pub evidence: Vec<String>,
+    /// What would break it, a sentence each.
+    pub risks: Vec<String>,
+    /// How far it is proven.
+    pub proof: Proof,
+    /// Predicted saving; none without a recorded build.
+    pub saving: Option<Saving>,
+    /// The Dockerfile as it is.
+    pub before: String,
+    /// The Dockerfile as it would be.
+    pub after: String,
+}
+
+/// How far a suggestion is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// Derived from a rule only: nothing was traced or built.
+    NotProven,
+}
+
+/// The price of the same change before and after.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Saving {
+    /// Which files are taken as touched.
+    pub touched: Vec<String>,
+    /// Microseconds of steps that run now, from recorded times.
+    pub now_micros: u64,
+    /// Microseconds of steps that would run after the rewrite.
+    pub after_micros: u64,
+    /// Lines (of the present file) of the steps that would no longer run.
+    pub spared_lines: Vec<u32>,
+}
+
+/// A rewrite that was considered and is not offered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Refusal {
+    /// Name of the rule.
+    pub rule: String,
+    /// Line of the instruction.
+    pub line: u32,
+    /// Why not, in one sentence.
+    pub reason: String,
+}

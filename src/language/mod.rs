@@ -1,0 +1,3 @@
+//! Text: Dockerfiles, and the shell inside them as far as analysis needs it. Reads no files, knows no builds.
+
+pub mod dockerfile;
