@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod event;
+pub mod handle;
 pub mod oci;
 pub mod sandbox;
 pub mod snapshot;

@@ -1,1 +1,2 @@
 //! People and scripts: the command line, the interface, the plain and JSON reports.
+pub mod tui;

@@ -1,0 +1,25 @@
+//! What the interface asks of the world behind it: a project that can be built, explained and rewritten.
+
+use crate::engine::event::{Stamped, VertexId};
+use crate::engine::handle::BuildHandle;
+use crate::insight::suggest::{SuggestReport, Suggestion};
+
+/// The project that is open. Errors are whole messages for the user.
+pub trait Host: Send + Sync {
+    /// Shown name of the project (its folder's name).
+    fn name(&self) -> String;
+    /// The Dockerfile's text as it is now.
+    fn dockerfile(&self) -> Result<String, String>;
+    /// The lines of the Dockerfile as steps that were never built: what the screen shows before the first build.
+    fn outline(&self) -> Vec<Stamped>;
+    /// Events of the last build of this project, if one is on record.
+    fn last_build(&self) -> Option<Vec<Stamped>>;
+    /// Starts a build.
+    fn start_build(&self) -> Result<BuildHandle, String>;
+    /// A part of a step's output.
+    fn output(&self, build: &str, vertex: VertexId, offset: u64, len: u64) -> Result<Vec<u8>, String>;
+    /// Suggestions for the project as it is (may take a second; called off the interface's thread).
+    fn suggest(&self) -> Result<SuggestReport, String>;
+    /// Writes a suggestion's Dockerfile; returns the path of the backup.
+    fn apply(&self, suggestion: &Suggestion) -> Result<String, String>;
+}

@@ -1,0 +1,3 @@
+//! The interface.
+
+pub mod host;
