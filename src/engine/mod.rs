@@ -1,6 +1,7 @@
 //! Builds.
 
 pub mod cache;
+pub mod context;
 pub mod event;
 pub mod handle;
 pub mod oci;

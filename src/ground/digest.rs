@@ -27,6 +27,16 @@ impl Digest {
         out
     }
 
+    /// From its 32 bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The first twelve hex digits, as builders show digests to people.
     pub fn short(&self) -> String {
         self.hex()[..12].to_owned()

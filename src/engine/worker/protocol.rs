@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::engine::context::entry::{Entry, EntryKind, Selector};
 use crate::engine::event::{LayerStat, Usage};
 use crate::engine::snapshot::LayerId;
 use crate::ground::digest::Digest;
@@ -239,57 +240,4 @@ pub struct CopySpec {
     pub chmod: Option<u32>,
     /// ADD: a source that is a tar archive (plain or gzip) is unpacked.
     pub unpack: bool,
-}
-
-/// Which paths of a tree an operation reads.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Selector {
-    /// Relative to the root, `/`-separated, no leading slash; the root itself is empty.
-    pub path: String,
-    /// It is a pattern in the sense of Go's `filepath.Match`.
-    pub wildcard: bool,
-    /// A link at the end of the path is followed.
-    pub follow_links: bool,
-}
-
-/// One file, directory or link of a tree, with everything that counts for its content hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Relative to the root, `/`-separated, no leading slash; the root itself is empty.
-    pub path: String,
-    /// What it is.
-    pub kind: EntryKind,
-    /// Permission bits with setuid, setgid and sticky: `0o7777`.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Bytes; 0 unless it is a file.
-    pub size: u64,
-    /// Target of a symbolic link.
-    pub link: Option<String>,
-    /// Extended attributes that count (see the content hash), sorted by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub xattrs: Vec<(String, Vec<u8>)>,
-    /// Device numbers of a device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<(u32, u32)>,
-    /// Modification time: seconds and nanoseconds since 1970. Not part of any hash.
-    pub modified: (i64, u32),
-    /// BuildKit's file record digest: sha-256 over the header fields and, for a file, its bytes.
-    pub digest: Digest,
-}
-
-/// Kinds of directory entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum EntryKind {
-    File,
-    Directory,
-    Symlink,
-    CharDevice,
-    BlockDevice,
-    Fifo,
 }

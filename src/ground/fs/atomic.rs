@@ -29,6 +29,13 @@ impl AtomicFile {
         &self.file
     }
 
+    /// Makes it appear without syncing: for files that only save work.
+    pub fn commit_unsynced(mut self) -> Result<(), PathError> {
+        fs::rename(&self.temporary, &self.path).at("create", &self.path)?;
+        self.done = true;
+        Ok(())
+    }
+
     /// Makes it appear.
     pub fn commit(mut self) -> Result<(), PathError> {
         self.file.sync_all().at("sync", &self.temporary)?;

@@ -1,0 +1,13 @@
+//! The build context as a filtered, content-hashed tree, with a persistent stat index. The hard rule: what is hashed is what
+//! is copied; a file that changes in between fails the step.
+
+pub mod entry;
+pub mod pattern;
+pub mod stat_index;
+pub mod tree;
+pub mod walk;
+
+pub use entry::{Entry, EntryKind, Selector};
+pub use stat_index::StatIndex;
+pub use tree::{RootHeader, Tree, content_key};
+pub use walk::{Scanned, scan};

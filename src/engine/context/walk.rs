@@ -1,0 +1,424 @@
+//! Reads the part of a directory that the selectors name, in parallel, and hashes its files.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+
+use super::entry::{Entry, EntryKind, Selector, header_digest, record_digester};
+use super::pattern;
+use super::stat_index::StatIndex;
+use super::tree::{RootHeader, Tree};
+use crate::ground::digest::Digest;
+use crate::ground::fs::{PathError, PathResultExt};
+
+/// What of a context exists for a build: decided by `.dockerignore`.
+pub trait Filter: Sync {
+    /// Whether this path is left out.
+    fn excludes(&self, path: &str, is_directory: bool) -> bool;
+    /// Whether everything below an excluded directory is left out too, so that it need not be read.
+    fn prunes(&self, directory: &str) -> bool;
+}
+
+/// Nothing is left out.
+pub struct Everything;
+
+impl Filter for Everything {
+    fn excludes(&self, _: &str, _: bool) -> bool {
+        false
+    }
+    fn prunes(&self, _: &str) -> bool {
+        false
+    }
+}
+
+/// A context that was read.
+#[derive(Debug)]
+pub struct Scanned {
+    /// What the selectors name, with the directories above.
+    pub tree: Tree,
+    /// For the next scan.
+    pub index: StatIndex,
+    /// Files that had to be read.
+    pub hashed: u64,
+}
+
+/// An entry whose file is still to be hashed, with what `stat` said.
+struct Found {
+    entry: Entry,
+    stat: Stat,
+}
+
+struct Scan<'a> {
+    root: &'a Path,
+    wanted: Vec<Vec<&'a str>>,
+    filter: &'a dyn Filter,
+    queue: Mutex<Queue>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    directories: Vec<String>,
+    busy: usize,
+    error: Option<PathError>,
+}
+
+/// Reads what `selectors` name below `root`; everything else is not looked at. Links that a selector follows lead to further
+/// selectors. Owners count as 0:0, as BuildKit's client resets them. Names that are not UTF-8 are an error: they cannot be
+/// named in a Dockerfile, and BuildKit's protocol refuses them too.
+pub fn scan(root: &Path, selectors: &[Selector], filter: &dyn Filter, index: &StatIndex) -> Result<Scanned, PathError> {
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
+    let mut wanted: BTreeSet<String> = selectors.iter().map(|s| s.path.clone()).collect();
+    let mut found;
+    let mut hops = 0;
+    loop {
+        found = walk(root, &wanted, filter)?;
+        let extra: Vec<String> = link_targets(&found, &wanted);
+        hops += 1;
+        if extra.is_empty() || hops > 40 {
+            break;
+        }
+        wanted.extend(extra);
+    }
+    let (index, hashed) = hash(root, &mut found, index, began)?;
+    let entries = found.into_iter().map(|f| f.entry).collect();
+    Ok(Scanned { tree: Tree::new(entries, RootHeader::Constant), index, hashed })
+}
+
+/// Targets of links that lie on or above a wanted path, and are not wanted yet.
+fn link_targets(found: &[Found], wanted: &BTreeSet<String>) -> Vec<String> {
+    let mut out = Vec::new();
+    for Found { entry, .. } in found {
+        let Some(target) = entry.link.as_ref().filter(|_| entry.kind == EntryKind::Symlink) else { continue };
+        for path in wanted {
+            let parts: Vec<&str> = entry.path.split('/').collect();
+            let pattern: Vec<&str> = path.split('/').collect();
+            if parts.len() > pattern.len() || !covers(&pattern[..parts.len()], &parts) {
+                continue;
+            }
+            let base = entry.path.rfind('/').map_or("", |at| &entry.path[..at]);
+            let rest = pattern[parts.len()..].join("/");
+            let joined =
+                if target.starts_with('/') { format!("{target}/{rest}") } else { format!("{base}/{target}/{rest}") };
+            let resolved = normal(&joined);
+            if !wanted.contains(&resolved) {
+                out.push(resolved);
+            }
+        }
+    }
+    out
+}
+
+/// Removes `.`, `..` and empty components; `..` stops at the root.
+fn normal(path: &str) -> String {
+    let mut out: Vec<&str> = Vec::new();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => {
+                out.pop();
+            }
+            name => out.push(name),
+        }
+    }
+    out.join("/")
+}
+
+fn covers(pattern: &[&str], names: &[&str]) -> bool {
+    pattern.iter().zip(names).all(|(p, n)| p == n || (pattern::is_pattern(p) && pattern::matches(p, n)))
+}
+
+fn walk(root: &Path, wanted: &BTreeSet<String>, filter: &dyn Filter) -> Result<Vec<Found>, PathError> {
+    let wanted = wanted.iter().map(|path| path.split('/').filter(|c| !c.is_empty()).collect()).collect();
+    let queue = Queue { directories: vec![String::new()], ..Queue::default() };
+    let scan = Scan { root, wanted, filter, queue: Mutex::new(queue), more: Condvar::new() };
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    let mut out = Vec::new();
+    let top = rustix::fs::stat(root).at("read the context", root)?;
+    out.push(Found { entry: entry_of(String::new(), EntryKind::Directory, &top, None), stat: top });
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| scan.work())).collect();
+        for worker in workers {
+            out.extend(worker.join().unwrap_or_default());
+        }
+    });
+    match scan.queue.into_inner().map(|queue| queue.error) {
+        Ok(Some(error)) => Err(error),
+        _ => Ok(out),
+    }
+}
+
+impl Scan<'_> {
+    /// Takes directories from the queue until all are read.
+    fn work(&self) -> Vec<Found> {
+        let mut out = Vec::new();
+        while let Some(directory) = self.take() {
+            let mut below = Vec::new();
+            let result = self.read(&directory, &mut out, &mut below);
+            let Ok(mut queue) = self.queue.lock() else { return out };
+            queue.busy -= 1;
+            queue.directories.append(&mut below);
+            if let Err(error) = result {
+                queue.error.get_or_insert(error);
+                queue.directories.clear();
+            }
+            self.more.notify_all();
+        }
+        out
+    }
+
+    fn take(&self) -> Option<String> {
+        let mut queue = self.queue.lock().ok()?;
+        loop {
+            if let Some(directory) = queue.directories.pop() {
+                queue.busy += 1;
+                return Some(directory);
+            }
+            if queue.busy == 0 {
+                return None;
+            }
+            queue = self.more.wait(queue).ok()?;
+        }
+    }
+
+    /// Whether a path lies on the way to, at, or below something wanted.
+    fn concerns(&self, path: &str) -> bool {
+        let names: Vec<&str> = path.split('/').collect();
+        self.wanted.iter().any(|pattern| {
+            let len = pattern.len().min(names.len());
+            covers(&pattern[..len], &names[..len])
+        })
+    }
+
+    fn read(&self, directory: &str, out: &mut Vec<Found>, below: &mut Vec<String>) -> Result<(), PathError> {
+        let full = self.root.join(directory);
+        let handle = match open_directory(&full) {
+            // Vanished between listing and opening: as if it had never been there.
+            Err(error) if error.raw_os_error() == Some(2) && !directory.is_empty() => return Ok(()),
+            other => other.at("read", &full)?,
+        };
+        let mut names = Vec::new();
+        for item in Dir::read_from(&handle).at("read", &full)? {
+            let item = item.at("read", &full)?;
+            let bytes = item.file_name().to_bytes();
+            if bytes == b"." || bytes == b".." {
+                continue;
+            }
+            let Ok(name) = std::str::from_utf8(bytes) else {
+                let shown = full.join(String::from_utf8_lossy(bytes).as_ref());
+                let cause = std::io::Error::new(
+                    std::io::ErrorKind::InvalidData,
+                    "its name is not UTF-8; rename it or exclude it in .dockerignore",
+                );
+                let path = if directory.is_empty() {
+                    String::from_utf8_lossy(bytes).into_owned()
+                } else {
+                    format!("{directory}/{}", String::from_utf8_lossy(bytes))
+                };
+                if self.filter.excludes(&path, item.file_type() == FileType::Directory) {
+                    continue;
+                }
+                return Err(cause).at("read", shown);
+            };
+            names.push(name.to_owned());
+        }
+        for name in names {
+            self.visit(&handle, directory, &name, out, below)?;
+        }
+        Ok(())
+    }
+
+    fn visit(
+        &self,
+        handle: &OwnedFd,
+        directory: &str,
+        name: &str,
+        out: &mut Vec<Found>,
+        below: &mut Vec<String>,
+    ) -> Result<(), PathError> {
+        let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+        if !self.concerns(&path) {
+            return Ok(());
+        }
+        let stat = match rustix::fs::statat(handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(rustix::io::Errno::NOENT) => return Ok(()),
+            other => other.at("read", self.root.join(&path))?,
+        };
+        let Some(kind) = kind_of(&stat) else { return Ok(()) };
+        let excluded = self.filter.excludes(&path, kind == EntryKind::Directory);
+        if excluded && (kind != EntryKind::Directory || self.filter.prunes(&path)) {
+            return Ok(());
+        }
+        if kind == EntryKind::Directory {
+            below.push(path.clone());
+        }
+        let link = match kind {
+            EntryKind::Symlink => {
+                let target = rustix::fs::readlinkat(handle, name, Vec::new()).at("read", self.root.join(&path))?;
+                Some(target.to_string_lossy().into_owned())
+            }
+            _ => None,
+        };
+        if !excluded {
+            out.push(Found { entry: entry_of(path, kind, &stat, link), stat });
+        }
+        Ok(())
+    }
+}
+
+fn open_directory(path: &Path) -> std::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        // Only the root may be a link.
+        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => {
+            Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Sockets have no kind: they are left out, as every builder does.
+fn kind_of(stat: &Stat) -> Option<EntryKind> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Some(EntryKind::File),
+        FileType::Directory => Some(EntryKind::Directory),
+        FileType::Symlink => Some(EntryKind::Symlink),
+        FileType::CharacterDevice => Some(EntryKind::CharDevice),
+        FileType::BlockDevice => Some(EntryKind::BlockDevice),
+        FileType::Fifo => Some(EntryKind::Fifo),
+        _ => None,
+    }
+}
+
+fn entry_of(path: String, kind: EntryKind, stat: &Stat, link: Option<String>) -> Entry {
+    let device = matches!(kind, EntryKind::CharDevice | EntryKind::BlockDevice)
+        .then(|| (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)));
+    let mut entry = Entry {
+        path,
+        kind,
+        mode: if kind == EntryKind::Symlink { 0o777 } else { stat.st_mode as u32 & 0o7777 },
+        uid: 0,
+        gid: 0,
+        size: if kind == EntryKind::File { stat.st_size as u64 } else { 0 },
+        link,
+        xattrs: Vec::new(),
+        device,
+        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+        digest: Digest::from_bytes([0; 32]),
+    };
+    if kind != EntryKind::File {
+        entry.digest = header_digest(&entry);
+    }
+    entry
+}
+
+/// Fills in the digests of files: from the index where `stat` agrees, else by reading, on all cores.
+fn hash(root: &Path, found: &mut [Found], known: &StatIndex, began: i64) -> Result<(StatIndex, u64), PathError> {
+    let mut index = StatIndex::default();
+    let mut todo = Vec::new();
+    for (at, item) in found.iter_mut().enumerate() {
+        if item.entry.kind != EntryKind::File {
+            continue;
+        }
+        match known.get(&item.stat) {
+            Some(digest) => {
+                item.entry.digest = digest;
+                index.put(&item.stat, digest, began);
+            }
+            None => todo.push(at),
+        }
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(todo.len().max(1));
+    let shared: &[Found] = found;
+    let results: Vec<Result<Vec<(usize, Digest)>, PathError>> = std::thread::scope(|scope| {
+        let work = || {
+            let mut out = Vec::new();
+            let mut buffer = vec![0; 128 << 10];
+            while let Some(&at) = todo.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                let entry = &shared[at].entry;
+                out.push((at, hash_file(&root.join(&entry.path), entry, &mut buffer)?));
+            }
+            Ok(out)
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Ok(Vec::new()))).collect()
+    });
+    for result in results {
+        for (at, digest) in result? {
+            found[at].entry.digest = digest;
+            index.put(&found[at].stat, digest, began);
+        }
+    }
+    Ok((index, todo.len() as u64))
+}
+
+fn hash_file(path: &PathBuf, entry: &Entry, buffer: &mut [u8]) -> Result<Digest, PathError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).at("read", path)?);
+    let mut digester = record_digester(entry);
+    let mut total = 0;
+    loop {
+        let n = file.read(buffer).at("read", path)?;
+        if n == 0 {
+            break;
+        }
+        total += n as u64;
+        digester.update(&buffer[..n]);
+    }
+    if total != entry.size {
+        let cause = std::io::Error::other("it changed while it was read; run the same command again");
+        return Err(cause).at("read", path);
+    }
+    Ok(digester.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selector(path: &str) -> Selector {
+        Selector { path: path.into(), wildcard: pattern::is_pattern(path), follow_links: true }
+    }
+
+    #[test]
+    fn reads_only_what_is_selected_and_follows_links_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        std::fs::create_dir(dir.path().join("other")).unwrap();
+        std::fs::write(dir.path().join("a/b/f"), "x").unwrap();
+        std::fs::write(dir.path().join("other/g"), "y").unwrap();
+        std::os::unix::fs::symlink("../a", dir.path().join("other/l")).unwrap();
+        let paths = |selectors: &[Selector]| -> Vec<String> {
+            let scanned = scan(dir.path(), selectors, &Everything, &StatIndex::default()).unwrap();
+            scanned.tree.entries().iter().map(|e| e.path.clone()).collect()
+        };
+        assert_eq!(paths(&[selector("a")]), ["", "a", "a/b", "a/b/f"]);
+        assert_eq!(paths(&[selector("other/l")]), ["", "a", "a/b", "a/b/f", "other", "other/l"]);
+        assert_eq!(paths(&[selector("o*/g")]), ["", "other", "other/g"]);
+        let scanned = scan(dir.path(), &[selector("other/l")], &Everything, &StatIndex::default()).unwrap();
+        assert_eq!(scanned.tree.matches(&selector("other/l")), ["a"]);
+    }
+
+    #[test]
+    fn a_changed_byte_changes_the_digest_and_a_touch_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        std::fs::write(&file, "x").unwrap();
+        let key = || {
+            let scanned = scan(dir.path(), &[selector("")], &Everything, &StatIndex::default()).unwrap();
+            super::super::content_key(&scanned.tree, &[selector("")]).unwrap()
+        };
+        let first = key();
+        File::options().write(true).open(&file).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        assert_eq!(key(), first);
+        std::fs::write(&file, "y").unwrap();
+        assert_ne!(key(), first);
+    }
+}
