@@ -1,3 +1,10 @@
-//! BuildKit's link graph of keys, the ingredients of every key, look-up, and the reasons for a hit or miss.
+//! BuildKit's link graph of keys, the ingredients of every key, look-up, and the reasons for a hit or miss. The hard rule:
+//! keys are a graph, not one hash, and nothing outside of `preimage` knows how an operation becomes a digest.
 
+pub mod ingredients;
+pub mod links;
+pub mod preimage;
 pub mod reason;
+
+pub use ingredients::{Content, Ingredients, Source};
+pub use links::{Cache, KeyId, Link, ResultId, StepResult};

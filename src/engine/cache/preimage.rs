@@ -1,0 +1,33 @@
+//! The bytes that an operation's digest is taken over. At present our own canonical encoding: JSON with the fields in the
+//! order in which they stand here. Nothing outside of this file knows it.
+
+use serde_json::json;
+
+use super::ingredients::KEY_FORMAT;
+use crate::engine::graph::op::Operation;
+use crate::ground::digest::Digest;
+
+/// The digest of an operation without its inputs: the `CacheMap.Digest` of BuildKit.
+///
+/// Source of the fields: `reference/cache-semantics.md`, sections 4, 6, 7 and 8.
+pub fn operation_digest(operation: &Operation) -> Digest {
+    let body = match operation {
+        Operation::Base { manifest, platform, image: _, chain: _ } => json!(["base", manifest, platform]),
+        Operation::Run { args, env, cwd, user, network, security, platform } => {
+            let env: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
+            json!(["run", args, env, cwd, user, network, security, platform])
+        }
+        Operation::Copy { instruction, sources, destination, chown, chmod, inline, platform } => {
+            json!(["copy", instruction == "ADD", sources, destination, chown, chmod, inline, platform])
+        }
+        Operation::MakeDirectory { path, owner, timestamp, platform } => {
+            json!(["mkdir", path, owner, timestamp, platform])
+        }
+    };
+    Digest::of(json!(["rbuild-tui", KEY_FORMAT, body]).to_string())
+}
+
+/// The second root key of a base: the layers alone, whatever the manifest says about them.
+pub fn chain_digest(chain: Option<&Digest>) -> Digest {
+    Digest::of(json!(["rbuild-tui", KEY_FORMAT, ["chain", chain]]).to_string())
+}

@@ -1,0 +1,81 @@
+//! ARGs before the first FROM, and the variables of the platform.
+
+use super::LowerRequest;
+use crate::language::dockerfile::expand::expand_word;
+use crate::language::dockerfile::{Arguments, Diagnostic, Instruction};
+
+/// Build arguments that need no declaration, and are not part of any key unless declared.
+pub const PROXIES: [&str; 10] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// Variables that FROM can use, and that ARG without a value takes into a stage.
+pub struct GlobalArgs {
+    values: Vec<(String, String)>,
+}
+
+impl GlobalArgs {
+    /// Of the platform, and of the ARGs that stand before the first FROM.
+    pub fn new(before: &[Instruction], request: &LowerRequest<'_>, errors: &mut Vec<Diagnostic>) -> Self {
+        let mut globals = Self { values: platform_args(request) };
+        for instruction in before {
+            let Arguments::Arg(list) = &instruction.arguments else { continue };
+            for arg in list {
+                let name = &arg.name.text;
+                if let Some(value) = request.build_args.get(name) {
+                    globals.set(name, value.clone());
+                    continue;
+                }
+                let Some(default) = &arg.value else { continue };
+                let lookup = |name: &str| globals.get(name);
+                match expand_word(&default.text, &lookup, request.dockerfile.escape) {
+                    Ok(expanded) => globals.set(name, expanded.text),
+                    Err(error) => errors.push(Diagnostic::error(default.span, error.to_string())),
+                }
+            }
+        }
+        globals
+    }
+
+    /// A value.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.values.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
+    fn set(&mut self, name: &str, value: String) {
+        self.values.push((name.to_owned(), value));
+    }
+}
+
+fn platform_args(request: &LowerRequest<'_>) -> Vec<(String, String)> {
+    let platform = &request.platform;
+    let variant = platform.variant.clone().unwrap_or_default();
+    let mut out = Vec::new();
+    for side in ["BUILD", "TARGET"] {
+        for (what, value) in [
+            ("PLATFORM", platform.text()),
+            ("OS", platform.os.clone()),
+            ("ARCH", platform.architecture.clone()),
+            ("VARIANT", variant.clone()),
+        ] {
+            out.push((format!("{side}{what}"), value));
+        }
+    }
+    out.push(("TARGETSTAGE".into(), request.target.unwrap_or("default").to_owned()));
+    // --build-arg may override them, as everything else
+    for (name, value) in &mut out {
+        if let Some(given) = request.build_args.get(name) {
+            value.clone_from(given);
+        }
+    }
+    out
+}

@@ -1,0 +1,237 @@
+//! From the syntax tree to the graph: only the stages that the target needs are looked at, as in BuildKit.
+
+mod args;
+mod config;
+mod copy;
+mod run;
+mod stage;
+
+use std::collections::BTreeMap;
+
+use super::base::ResolvedBase;
+use super::vertex::{BuildGraph, SourceRef};
+use crate::engine::event::{Role, VertexId};
+use crate::engine::oci::Platform;
+use crate::language::dockerfile::{Arguments, Diagnostic, Dockerfile, Instruction, Span};
+use stage::StageState;
+
+/// What is asked of a lowering.
+pub struct LowerRequest<'a> {
+    /// The file; free of errors.
+    pub dockerfile: &'a Dockerfile,
+    /// `--target`: name or number; the last stage without it.
+    pub target: Option<&'a str>,
+    /// `--build-arg` with their values.
+    pub build_args: &'a BTreeMap<String, String>,
+    /// What is built for: this machine.
+    pub platform: Platform,
+    /// Names of `--build-context` that are directories.
+    pub directories: &'a [String],
+    /// SOURCE_DATE_EPOCH.
+    pub epoch: Option<u64>,
+    /// `--no-cache`.
+    pub no_cache: bool,
+    /// `--network` of the build, where RUN says nothing: part of the key only when it is not the default.
+    pub network: Option<String>,
+    /// `--allow`.
+    pub allow: &'a [String],
+}
+
+/// Finds base images.
+pub trait Bases {
+    /// The image of this name. Errors: the whole message and a hint.
+    fn resolve(&mut self, name: &str) -> Result<ResolvedBase, BaseError>;
+}
+
+/// Why a base cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseError {
+    /// Lower case, no full stop.
+    pub message: String,
+    /// The next step.
+    pub hint: Option<String>,
+    /// Whose fault: an unknown name is the user's, an unreadable file the machine's.
+    pub environment: bool,
+}
+
+/// A graph, with what is worth a warning.
+#[derive(Debug)]
+pub struct Lowered {
+    /// The graph; slots are not given yet.
+    pub graph: BuildGraph,
+    /// Warnings.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Lowers a Dockerfile. Errors: everything that is wrong in the stages that are needed, in order of place.
+pub fn lower(request: &LowerRequest<'_>, bases: &mut dyn Bases) -> Result<Lowered, Vec<Diagnostic>> {
+    let mut lowering = Lowering::new(request, bases);
+    let Some(target) = lowering.find_target() else { return Err(lowering.errors) };
+    let state = lowering.stage(target);
+    let Lowering { mut graph, mut errors, warnings, .. } = lowering;
+    let Some(state) = state.filter(|_| errors.is_empty()) else {
+        errors.sort_by_key(|d| d.span.start);
+        errors.dedup();
+        return Err(errors);
+    };
+    graph.target = state.head;
+    graph.target_base = state.base;
+    graph.history = state.history;
+    graph.config = Some(state.config);
+    in_file_order(&mut graph);
+    config::note_effects(&mut graph);
+    Ok(Lowered { graph, warnings })
+}
+
+/// One FROM with what follows it.
+struct StageSource<'a> {
+    from: &'a Instruction,
+    name: Option<String>,
+    instructions: &'a [Instruction],
+}
+
+struct Lowering<'a> {
+    request: &'a LowerRequest<'a>,
+    bases: &'a mut dyn Bases,
+    resolved: BTreeMap<String, usize>,
+    stages: Vec<StageSource<'a>>,
+    globals: args::GlobalArgs,
+    done: BTreeMap<usize, StageState>,
+    open: Vec<usize>,
+    graph: BuildGraph,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(request: &'a LowerRequest<'a>, bases: &'a mut dyn Bases) -> Self {
+        let all = &request.dockerfile.instructions;
+        let starts: Vec<usize> = all
+            .iter()
+            .enumerate()
+            .filter(|(_, i)| matches!(i.arguments, Arguments::From { .. }))
+            .map(|(at, _)| at)
+            .collect();
+        let mut stages = Vec::new();
+        for (n, &start) in starts.iter().enumerate() {
+            let end = starts.get(n + 1).copied().unwrap_or(all.len());
+            let name = match &all[start].arguments {
+                Arguments::From { name, .. } => name.as_ref().map(|word| word.text.to_lowercase()),
+                _ => None,
+            };
+            stages.push(StageSource { from: &all[start], name, instructions: &all[start + 1..end] });
+        }
+        let mut errors = Vec::new();
+        let before = &all[..starts.first().copied().unwrap_or(all.len())];
+        let globals = args::GlobalArgs::new(before, request, &mut errors);
+        Self {
+            request,
+            bases,
+            resolved: BTreeMap::new(),
+            stages,
+            globals,
+            done: BTreeMap::new(),
+            open: Vec::new(),
+            graph: BuildGraph::default(),
+            errors,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn error(&mut self, span: Span, message: impl Into<String>) {
+        self.errors.push(Diagnostic::error(span, message));
+    }
+
+    /// A stage by name (any case), or by number; of several with one name the last before `before` wins.
+    fn find_stage(&self, text: &str, before: usize) -> Option<usize> {
+        let wanted = text.to_lowercase();
+        let named = |(_, stage): &(usize, &StageSource<'_>)| stage.name.as_deref() == Some(&wanted);
+        let earlier = self.stages.iter().enumerate().take(before).rev().find(named);
+        earlier.or_else(|| self.stages.iter().enumerate().skip(before + 1).find(named)).map(|(at, _)| at)
+    }
+
+    fn find_target(&mut self) -> Option<usize> {
+        let Some(text) = self.request.target else { return self.stages.len().checked_sub(1) };
+        let by_number = || text.parse::<usize>().ok().filter(|n| *n < self.stages.len());
+        let found = self.find_stage(text, self.stages.len()).or_else(by_number);
+        if found.is_none() {
+            let names: Vec<String> = self.stages.iter().filter_map(|s| s.name.clone()).map(|n| format!("`{n}`")).collect();
+            let known =
+                if names.is_empty() { "no stage has a name".to_owned() } else { format!("there is {}", names.join(", ")) };
+            let span = self.stages.last().map_or(Span::default(), |s| s.from.span);
+            let message = format!("the target stage `{}` does not exist", text.escape_debug());
+            self.errors.push(Diagnostic::error(span, message).with_help(known));
+        }
+        found
+    }
+
+    /// Lowers a stage once; none when something in it, or in what it needs, is wrong.
+    fn stage(&mut self, at: usize) -> Option<StageState> {
+        if let Some(state) = self.done.get(&at) {
+            return Some(state.clone());
+        }
+        if self.open.contains(&at) {
+            let span = self.stages[at].from.span;
+            self.error(span, "the stage needs its own result: stages refer to each other in a circle");
+            return None;
+        }
+        self.open.push(at);
+        let state = self.lower_stage(at);
+        self.open.pop();
+        if let Some(state) = &state {
+            self.done.insert(at, state.clone());
+        }
+        state
+    }
+
+    /// Finds a base image once.
+    fn base(&mut self, name: &str, span: Span) -> Option<usize> {
+        if let Some(at) = self.resolved.get(name) {
+            return Some(*at);
+        }
+        match self.bases.resolve(name) {
+            Ok(base) => {
+                self.graph.bases.push(base);
+                let at = self.graph.bases.len() - 1;
+                self.resolved.insert(name.to_owned(), at);
+                Some(at)
+            }
+            Err(error) => {
+                let diagnostic = Diagnostic::error(span, error.message);
+                self.errors.push(match error.hint {
+                    Some(hint) => diagnostic.with_help(hint),
+                    None => diagnostic,
+                });
+                None
+            }
+        }
+    }
+}
+
+/// Numbers the vertices in the order of their lines: stages may have been lowered in another.
+fn in_file_order(graph: &mut BuildGraph) {
+    let mut order: Vec<usize> = (0..graph.vertices.len()).collect();
+    order.sort_by_key(|at| (graph.vertices[*at].line, *at));
+    let mut new_id = vec![VertexId(0); order.len()];
+    for (new, old) in order.iter().enumerate() {
+        new_id[*old] = VertexId(new as u32);
+    }
+    let renamed = |id: VertexId| new_id[id.0 as usize];
+    graph.vertices = order.iter().map(|at| graph.vertices[*at].clone()).collect();
+    for vertex in &mut graph.vertices {
+        vertex.id = renamed(vertex.id);
+        vertex.parent = vertex.parent.map(renamed);
+        if let Some(SourceRef::Vertex(Some(id))) = &mut vertex.source {
+            *id = renamed(*id);
+        }
+    }
+    graph.target = graph.target.map(renamed);
+    for step in &mut graph.history {
+        step.vertex = step.vertex.map(renamed);
+    }
+}
+
+/// The role of an instruction without operation; where it is used is noted when the graph is whole.
+fn config_role(effect: impl Into<String>) -> Role {
+    Role::Config { effect: effect.into(), enters: Vec::new() }
+}

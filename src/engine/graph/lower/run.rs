@@ -1,0 +1,100 @@
+//! RUN.
+
+use super::args::PROXIES;
+use super::{Lowering, StageState};
+use crate::engine::graph::op::Operation;
+use crate::language::dockerfile::{CommandForm, Instruction};
+
+impl Lowering<'_> {
+    /// Source: BuildKit `dispatchRun`, `dockerfile2llb/convert.go`.
+    pub(super) fn run(&mut self, state: &mut StageState, at: &Instruction, command: &CommandForm) {
+        let (mut network, mut security) = (self.request.network.clone(), None);
+        let errors = self.errors.len();
+        for flag in &at.flags {
+            let value = flag.value.clone().unwrap_or_default();
+            match (flag.name.as_str(), value.as_str()) {
+                ("network", "default") => network = None,
+                ("network", "none") => network = Some(value),
+                ("network", "host") if self.request.allow.iter().any(|a| a == "network.host") => network = Some(value),
+                ("network", "host") => {
+                    let message =
+                        "RUN --network=host is not allowed; give --allow network.host if you trust this Dockerfile";
+                    self.error(flag.span, message);
+                }
+                ("network", _) => {
+                    let message = format!("`{}` is no network; there is default, none, host", value.escape_debug());
+                    self.error(flag.span, message);
+                }
+                ("security", "sandbox") => security = None,
+                _ => self.not_yet(flag, "RUN"),
+            }
+        }
+        let Some(args) = self.command(state, at, command) else { return };
+        if self.errors.len() > errors {
+            return;
+        }
+        let created_by = format!("RUN {} # buildkit", history_text(&args, state));
+        let operation = Operation::Run {
+            args,
+            env: state.env.clone(),
+            cwd: state.cwd.clone(),
+            user: state.config.config.user.clone(),
+            network,
+            security: security.take(),
+            platform: self.request.platform.text(),
+        };
+        let proxies: Vec<String> = self
+            .request
+            .build_args
+            .iter()
+            .filter(|(name, _)| PROXIES.contains(&name.as_str()) && state.get(name).is_none())
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let ignore_cache = self.request.no_cache;
+        self.step(state, at, operation, created_by, |vertex| {
+            vertex.hidden_env = proxies;
+            vertex.ignore_cache = ignore_cache;
+        });
+    }
+
+    /// The words for the kernel. Heredocs: a single one as the whole command is the script itself; in all other places the
+    /// shell gets the line with the bodies below it.
+    fn command(&mut self, state: &StageState, at: &Instruction, command: &CommandForm) -> Option<Vec<String>> {
+        let text = match command {
+            CommandForm::Exec(args) => return Some(args.clone()),
+            CommandForm::Shell(text) => text,
+        };
+        let text = match at.heredocs.as_slice() {
+            [] => text.clone(),
+            [only] if is_heredoc_alone(text) => {
+                if only.content.starts_with("#!") {
+                    self.error(
+                        at.span,
+                        "RUN with a script that names its interpreter (`#!`) is not acted on yet by this builder",
+                    );
+                    return None;
+                }
+                only.content.clone()
+            }
+            several => several.iter().fold(text.clone(), |text, doc| format!("{text}\n{}{}", doc.content, doc.name)),
+        };
+        let mut args = state.config.config.shell.clone().unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into()]);
+        args.push(text);
+        Some(args)
+    }
+}
+
+/// `<<EOF` and nothing else.
+fn is_heredoc_alone(text: &str) -> bool {
+    let text = text.trim();
+    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.starts_with("<<") && !text.contains(char::is_whitespace) && text.matches("<<").count() == 1
+}
+
+/// `|2 A=1 B=2 /bin/sh -c text`: declared arguments with their values come first.
+fn history_text(args: &[String], state: &StageState) -> String {
+    let declared: Vec<String> =
+        state.declared.iter().filter_map(|(name, value)| value.as_ref().map(|v| format!("{name}={v}"))).collect();
+    let prefix = if declared.is_empty() { String::new() } else { format!("|{} {} ", declared.len(), declared.join(" ")) };
+    format!("{prefix}{}", args.join(" "))
+}

@@ -1,0 +1,63 @@
+//! Images by name.
+
+use rusqlite::OptionalExtension;
+use serde::{Deserialize, Serialize};
+
+use super::{Index, StoreError};
+use crate::engine::oci::Descriptor;
+use crate::engine::snapshot::LayerId;
+use crate::ground::digest::Digest;
+
+/// An image of the store: enough to build on it and to export it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// Digest of its configuration: the image's id.
+    pub id: Digest,
+    /// Digest of the manifest it came with or was assembled into.
+    pub manifest: Digest,
+    /// Lowest first.
+    pub layers: Vec<ImageLayer>,
+    /// Bytes of all blobs, or of all files where there is no blob yet.
+    pub size: u64,
+}
+
+/// One layer of an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageLayer {
+    /// Its directory, which may not be unpacked yet.
+    pub layer: LayerId,
+    /// Of its uncompressed tar.
+    pub diff_id: Digest,
+    /// The blob it came as; none for a layer that was built here.
+    pub blob: Option<Descriptor>,
+}
+
+impl Index {
+    /// Stores an image under a name, replacing the one that had it.
+    pub fn put_image(&self, name: &str, record: &ImageRecord, created: u64) -> Result<(), StoreError> {
+        let text = serde_json::to_string(record).unwrap_or_default();
+        self.transact(|db| {
+            db.execute("insert or replace into images values (?1, ?2, ?3)", (name, &text, created as i64)).map(|_| ())
+        })
+    }
+
+    /// The image of a name.
+    pub fn image(&self, name: &str) -> Result<Option<ImageRecord>, StoreError> {
+        let text: Option<String> =
+            self.with(|db| db.query_row("select record from images where name = ?1", [name], |row| row.get(0)).optional())?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// All images by name: name, record, seconds since 1970 when it was stored.
+    pub fn images(&self) -> Result<Vec<(String, ImageRecord, u64)>, StoreError> {
+        let rows = self.with(|db| {
+            let mut query = db.prepare("select name, record, created from images order by name")?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(String, String, i64)>>>()
+        })?;
+        let parse = |(name, text, created): (String, String, i64)| {
+            serde_json::from_str(&text).ok().map(|record| (name, record, created as u64))
+        };
+        Ok(rows.into_iter().filter_map(parse).collect())
+    }
+}

@@ -1,0 +1,132 @@
+//! What is kept on disk: blobs, the index, images. The hard rule: blobs and records appear complete, after they are synced;
+//! the index never names what is not there.
+
+pub mod build;
+pub mod content;
+pub mod image;
+pub mod index;
+
+use std::path::{Path, PathBuf};
+
+pub use build::BuildRow;
+pub use content::ContentStore;
+pub use image::ImageRecord;
+pub use index::Index;
+
+use crate::ground::fs::{PathError, PathResultExt};
+use crate::ground::hint::Hint;
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file operation failed.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The index refused.
+    #[error("the index of the store `{store}` failed: {source}")]
+    Index {
+        /// Shown path.
+        store: String,
+        /// SQLite's words.
+        source: rusqlite::Error,
+    },
+    /// A later version made it.
+    #[error("the store `{store}` has format {found}, this program knows {known}")]
+    Format {
+        /// Shown path.
+        store: String,
+        /// Found.
+        found: String,
+        /// Known.
+        known: u32,
+    },
+    /// What was read is not what its digest or size says.
+    #[error("{what} does not match its description: {why}")]
+    Mismatch {
+        /// The blob.
+        what: String,
+        /// Expected and found.
+        why: String,
+    },
+}
+
+impl Hint for StoreError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Path(error) => error.hint(),
+            Self::Index { source, .. } => match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => {
+                    Some("free space and run the same command again, finished steps are kept".into())
+                }
+                Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
+                    Some("check its owner and mode, or choose another place with --store".into())
+                }
+                _ => Some("choose another place with --store".into()),
+            },
+            Self::Format { .. } => Some("use the newer program, or choose another place with --store".into()),
+            Self::Mismatch { .. } => Some("the file is damaged: get it again".into()),
+        }
+    }
+}
+
+/// Where everything lies.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of a build: its event log and the output of its steps.
+    pub fn build(&self, id: &str) -> PathBuf {
+        self.root.join("builds").join(id)
+    }
+
+    /// The stat index of a context.
+    pub fn stat_index(&self, context: &Path) -> PathBuf {
+        let name = crate::ground::digest::Digest::of(context.as_os_str().as_encoded_bytes()).hex();
+        self.root.join("context").join(&name[..32])
+    }
+
+    /// The lock of a step.
+    pub fn lock(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(name)
+    }
+
+    /// The directory of a layer.
+    pub fn layer(&self, id: &crate::engine::snapshot::LayerId) -> PathBuf {
+        self.root.join("layers").join(id.as_str())
+    }
+}
+
+/// The store: a folder that several processes may use at once.
+pub struct Store {
+    /// Paths.
+    pub layout: Layout,
+    /// Blobs.
+    pub content: ContentStore,
+    /// Everything that is not a blob.
+    pub index: Index,
+}
+
+impl Store {
+    /// Opens or makes a store. Errors: not writable, or of another format.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let first = !root.exists();
+        for name in ["", "blobs/sha256", "layers", "tmp", "context", "builds", "locks"] {
+            let path = root.join(name);
+            std::fs::create_dir_all(&path).at("create", &path)?;
+        }
+        if first {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o700)).at("set the mode of", root)?;
+        }
+        let root = root.canonicalize().at("open", root)?;
+        let index = Index::open(&root)?;
+        Ok(Self { content: ContentStore::new(&root), layout: Layout { root }, index })
+    }
+}
