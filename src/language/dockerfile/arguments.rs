@@ -39,7 +39,9 @@ impl Request<'_> {
             Keyword::User => Arguments::User(self.one_word(findings)?),
             Keyword::Stopsignal => Arguments::Stopsignal(self.one_word(findings)?),
             Keyword::Maintainer => Arguments::Maintainer(self.one_word(findings)?.text),
-            Keyword::Expose => Arguments::Expose(self.at_least_one(split_at_blanks(self.rest).iter().map(Slice::word).collect(), findings)?),
+            Keyword::Expose => {
+                Arguments::Expose(self.at_least_one(split_at_blanks(self.rest).iter().map(Slice::word).collect(), findings)?)
+            }
             Keyword::Volume => Arguments::Volume(self.volumes(findings)?),
             Keyword::Healthcheck => Arguments::Healthcheck(self.healthcheck(findings)?),
             Keyword::Onbuild => return None,
@@ -53,14 +55,22 @@ impl Request<'_> {
 
     fn at_least_one<T>(&self, words: Vec<T>, findings: &mut Findings) -> Option<Vec<T>> {
         if words.is_empty() {
-            return self.fail(findings, self.keyword_span, format!("`{}` requires at least one argument", self.keyword.as_str()));
+            return self.fail(
+                findings,
+                self.keyword_span,
+                format!("`{}` requires at least one argument", self.keyword.as_str()),
+            );
         }
         Some(words)
     }
 
     fn one_word(&self, findings: &mut Findings) -> Option<Word> {
         if self.rest.text().is_empty() {
-            return self.fail(findings, self.keyword_span, format!("`{}` requires exactly one argument", self.keyword.as_str()));
+            return self.fail(
+                findings,
+                self.keyword_span,
+                format!("`{}` requires exactly one argument", self.keyword.as_str()),
+            );
         }
         Some(self.rest.word())
     }
@@ -87,7 +97,8 @@ impl Request<'_> {
 
     fn from_too_many<T>(&self, findings: &mut Findings, start: usize, end: usize) -> Option<T> {
         let message = "`FROM` requires either one or three arguments";
-        findings.push(Diagnostic::error(Span::new(start, end), message).with_help("write `FROM image` or `FROM image AS name`"));
+        findings
+            .push(Diagnostic::error(Span::new(start, end), message).with_help("write `FROM image` or `FROM image AS name`"));
         None
     }
 
@@ -250,7 +261,10 @@ impl Request<'_> {
             }
             _ => {
                 let message = format!("unknown type `{}` of `HEALTHCHECK`", kind.text());
-                findings.push(Diagnostic::error(kind.span(), message).with_help("write `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`"));
+                findings.push(
+                    Diagnostic::error(kind.span(), message)
+                        .with_help("write `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`"),
+                );
                 None
             }
         }

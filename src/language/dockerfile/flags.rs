@@ -67,13 +67,22 @@ fn known_flags(keyword: Keyword) -> &'static [(&'static str, FlagKind)] {
             ("unpack", Switch),
             ("exclude", Values),
         ],
-        Keyword::Copy => {
-            &[("chown", Value), ("from", Value), ("chmod", Value), ("link", Switch), ("parents", Switch), ("exclude", Values)]
-        }
+        Keyword::Copy => &[
+            ("chown", Value),
+            ("from", Value),
+            ("chmod", Value),
+            ("link", Switch),
+            ("parents", Switch),
+            ("exclude", Values),
+        ],
         Keyword::Run => &[("mount", Values), ("network", Value), ("security", Value), ("device", Values)],
-        Keyword::Healthcheck => {
-            &[("interval", Value), ("timeout", Value), ("start-period", Value), ("start-interval", Value), ("retries", Value)]
-        }
+        Keyword::Healthcheck => &[
+            ("interval", Value),
+            ("timeout", Value),
+            ("start-period", Value),
+            ("start-interval", Value),
+            ("retries", Value),
+        ],
         _ => &[],
     }
 }

@@ -47,7 +47,8 @@ pub fn parse_heredoc_word(word: &str) -> Result<Option<HeredocWord>, HeredocQuot
     let options = ExpandOptions { keep_unset: true, ..ExpandOptions::new('\\') };
     let plain = expand_words_with(rest, &nothing, options).map_err(|_| HeredocQuotesError)?;
     let [name] = plain.words.as_slice() else { return Ok(None) };
-    let quoted = expand_words_with(rest, &nothing, ExpandOptions { raw_quotes: true, ..options }).map_err(|_| HeredocQuotesError)?;
+    let quoted =
+        expand_words_with(rest, &nothing, ExpandOptions { raw_quotes: true, ..options }).map_err(|_| HeredocQuotesError)?;
     let raw = quoted.words.first().map_or("", String::as_str);
     Ok(Some(HeredocWord {
         expand: count_quotes(name) == count_quotes(raw),
@@ -135,14 +136,7 @@ impl DelimiterLines {
 /// Builds the heredoc from its word and its body.
 pub(super) fn with_body(word: HeredocWord, body: &str, span: Span) -> Heredoc {
     let content = if word.chomp { without_leading_tabs(body) } else { body.to_owned() };
-    Heredoc {
-        name: word.name,
-        expand: word.expand,
-        chomp: word.chomp,
-        file_descriptor: word.file_descriptor,
-        content,
-        span,
-    }
+    Heredoc { name: word.name, expand: word.expand, chomp: word.chomp, file_descriptor: word.file_descriptor, content, span }
 }
 
 fn without_leading_tabs(body: &str) -> String {

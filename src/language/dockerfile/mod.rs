@@ -5,6 +5,7 @@ mod arguments;
 pub mod ast;
 pub mod diagnostic;
 pub mod directive;
+pub mod edit;
 pub mod expand;
 mod flags;
 pub mod heredoc;
@@ -13,6 +14,7 @@ pub mod nearest;
 pub mod parser;
 mod pattern;
 pub mod span;
+pub mod stage;
 pub mod values;
 mod words;
 
@@ -21,8 +23,10 @@ pub use ast::{
 };
 pub use diagnostic::{Diagnostic, Severity};
 pub use directive::{DetectedDirective, detect_check, detect_syntax};
+pub use edit::{Edit, apply, line_ending};
 pub use expand::{Environment, ExpandError, Expanded, ExpandedWords, expand_heredoc, expand_word, expand_words, names_in};
 pub use heredoc::{RunScript, parse_heredoc_word, run_script};
 pub use nearest::nearest;
 pub use parser::{FILE_LIMIT, LINE_LIMIT, parse};
 pub use span::{LineIndex, Position, Span};
+pub use stage::{Stage, find_stage, find_stage_by_name};

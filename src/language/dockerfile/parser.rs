@@ -343,7 +343,9 @@ impl<'s> Parser<'s> {
         let head = self.head(rest, rest.span())?;
         let message = match head.keyword {
             Keyword::Onbuild => "chaining `ONBUILD ONBUILD` isn't allowed".to_owned(),
-            keyword @ (Keyword::From | Keyword::Maintainer) => format!("`{}` isn't allowed as an ONBUILD trigger", keyword.as_str()),
+            keyword @ (Keyword::From | Keyword::Maintainer) => {
+                format!("`{}` isn't allowed as an ONBUILD trigger", keyword.as_str())
+            }
             _ => {
                 let trigger = self.build(head, heredocs.to_vec())?;
                 return Some(Arguments::Onbuild(Box::new(trigger)));
@@ -356,7 +358,9 @@ impl<'s> Parser<'s> {
     fn check_whole(&mut self) {
         let end = self.source.len();
         if !self.any_instruction {
-            self.findings.push(Diagnostic::error(Span::new(0, 0), "the file has no instructions").with_help("begin with `FROM image`"));
+            self.findings.push(
+                Diagnostic::error(Span::new(0, 0), "the file has no instructions").with_help("begin with `FROM image`"),
+            );
             return;
         }
         if !self.stage_begun && self.before_stage.is_empty() {

@@ -52,7 +52,13 @@ pub(super) fn trim(pattern: &str, value: &str, direction: Direction, longest: bo
 }
 
 /// Replaces the first or every leftmost longest match.
-pub(super) fn replace(pattern: &str, value: &str, replacement: &str, all: bool, limit: usize) -> Result<String, PatternError> {
+pub(super) fn replace(
+    pattern: &str,
+    value: &str,
+    replacement: &str,
+    all: bool,
+    limit: usize,
+) -> Result<String, PatternError> {
     let tokens = tokens(pattern)?;
     let characters: Vec<char> = value.chars().collect();
     // Go's ReplaceAllString takes `$name` in the replacement as a group of the pattern; ReplaceFirst does not exist there.
@@ -66,7 +72,11 @@ pub(super) fn replace(pattern: &str, value: &str, replacement: &str, all: bool, 
             // An empty match right behind a match does not count.
             Some(end) if !(end == at && last_end == Some(at)) => {
                 let matched: String = characters[at..end].iter().collect();
-                if all { out.push_str(&templated(replacement, &matched)) } else { out.push_str(replacement) }
+                if all {
+                    out.push_str(&templated(replacement, &matched))
+                } else {
+                    out.push_str(replacement)
+                }
                 last_end = Some(end);
                 if end == at {
                     out.extend(characters.get(at));

@@ -38,7 +38,11 @@ fn nanoseconds(number: &str, unit: i128) -> Option<i128> {
     }
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let digits: String = fraction.chars().take(18).collect();
-    let part = if digits.is_empty() { 0 } else { digits.parse::<i128>().ok()?.checked_mul(unit)? / 10_i128.pow(u32::try_from(digits.len()).ok()?) };
+    let part = if digits.is_empty() {
+        0
+    } else {
+        digits.parse::<i128>().ok()?.checked_mul(unit)? / 10_i128.pow(u32::try_from(digits.len()).ok()?)
+    };
     whole.checked_mul(unit)?.checked_add(part)
 }
 

@@ -36,7 +36,14 @@ pub(super) fn is_blank(character: char) -> bool {
 ///
 /// Source of the rule: `parseWords` of BuildKit's parser.
 pub(super) fn split_quoted(rest: Slice<'_>, escape: char) -> Vec<Word> {
-    let mut splitter = QuotedSplitter { escape, phase: Phase::Blanks, text: String::new(), start: 0, blank_is_word: false, words: Vec::new() };
+    let mut splitter = QuotedSplitter {
+        escape,
+        phase: Phase::Blanks,
+        text: String::new(),
+        start: 0,
+        blank_is_word: false,
+        words: Vec::new(),
+    };
     let text = rest.text();
     let mut characters = text.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
