@@ -1,13 +1,33 @@
 //! A Dockerfile as text: a lossless, spanned, error-tolerant syntax tree, expansion, `.dockerignore`, edits that keep every
 //! other byte. The hard rule: a broken line never hides the rest of the file, and `print(parse(x)) == x`.
 
+mod arguments;
 pub mod ast;
 pub mod diagnostic;
+pub mod directive;
+pub mod edit;
+pub mod expand;
+mod flags;
+pub mod heredoc;
 pub mod ignore;
+mod logical;
+pub mod nearest;
+pub mod parser;
+mod pattern;
 pub mod span;
+pub mod stage;
+pub mod values;
+mod words;
 
 pub use ast::{
     Arguments, Assignment, CommandForm, Directive, Dockerfile, Flag, Heredoc, Instruction, Keyword, Piece, PieceKind, Word,
 };
 pub use diagnostic::{Diagnostic, Severity};
+pub use directive::{DetectedDirective, detect_check, detect_syntax};
+pub use edit::{Edit, apply, line_ending};
+pub use expand::{Environment, ExpandError, Expanded, ExpandedWords, expand_heredoc, expand_word, expand_words, names_in};
+pub use heredoc::{RunScript, parse_heredoc_word, run_script};
+pub use nearest::nearest;
+pub use parser::{FILE_LIMIT, LINE_LIMIT, parse};
 pub use span::{LineIndex, Position, Span};
+pub use stage::{Stage, find_stage, find_stage_by_name};
