@@ -8,5 +8,6 @@ pub mod handle;
 pub mod oci;
 pub mod sandbox;
 pub mod snapshot;
+pub mod solver;
 pub mod store;
 pub mod worker;

@@ -232,6 +232,10 @@ pub struct CopySpec {
     /// Paths relative to the source's root, `/`-separated, no leading slash; the root itself is empty. A directory stands for
     /// its contents.
     pub sources: Vec<String>,
+    /// For each source the name that it gets in a destination directory: a link that was followed lends its own. Empty: the
+    /// base names of the sources.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// Absolute path inside; a trailing slash says that it is a directory.
     pub destination: String,
     /// `--chown` as given (expanded), names looked up in the destination's image; none keeps the source's owner.

@@ -1,0 +1,355 @@
+//! Compares what a step's key is made of with what it was made of in the last build.
+
+use std::collections::BTreeMap;
+
+use super::ingredients::{Content, Ingredients, Source};
+use super::reason::{FileAttribute, MissReason};
+use crate::engine::context::{Entry, EntryKind};
+use crate::engine::graph::op::{Operation, Variable};
+use crate::ground::digest::Digest;
+use crate::language::shell::mentions_variable;
+
+/// How many files are listed one by one; the rest is counted.
+const LISTED_FILES: usize = 20;
+
+/// What the comparison needs beside the two records.
+pub trait Evidence {
+    /// A list of files that was kept.
+    fn tree(&self, digest: &Digest) -> Option<Vec<Entry>>;
+    /// Whether the `.dockerignore` of the last build excluded this path.
+    fn ignored_then(&self, path: &str) -> bool;
+    /// Whether the present `.dockerignore` excludes it.
+    fn ignored_now(&self, path: &str) -> bool;
+}
+
+/// Everything of the step itself that differs; empty when its own ingredients are the same.
+pub fn own_reasons(now: &Ingredients, then: &Ingredients, evidence: &dyn Evidence) -> Vec<MissReason> {
+    // No `..` here: a new ingredient does not compile until it is explained.
+    let Ingredients { format, operation, parent, sources } = now;
+    let mut out = Vec::new();
+    if *format != then.format {
+        out.push(MissReason::EngineChanged);
+    }
+    operations(operation, &then.operation, &mut out);
+    parents(parent.as_ref(), then.parent.as_ref(), &mut out);
+    for (now, then) in sources.iter().zip(&then.sources) {
+        let Source { slot: _, name: _, content } = now;
+        if let (Some(now), Some(then)) = (content, &then.content) {
+            files(now, then, evidence, &mut out);
+        }
+    }
+    out
+}
+
+/// A parent that is another step than before, although it did not run: a line between them was removed or moved.
+fn parents(now: Option<&Source>, then: Option<&Source>, out: &mut Vec<MissReason>) {
+    let slot = |source: Option<&Source>| source.map(|s| s.slot.clone());
+    if slot(now) != slot(then) {
+        let name = |source: Option<&Source>| source.map(|s| s.name.clone());
+        out.push(MissReason::ParentChanged { old: name(then), new: name(now) });
+    }
+}
+
+fn field(out: &mut Vec<MissReason>, name: &str, then: Option<String>, now: Option<String>) {
+    if then != now {
+        out.push(MissReason::FieldChanged { field: name.to_owned(), old: then, new: now });
+    }
+}
+
+fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
+    let some = |text: &str| Some(text.to_owned());
+    match (now, then) {
+        (
+            Operation::Base { image, manifest, chain, platform },
+            Operation::Base { manifest: old, chain: old_chain, platform: old_platform, image: _ },
+        ) => {
+            if manifest != old || chain != old_chain {
+                let (old, new) = (Some(old.to_string()), manifest.to_string());
+                out.push(MissReason::BaseChanged { image: image.clone(), old, new });
+            }
+            field(out, "platform", some(old_platform), some(platform));
+        }
+        (
+            Operation::Run { args, env, cwd, user, network, security, platform },
+            Operation::Run { args: args0, env: env0, cwd: cwd0, user: user0, network: net0, security: sec0, platform: p0 },
+        ) => {
+            commands(args, args0, out);
+            variables(env, env0, args, out);
+            field(out, "WORKDIR", some(cwd0), some(cwd));
+            field(out, "USER", some(user0), some(user));
+            field(out, "network", net0.clone(), network.clone());
+            field(out, "security", sec0.clone(), security.clone());
+            field(out, "platform", some(p0), some(platform));
+        }
+        (
+            Operation::Copy { instruction, sources, destination, chown, chmod, inline, platform },
+            Operation::Copy {
+                instruction: i0,
+                sources: s0,
+                destination: d0,
+                chown: o0,
+                chmod: m0,
+                inline: t0,
+                platform: p0,
+            },
+        ) => {
+            field(out, "instruction", some(i0), some(instruction));
+            field(out, "sources", Some(s0.join(" ")), Some(sources.join(" ")));
+            field(out, "destination", some(d0), some(destination));
+            field(out, "--chown", o0.clone(), chown.clone());
+            field(out, "--chmod", m0.clone(), chmod.clone());
+            inline_files(inline, t0, out);
+            field(out, "platform", some(p0), some(platform));
+        }
+        (
+            Operation::MakeDirectory { path, owner, timestamp, platform },
+            Operation::MakeDirectory { path: old, owner: o0, timestamp: t0, platform: p0 },
+        ) => {
+            field(out, "WORKDIR", some(old), some(path));
+            field(out, "USER", o0.clone(), owner.clone());
+            field(out, "SOURCE_DATE_EPOCH", t0.map(|t| t.to_string()), timestamp.map(|t| t.to_string()));
+            field(out, "platform", some(p0), some(platform));
+        }
+        (_, _) => field(out, "instruction", some(word(then)), some(word(now))),
+    }
+}
+
+fn word(operation: &Operation) -> &str {
+    match operation {
+        Operation::Base { .. } => "FROM",
+        Operation::Run { .. } => "RUN",
+        Operation::Copy { instruction, .. } => instruction,
+        Operation::MakeDirectory { .. } => "WORKDIR",
+    }
+}
+
+fn commands(now: &[String], then: &[String], out: &mut Vec<MissReason>) {
+    let (Some((now_text, now_shell)), Some((then_text, then_shell))) = (now.split_last(), then.split_last()) else {
+        if now != then {
+            out.push(MissReason::CommandChanged { old: then.join(" "), new: now.join(" "), whitespace_only: false });
+        }
+        return;
+    };
+    if now_shell != then_shell {
+        field(out, "SHELL", Some(then_shell.join(" ")), Some(now_shell.join(" ")));
+    }
+    if now_text != then_text {
+        let whitespace_only = now_text.split_whitespace().eq(then_text.split_whitespace());
+        out.push(MissReason::CommandChanged { old: then_text.clone(), new: now_text.clone(), whitespace_only });
+    }
+}
+
+fn variables(now: &[Variable], then: &[Variable], args: &[String], out: &mut Vec<MissReason>) {
+    let map = |list: &[Variable]| -> BTreeMap<String, Variable> {
+        list.iter().map(|variable| (variable.name.clone(), variable.clone())).collect()
+    };
+    let (new, old) = (map(now), map(then));
+    let before = out.len();
+    for name in new.keys().chain(old.keys().filter(|name| !new.contains_key(*name))) {
+        let (now, then) = (new.get(name), old.get(name));
+        if now.map(|v| &v.value) == then.map(|v| &v.value) {
+            continue;
+        }
+        out.push(MissReason::VariableChanged {
+            name: name.clone(),
+            origin: now.or(then).map_or("ENV", |v| v.origin.word()).to_owned(),
+            old: then.map(|v| v.value.clone()),
+            new: now.map(|v| v.value.clone()),
+            mentioned: args.iter().any(|arg| mentions_variable(arg, name)),
+        });
+    }
+    let names = |list: &[Variable]| -> Vec<String> { list.iter().map(|v| v.name.clone()).collect() };
+    if out.len() == before && names(now) != names(then) {
+        out.push(MissReason::VariableOrder);
+    }
+}
+
+fn inline_files(now: &[(String, String)], then: &[(String, String)], out: &mut Vec<MissReason>) {
+    for (name, text) in now {
+        match then.iter().find(|(old, _)| old == name) {
+            Some((_, old)) if old == text => {}
+            Some((_, old)) => field(out, &format!("heredoc {name}"), Some(old.clone()), Some(text.clone())),
+            None => field(out, &format!("heredoc {name}"), None, Some(text.clone())),
+        }
+    }
+    for (name, old) in then.iter().filter(|(name, _)| !now.iter().any(|(new, _)| new == name)) {
+        field(out, &format!("heredoc {name}"), Some(old.clone()), None);
+    }
+}
+
+fn files(now: &Content, then: &Content, evidence: &dyn Evidence, out: &mut Vec<MissReason>) {
+    if now.digest == then.digest {
+        return;
+    }
+    let (Some(new), Some(old)) = (evidence.tree(&now.tree), evidence.tree(&then.tree)) else {
+        out.push(MissReason::FieldChanged {
+            field: "content".into(),
+            old: Some(then.digest.to_string()),
+            new: Some(now.digest.to_string()),
+        });
+        return;
+    };
+    let mut found = compare(&new, &old, evidence);
+    let more = found.len().saturating_sub(LISTED_FILES) as u64;
+    found.truncate(LISTED_FILES);
+    out.append(&mut found);
+    if more > 0 {
+        out.push(MissReason::MoreFiles { count: more });
+    }
+}
+
+/// The differences between two lists of files, in order of path. Directories that came or went are named only when nothing
+/// inside of them is.
+pub fn compare(new: &[Entry], old: &[Entry], evidence: &dyn Evidence) -> Vec<MissReason> {
+    let map = |list: &'_ [Entry]| -> BTreeMap<String, Entry> { list.iter().map(|e| (e.path.clone(), e.clone())).collect() };
+    let (new, old) = (map(new), map(old));
+    let mut added: BTreeMap<&String, &Entry> = new.iter().filter(|(path, _)| !old.contains_key(*path)).collect();
+    let mut removed: BTreeMap<&String, &Entry> = old.iter().filter(|(path, _)| !new.contains_key(*path)).collect();
+    let mut out = Vec::new();
+    for (path, entry) in &new {
+        if let Some(before) = old.get(path) {
+            changed(entry, before, &mut out);
+        }
+    }
+    renames(&mut added, &mut removed, &mut out);
+    let shown = |list: &BTreeMap<&String, &Entry>| -> Vec<String> {
+        let outermost = |(path, entry): &(&&String, &&Entry)| {
+            entry.kind != EntryKind::Directory || !list.keys().any(|other| other.starts_with(&format!("{path}/")))
+        };
+        list.iter().filter(outermost).map(|(path, _)| (*path).clone()).collect()
+    };
+    for path in shown(&added) {
+        let by_ignore_rule = evidence.ignored_then(&path);
+        out.push(changed_file(path, FileAttribute::Added, None, None, by_ignore_rule));
+    }
+    for path in shown(&removed) {
+        let by_ignore_rule = evidence.ignored_now(&path);
+        out.push(changed_file(path, FileAttribute::Removed, None, None, by_ignore_rule));
+    }
+    out.sort_by(|a, b| path_of(a).cmp(path_of(b)));
+    out
+}
+
+fn path_of(reason: &MissReason) -> &str {
+    match reason {
+        MissReason::FileChanged { path, .. } => path,
+        _ => "",
+    }
+}
+
+fn changed_file(
+    path: String,
+    attribute: FileAttribute,
+    old: Option<String>,
+    new: Option<String>,
+    by_ignore_rule: bool,
+) -> MissReason {
+    MissReason::FileChanged { path, attribute, old, new, by_ignore_rule }
+}
+
+/// A file that went and one that came with the same record are one that was renamed.
+fn renames(added: &mut BTreeMap<&String, &Entry>, removed: &mut BTreeMap<&String, &Entry>, out: &mut Vec<MissReason>) {
+    let came: Vec<(&String, &Entry)> = added.iter().map(|(p, e)| (*p, *e)).collect();
+    for (path, entry) in came {
+        if entry.kind != EntryKind::File || entry.size == 0 {
+            continue;
+        }
+        let same = |(_, gone): &(&&String, &&Entry)| gone.kind == EntryKind::File && gone.digest == entry.digest;
+        let Some(from) = removed.iter().find(same).map(|(from, _)| *from) else { continue };
+        removed.remove(from);
+        added.remove(path);
+        out.push(changed_file(path.clone(), FileAttribute::Renamed, Some(from.clone()), Some(path.clone()), false));
+    }
+}
+
+fn changed(now: &Entry, then: &Entry, out: &mut Vec<MissReason>) {
+    if now.digest == then.digest {
+        return;
+    }
+    let path = now.path.clone();
+    let mut push = |attribute, old: String, new: String| {
+        out.push(changed_file(path.clone(), attribute, Some(old), Some(new), false));
+    };
+    if now.kind != then.kind {
+        return push(FileAttribute::Kind, then.kind.word().into(), now.kind.word().into());
+    }
+    let mut found = false;
+    if now.mode != then.mode {
+        push(FileAttribute::Mode, format!("{:04o}", then.mode), format!("{:04o}", now.mode));
+        found = true;
+    }
+    if (now.uid, now.gid) != (then.uid, then.gid) {
+        push(FileAttribute::Owner, format!("{}:{}", then.uid, then.gid), format!("{}:{}", now.uid, now.gid));
+        found = true;
+    }
+    if now.link != then.link {
+        let text = |link: &Option<String>| link.clone().unwrap_or_default();
+        push(FileAttribute::LinkTarget, text(&then.link), text(&now.link));
+        found = true;
+    }
+    if now.xattrs != then.xattrs {
+        let names = |e: &Entry| e.xattrs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
+        push(FileAttribute::Xattr, names(then), names(now));
+        found = true;
+    }
+    // The record covers header and bytes in one: with an equal header only the bytes are left.
+    if !found || now.size != then.size {
+        push(FileAttribute::Content, then.digest.to_string(), now.digest.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::context::entry::fixtures::*;
+
+    struct Nothing;
+    impl Evidence for Nothing {
+        fn tree(&self, _: &Digest) -> Option<Vec<Entry>> {
+            None
+        }
+        fn ignored_then(&self, path: &str) -> bool {
+            path == "secret"
+        }
+        fn ignored_now(&self, _: &str) -> bool {
+            false
+        }
+    }
+
+    fn codes(new: &[Entry], old: &[Entry]) -> Vec<(String, &'static str)> {
+        compare(new, old, &Nothing).iter().map(|r| (path_of(r).to_owned(), r.code())).collect()
+    }
+
+    #[test]
+    fn each_attribute_has_its_code() {
+        let mut executable = file("same", "x");
+        executable.mode = 0o755;
+        executable.digest = Digest::of("other header");
+        let old = [file("a", "1"), file("gone", "2"), file("from", "3"), file("same", "x"), link("l", "x")];
+        let new =
+            [file("a", "9"), file("new", "4"), file("to", "3"), executable, link("l", "y"), file("secret", "5"), dir("d")];
+        let want = [
+            ("a", "M2"),
+            ("d", "M3"),
+            ("gone", "M4"),
+            ("l", "M8"),
+            ("new", "M3"),
+            ("same", "M6"),
+            ("secret", "M10"),
+            ("to", "M5"),
+        ];
+        assert_eq!(codes(&new, &old), want.map(|(path, code)| (path.to_owned(), code)));
+    }
+
+    #[test]
+    fn a_variable_that_the_command_does_not_read_is_said_to_be_unread() {
+        let variable = |value: &str| {
+            vec![Variable { name: "V".into(), value: value.into(), origin: crate::engine::graph::op::VariableOrigin::Arg }]
+        };
+        let mut out = Vec::new();
+        variables(&variable("2"), &variable("1"), &["echo hello".into()], &mut out);
+        assert_eq!(out.len(), 1);
+        assert!(out[0].to_string().contains("does not mention V"), "{}", out[0]);
+        assert_eq!(out[0].code(), "M15");
+    }
+}

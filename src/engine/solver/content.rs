@@ -1,0 +1,187 @@
+//! The content of what a step copies.
+
+use super::error::SolveError;
+use super::{Solver, guard};
+use crate::engine::cache::Content;
+use crate::engine::context::{Entry, RootHeader, Tree, content_key};
+use crate::engine::graph::{BaseLayer, SourceRef, Vertex};
+use crate::engine::oci::media_type;
+use crate::engine::snapshot::LayerId;
+use crate::engine::worker::protocol::{Compression, Reply, Request};
+use crate::ground::digest::Digest;
+
+impl Solver<'_> {
+    /// Digest of the selected paths, and the name of their list. The list is kept as evidence for the next comparison.
+    pub(super) fn content(&self, vertex: &Vertex) -> Result<Content, SolveError> {
+        let mut slot = guard(&self.state(vertex.id).content);
+        if let Some(known) = slot.as_ref() {
+            return known.clone();
+        }
+        let found = self.find_content(vertex);
+        *slot = Some(found.clone());
+        found
+    }
+
+    fn find_content(&self, vertex: &Vertex) -> Result<Content, SolveError> {
+        let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
+        match &vertex.source {
+            Some(SourceRef::Context(name)) => {
+                let Some(context) = self.contexts.get(name) else { return Err(self.missing(vertex, &[])) };
+                self.content_of(vertex, &context.tree)
+            }
+            Some(SourceRef::Vertex(Some(id))) => {
+                let layers = self.result(*id)?.layers;
+                let names: Vec<&str> = layers.iter().map(LayerId::as_str).collect();
+                let id = Digest::of(format!("{names:?}{:?}", vertex.selectors)).to_string();
+                if let Some((digest, tree)) = self.cache().scan(&id).map_err(fail)? {
+                    return Ok(Content { digest, tree });
+                }
+                let tree = self.scan(vertex, &layers)?;
+                let content = self.content_of(vertex, &tree)?;
+                self.cache().put_scan(&id, &content.digest, &content.tree).map_err(fail)?;
+                Ok(content)
+            }
+            Some(SourceRef::Vertex(None)) | None => {
+                let paths: Vec<String> = vertex.selectors.iter().map(|s| s.path.clone()).collect();
+                Err(self.missing(vertex, &paths))
+            }
+        }
+    }
+
+    fn content_of(&self, vertex: &Vertex, tree: &Tree) -> Result<Content, SolveError> {
+        let digest = content_key(tree, &vertex.selectors).map_err(|paths| self.missing(vertex, &paths))?;
+        let name = Digest::of(format!("{digest}{:?}", vertex.selectors));
+        let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
+        if self.cache().tree(&name).map_err(fail)?.is_none() {
+            let bytes = serde_json::to_vec(&selected(tree, vertex)).unwrap_or_default();
+            self.cache().put_tree(&name, &pack(&bytes)).map_err(fail)?;
+        }
+        Ok(Content { digest, tree: name })
+    }
+
+    /// Mounts a chain and lists what the vertex selects of it.
+    pub(super) fn scan(&self, vertex: &Vertex, layers: &[LayerId]) -> Result<Tree, SolveError> {
+        self.unpack(vertex, layers)?;
+        let request = Request::Scan { layers: layers.to_vec(), selectors: vertex.selectors.clone() };
+        match self.ask(vertex, request, Vec::new())? {
+            Reply::Entries { entries, .. } => Ok(Tree::new(entries, RootHeader::Real)),
+            other => Err(self.unexpected(vertex, &other)),
+        }
+    }
+
+    /// Asks the worker; a failure becomes the step's.
+    pub(super) fn ask(
+        &self,
+        vertex: &Vertex,
+        request: Request,
+        descriptors: Vec<std::os::fd::OwnedFd>,
+    ) -> Result<Reply, SolveError> {
+        let file = &self.speaker.file;
+        match self.worker.call(request, descriptors) {
+            Ok(Reply::Failed(failure)) => Err(SolveError::failure(file, vertex, &failure)),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(SolveError::worker(file, vertex, &error)),
+        }
+    }
+
+    pub(super) fn unexpected(&self, vertex: &Vertex, reply: &Reply) -> SolveError {
+        let message = format!("the worker gave an answer that does not fit the question ({reply:?})");
+        SolveError::environment(&self.speaker.file, vertex, message, None)
+    }
+
+    /// Unpacks those layers of the base that a mount needs and that are not there yet.
+    pub(super) fn unpack(&self, vertex: &Vertex, layers: &[LayerId]) -> Result<(), SolveError> {
+        let _one_at_a_time = guard(&self.state.unpacking);
+        let find = |layer: &LayerId| self.graph.bases.iter().flat_map(|b| &b.layers).find(|l| l.layer == *layer);
+        let total = layers.iter().filter(|layer| !self.store.layout.layer(layer).exists()).count() as u64;
+        let mut done = 0;
+        for (at, layer) in layers.iter().enumerate() {
+            if self.store.layout.layer(layer).exists() {
+                continue;
+            }
+            self.check_cancelled(vertex.id)?;
+            let Some(BaseLayer { diff_id, blob: Some((blob, path)), .. }) = find(layer) else { continue };
+            let what = "unpacking base".to_owned();
+            self.speaker.say(crate::engine::event::BuildEvent::Progress {
+                vertex: Some(vertex.id),
+                what,
+                done,
+                total: Some(total),
+            });
+            done += 1;
+            let gzip = matches!(blob.media_type.as_str(), media_type::LAYER_GZIP | media_type::DOCKER_LAYER_GZIP);
+            let request = Request::Unpack {
+                layer: layer.clone(),
+                parents: layers[..at].to_vec(),
+                blob: path.clone(),
+                compression: if gzip { Compression::Gzip } else { Compression::None },
+                digest: blob.digest,
+                size: blob.size,
+                diff_id: *diff_id,
+            };
+            self.ask(vertex, request, Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// A source that does not exist: where it was looked for, and what may have been meant.
+    fn missing(&self, vertex: &Vertex, paths: &[String]) -> SolveError {
+        let shown: Vec<String> = paths.iter().map(|path| format!("`{}`", path.escape_debug())).collect();
+        let (place, hint) = match &vertex.source {
+            Some(SourceRef::Context(name)) => {
+                let place = if name.is_empty() { "the build context".to_owned() } else { format!("the context `{name}`") };
+                (place, self.contexts.get(name).and_then(|c| paths.first().and_then(|path| c.hint(path))))
+            }
+            _ => ("what it copies from".to_owned(), None),
+        };
+        let verb = if paths.len() == 1 { "does" } else { "do" };
+        let message = format!("{} {verb} not exist in {place}", shown.join(", "));
+        SolveError::user(&self.speaker.file, vertex, message, hint)
+    }
+}
+
+impl super::ScannedContext {
+    /// Why a path may be missing: a rule excludes it, it lies outside, or it has another name.
+    fn hint(&self, path: &str) -> Option<String> {
+        if self.root.join(path).exists() {
+            if let Some(line) = self.ignore.excluding_line(path) {
+                return Some(format!("line {line} of {} excludes it", self.ignore.name));
+            }
+            return Some("paths of COPY are relative to the build context, and stay inside of it".into());
+        }
+        let parent = std::path::Path::new(path).parent().unwrap_or(std::path::Path::new(""));
+        let wanted = path.rsplit('/').next().unwrap_or(path);
+        let names = std::fs::read_dir(self.root.join(parent)).ok()?;
+        let names: Vec<String> = names.flatten().filter_map(|n| n.file_name().into_string().ok()).collect();
+        let near = crate::language::dockerfile::nearest(wanted, names.iter().map(String::as_str))?;
+        Some(format!("did you mean `{}`?", parent.join(near).display().to_string().escape_debug()))
+    }
+}
+
+/// The entries that a vertex selects.
+pub(super) fn selected(tree: &Tree, vertex: &Vertex) -> Vec<Entry> {
+    let mut out: Vec<Entry> = Vec::new();
+    for selector in &vertex.selectors {
+        for path in tree.matches(selector) {
+            out.extend_from_slice(tree.subtree(&path));
+        }
+    }
+    out.sort_by(|a, b| a.path.cmp(&b.path));
+    out.dedup_by(|a, b| a.path == b.path);
+    out
+}
+
+fn pack(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
+}
+
+/// Reads a list of files back.
+pub(super) fn unpack_entries(bytes: &[u8]) -> Option<Vec<Entry>> {
+    use std::io::Read;
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(bytes).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}

@@ -1,0 +1,323 @@
+//! Runs a step, and writes its record last.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+
+use super::content::selected;
+use super::error::SolveError;
+use super::probe::now_micros;
+use super::{Solver, guard};
+use crate::engine::cache::preimage::operation_digest;
+use crate::engine::cache::reason::HitReason;
+use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
+use crate::engine::context::{Entry, EntryKind};
+use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage};
+use crate::engine::graph::{Operation, SourceRef, Vertex};
+use crate::engine::snapshot::LayerId;
+use crate::engine::worker::protocol::{CopySource, CopySpec, Network, ProcessSpec, Reply, Request};
+use crate::ground::digest::Digest;
+
+/// What an operation gave.
+struct Made {
+    stat: LayerStat,
+    usage: Option<Usage>,
+}
+
+impl Solver<'_> {
+    /// Runs a step; of several builders that reach it together one runs it, the others take its result.
+    pub(super) fn execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
+        let outcome = self.try_execute(vertex);
+        if let Err(error) = &outcome
+            && error.vertex == vertex.id
+        {
+            let outcome = match error.source {
+                super::FailureSource::Cancelled => Outcome::Cancelled,
+                _ => Outcome::Failed { message: error.message.clone() },
+            };
+            self.finish(vertex.id, outcome, None, None, 0);
+        }
+        outcome
+    }
+
+    fn try_execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
+        let Some(operation) = &vertex.operation else { return Err(self.not_an_operation(vertex)) };
+        let parents = match vertex.parent {
+            Some(parent) => self.result(parent)?.layers,
+            None => Vec::new(),
+        };
+        let links = self.links(vertex, vertex.source.is_some())?;
+        self.note_ingredients(vertex);
+        let digest = operation_digest(operation);
+        let lock = self.lock_step(vertex.id, &lock_name(vertex, &digest, &links))?;
+        // Looked up again under the lock: somebody may have made it since, in this build (an identical step) or beside it.
+        let known = if vertex.ignore_cache { Vec::new() } else { self.lookup(vertex, &digest, &links)? };
+        if let Some(result) = self.loadable(vertex, &known)? {
+            self.say_hit(vertex, HitReason::Merged, &result);
+            return Ok((known, result));
+        }
+        let reasons = self.miss_reasons(vertex);
+        self.say_miss(vertex, reasons);
+        let _slot = self.state.slots.take();
+        self.check_cancelled(vertex.id)?;
+        self.unpack(vertex, &parents)?;
+        let began = self.speaker.elapsed();
+        self.speaker.say(BuildEvent::VertexStarted { vertex: vertex.id });
+        self.state.executed.fetch_add(1, Ordering::SeqCst);
+        let layer = self.new_layer(vertex)?;
+        let made = self.operate(vertex, operation, &parents, &layer)?;
+        let micros = self.speaker.elapsed() - began;
+        let mut layers = parents;
+        layers.push(layer);
+        let result = StepResult {
+            id: ResultId(crate::ground::random_hex(16)),
+            layers,
+            created: now_micros(),
+            micros,
+            stat: made.stat,
+        };
+        let ids = self.record(vertex, &digest, &links, &result)?;
+        drop(lock);
+        self.finish(vertex.id, Outcome::Ran, Some(made.stat), made.usage, micros);
+        Ok((ids, result))
+    }
+
+    /// The record: a known key gets a new result, a new one is linked from all inputs.
+    fn record(
+        &self,
+        vertex: &Vertex,
+        digest: &Digest,
+        links: &[Link],
+        result: &StepResult,
+    ) -> Result<Vec<KeyId>, SolveError> {
+        let mut ids = self.lookup(vertex, digest, links)?;
+        if ids.is_empty() {
+            ids.push(KeyId::random());
+        }
+        let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
+        self.cache().save(digest, links, &ids[0], result).map_err(fail)?;
+        Ok(ids)
+    }
+
+    fn new_layer(&self, vertex: &Vertex) -> Result<LayerId, SolveError> {
+        let name = crate::ground::random_hex(16);
+        name.parse().map_err(|error| SolveError::environment(&self.speaker.file, vertex, error, None))
+    }
+
+    fn not_an_operation(&self, vertex: &Vertex) -> SolveError {
+        SolveError::environment(&self.speaker.file, vertex, "this instruction has nothing to run", None)
+    }
+
+    fn operate(
+        &self,
+        vertex: &Vertex,
+        operation: &Operation,
+        parents: &[LayerId],
+        layer: &LayerId,
+    ) -> Result<Made, SolveError> {
+        let (layer, parents) = (layer.clone(), parents.to_vec());
+        match operation {
+            Operation::Base { .. } => Err(self.not_an_operation(vertex)),
+            Operation::Run { args, env, cwd, user, network, .. } => {
+                let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
+                variables.extend(vertex.hidden_env.iter().cloned());
+                let network = match network.as_deref() {
+                    Some("none") => Network::None,
+                    Some("host") => Network::Host,
+                    _ => self.default_network,
+                };
+                let process = ProcessSpec {
+                    args: args.clone(),
+                    env: variables,
+                    cwd: cwd.clone(),
+                    user: user.clone(),
+                    hostname: "buildkitsandbox".into(),
+                    network,
+                };
+                self.run(vertex, process, parents, layer)
+            }
+            Operation::Copy { instruction, destination, chown, chmod, inline, .. } => {
+                let (source, sources) = self.copy_source(vertex, inline)?;
+                let copy = CopySpec {
+                    names: self.base_names(vertex, &sources),
+                    sources,
+                    destination: destination.clone(),
+                    chown: chown.clone(),
+                    chmod: chmod.as_ref().and_then(|text| u32::from_str_radix(text, 8).ok()),
+                    unpack: instruction == "ADD",
+                };
+                let previous = self.previous_layer(vertex);
+                self.layer(vertex, Request::Copy { layer, parents, source, copy, previous })
+            }
+            Operation::MakeDirectory { path, owner, timestamp, .. } => {
+                let (path, owner, timestamp) = (path.clone(), owner.clone(), *timestamp);
+                self.layer(vertex, Request::MakeDirectory { layer, parents, path, owner, timestamp })
+            }
+        }
+    }
+
+    fn layer(&self, vertex: &Vertex, request: Request) -> Result<Made, SolveError> {
+        match self.ask(vertex, request, Vec::new())? {
+            Reply::Layer { stat } => Ok(Made { stat, usage: None }),
+            other => Err(self.unexpected(vertex, &other)),
+        }
+    }
+
+    /// Where the files come from, and which paths: patterns are resolved against the very list that was hashed.
+    fn copy_source(&self, vertex: &Vertex, inline: &[(String, String)]) -> Result<(CopySource, Vec<String>), SolveError> {
+        if !inline.is_empty() {
+            let names = inline.iter().map(|(name, _)| name.clone()).collect();
+            return Ok((CopySource::Inline { files: inline.to_vec() }, names));
+        }
+        match &vertex.source {
+            Some(SourceRef::Context(name)) => {
+                let Some(context) = self.contexts.get(name) else { return Err(self.not_an_operation(vertex)) };
+                let mut entries = selected(&context.tree, vertex);
+                with_parents(&context.tree, &mut entries);
+                let paths = vertex.selectors.iter().flat_map(|s| context.tree.matches(s)).collect();
+                Ok((CopySource::Directory { root: context.root.clone(), entries }, paths))
+            }
+            Some(SourceRef::Vertex(Some(id))) => {
+                let layers = self.result(*id)?.layers;
+                let tree = self.scan(vertex, &layers)?;
+                let paths = vertex.selectors.iter().flat_map(|s| tree.matches(s)).collect();
+                Ok((CopySource::Layers { layers }, paths))
+            }
+            Some(SourceRef::Vertex(None)) | None => Err(self.not_an_operation(vertex)),
+        }
+    }
+
+    /// A link that is followed lends its own name to what it points to.
+    fn base_names(&self, vertex: &Vertex, sources: &[String]) -> Vec<String> {
+        let base = |path: &str| path.rsplit('/').next().unwrap_or("").to_owned();
+        if vertex.selectors.len() == sources.len() && vertex.selectors.iter().all(|s| !s.wildcard) {
+            return vertex.selectors.iter().map(|s| base(&s.path)).collect();
+        }
+        sources.iter().map(|path| base(path)).collect()
+    }
+
+    /// The layer that this slot made last, if it is still there: unchanged files can be linked from it.
+    fn previous_layer(&self, vertex: &Vertex) -> Option<LayerId> {
+        let layer = self.previous?.layers.get(&vertex.slot)?;
+        self.store.layout.layer(layer).exists().then(|| layer.clone())
+    }
+
+    fn run(&self, vertex: &Vertex, process: ProcessSpec, parents: Vec<LayerId>, layer: LayerId) -> Result<Made, SolveError> {
+        let token = self.state.tokens.fetch_add(1, Ordering::SeqCst);
+        let file = &self.speaker.file;
+        let log = self.folder.join(format!("{}.log", vertex.id.0));
+        let io =
+            |error: std::io::Error| SolveError::environment(file, vertex, crate::ground::fs::error::describe(&error), None);
+        let output = Mutex::new(Output { file: File::create(&log).map_err(io)?, offset: 0 });
+        let (out_reader, out_writer) = std::io::pipe().map_err(io)?;
+        let (err_reader, err_writer) = std::io::pipe().map_err(io)?;
+        guard(&self.state.running).push(token);
+        let reply = std::thread::scope(|scope| {
+            scope.spawn(|| self.pump(vertex, out_reader, Stream::Stdout, &output));
+            scope.spawn(|| self.pump(vertex, err_reader, Stream::Stderr, &output));
+            let request = Request::Run { layer, parents, process, token };
+            self.ask(vertex, request, vec![OwnedFd::from(out_writer), OwnedFd::from(err_writer)])
+        });
+        guard(&self.state.running).retain(|running| *running != token);
+        match reply? {
+            Reply::Exited { cancelled: true, .. } => Err(SolveError::cancelled(vertex.id)),
+            Reply::Exited { code: 0, stat, usage, .. } => Ok(Made { stat: stat.unwrap_or_default(), usage: Some(usage) }),
+            Reply::Exited { code, .. } => {
+                let tail = tail(&log);
+                let message = format!("the command exited with code {code}{}{tail}", signal_name(code));
+                Err(SolveError::user(file, vertex, message, None))
+            }
+            other => Err(self.unexpected(vertex, &other)),
+        }
+    }
+
+    /// Moves what a step writes into its file, whole, and says where it lies.
+    fn pump(&self, vertex: &Vertex, mut from: impl Read, stream: Stream, output: &Mutex<Output>) {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let n = match from.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(n) => n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            };
+            let mut output = guard(output);
+            // A full disk ends the log, not the step: the pipe must be drained or the process hangs.
+            if output.file.write_all(&buffer[..n]).is_ok() {
+                let (offset, len) = (output.offset, n as u64);
+                output.offset += len;
+                self.speaker.say(BuildEvent::Output { vertex: vertex.id, stream, offset, len });
+            }
+        }
+    }
+}
+
+struct Output {
+    file: File,
+    offset: u64,
+}
+
+/// Names the lock of a step: the same for every builder that would make the same result.
+fn lock_name(vertex: &Vertex, digest: &Digest, links: &[Link]) -> String {
+    let of_link = |link: &Link| match &link.content {
+        Some(content) => content.0.clone(),
+        None => link.definition.iter().map(|key| key.0.as_str()).max().unwrap_or("").to_owned(),
+    };
+    let inputs: Vec<String> = links.iter().map(of_link).collect();
+    Digest::of(format!("{digest}{inputs:?}{}", vertex.selectors.len())).hex()
+}
+
+/// Adds the directories above the entries, whose modes a copy needs.
+fn with_parents(tree: &crate::engine::context::Tree, entries: &mut Vec<Entry>) {
+    let mut parents = std::collections::BTreeSet::new();
+    for entry in entries.iter() {
+        let mut path = entry.path.as_str();
+        while let Some(at) = path.rfind('/') {
+            path = &path[..at];
+            if !parents.insert(path.to_owned()) {
+                break;
+            }
+        }
+    }
+    let missing = |path: &String| !entries.iter().any(|e| e.kind == EntryKind::Directory && e.path == *path);
+    let more: Vec<Entry> = parents
+        .iter()
+        .map(String::as_str)
+        .chain([""])
+        .map(str::to_owned)
+        .filter(missing)
+        .filter_map(|p| tree.get(&p).cloned())
+        .collect();
+    entries.extend(more);
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+}
+
+fn signal_name(code: i32) -> &'static str {
+    match code {
+        126 => " (the command cannot be executed)",
+        127 => " (the command was not found)",
+        137 => " (killed, perhaps for want of memory)",
+        _ => "",
+    }
+}
+
+/// The last twenty lines of a step's output, for its error message.
+fn tail(log: &std::path::Path) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(16 << 10)..]).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(20)..];
+    if last.is_empty() {
+        return "; it wrote nothing".into();
+    }
+    let shown: Vec<String> = last.iter().map(|line| format!("\n  | {}", visible(line))).collect();
+    format!("; its last lines:{}", shown.concat())
+}
+
+/// A line of output without anything that could drive a terminal.
+fn visible(line: &str) -> String {
+    let last = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or("");
+    last.chars().take(500).map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}

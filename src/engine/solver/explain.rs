@@ -1,0 +1,105 @@
+//! Why a step has to run: its own ingredients against those of the last build, and the steps above it.
+
+use super::content::unpack_entries;
+use super::{Solver, guard};
+use crate::engine::cache::explain::{Evidence, own_reasons};
+use crate::engine::cache::ingredients::KEY_FORMAT;
+use crate::engine::cache::reason::MissReason;
+use crate::engine::cache::{Ingredients, Source};
+use crate::engine::context::Entry;
+use crate::engine::event::VertexId;
+use crate::engine::graph::{SourceRef, Vertex};
+use crate::ground::digest::Digest;
+
+impl Solver<'_> {
+    /// Writes down what the key of a vertex is made of.
+    pub(super) fn note_ingredients(&self, vertex: &Vertex) {
+        let Some(operation) = &vertex.operation else { return };
+        let source = |id: VertexId| {
+            let other = self.vertex(id);
+            Source { slot: other.slot.clone(), name: other.name.clone(), content: None }
+        };
+        let mut sources = Vec::new();
+        if let Some(from) = &vertex.source {
+            let mut entry = match from {
+                SourceRef::Vertex(Some(id)) => source(*id),
+                SourceRef::Vertex(None) => Source { slot: String::new(), name: "scratch".into(), content: None },
+                SourceRef::Context(name) => Source { slot: String::new(), name: format!("context {name}"), content: None },
+            };
+            let known = guard(&self.state(vertex.id).content).clone();
+            entry.content = match known {
+                Some(Ok(content)) => Some(content),
+                // Served by definition: nobody looked at the content, so what the last build knew is still true.
+                _ => self.before(vertex).and_then(|then| then.sources.first()?.content.clone()),
+            };
+            sources.push(entry);
+        }
+        let parent = vertex.parent.map(source);
+        let ingredients = Ingredients { format: KEY_FORMAT, operation: operation.clone(), parent, sources };
+        *guard(&self.state(vertex.id).ingredients) = Some(ingredients);
+    }
+
+    fn before(&self, vertex: &Vertex) -> Option<&Ingredients> {
+        self.previous?.ingredients.get(&vertex.slot)
+    }
+
+    /// The reasons, own ones first, and where the cascade began.
+    pub(super) fn miss_reasons(&self, vertex: &Vertex) -> (Vec<MissReason>, VertexId) {
+        if vertex.ignore_cache {
+            return (vec![MissReason::NoCache], vertex.id);
+        }
+        let now = guard(&self.state(vertex.id).ingredients).clone();
+        let (Some(now), Some(then)) = (now, self.before(vertex)) else {
+            return (vec![MissReason::FirstTime], vertex.id);
+        };
+        let mut reasons = own_reasons(&now, then, self);
+        let parent = vertex.parent.and_then(|id| Some((id, self.cause(id)?)));
+        let source = match vertex.source {
+            Some(SourceRef::Vertex(Some(id))) => self.cause(id).map(|cause| (id, cause)),
+            _ => None,
+        };
+        if parent.is_some() {
+            // The step above ran: that it is another one than before is part of that story.
+            reasons.retain(|reason| !matches!(reason, MissReason::ParentChanged { .. }));
+        }
+        let content_differs =
+            reasons.iter().any(|r| matches!(r, MissReason::FileChanged { .. } | MissReason::MoreFiles { .. }));
+        let own_cause = reasons.iter().any(|reason| match reason {
+            // What differs in a source that ran again has its cause there.
+            MissReason::FileChanged { .. } | MissReason::MoreFiles { .. } => source.is_none(),
+            _ => true,
+        });
+        let mut cause = own_cause.then_some(vertex.id);
+        if let Some((id, origin)) = source.filter(|_| content_differs) {
+            reasons.push(MissReason::SourceRan { line: self.vertex(id).line });
+            cause = cause.or(Some(origin));
+        }
+        if let Some((id, origin)) = parent {
+            reasons.push(MissReason::ParentRan { line: self.vertex(id).line });
+            cause = cause.or(Some(origin));
+        }
+        if reasons.is_empty() {
+            reasons.push(MissReason::ResultGone);
+        }
+        (reasons, cause.unwrap_or(vertex.id))
+    }
+
+    /// Where the cascade of a vertex that had to run began.
+    fn cause(&self, id: VertexId) -> Option<VertexId> {
+        guard(&self.state(id).said).cause
+    }
+}
+
+impl Evidence for Solver<'_> {
+    fn tree(&self, digest: &Digest) -> Option<Vec<Entry>> {
+        unpack_entries(&self.cache().tree(digest).ok()??)
+    }
+
+    fn ignored_then(&self, path: &str) -> bool {
+        self.previous.is_some_and(|previous| previous.ignore.excluding_line(path).is_some())
+    }
+
+    fn ignored_now(&self, path: &str) -> bool {
+        self.contexts.get("").is_some_and(|c| c.ignore.excluding_line(path).is_some() && c.root.join(path).exists())
+    }
+}

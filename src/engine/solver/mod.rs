@@ -1,0 +1,262 @@
+//! Schedules vertices, probes the cache, runs operations, says what it does.
+//!
+//! Demand-driven from the target: a vertex first learns the keys of its inputs, and needs their results only where content
+//! decides or where it has to run. Every vertex is decided once; independent inputs are decided in parallel.
+//!
+//! Source: BuildKit `solver/edge.go` (`reference/cache-semantics.md`, section 1). The hard rule: a record is written last.
+
+mod content;
+mod error;
+mod execute;
+mod explain;
+mod lock;
+mod probe;
+pub mod record;
+mod speaker;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+pub use error::{FailureSource, SolveError};
+pub use speaker::Speaker;
+
+use super::cache::{Cache, Content, Ingredients, KeyId, StepResult};
+use super::context::Tree;
+use super::event::{BuildEvent, Outcome, VertexId};
+use super::graph::BuildGraph;
+use super::handle::CancelToken;
+use super::snapshot::LayerId;
+use super::store::Store;
+use super::worker::Worker;
+use record::BuildRecord;
+
+/// Locks without caring about a panic elsewhere: what is behind these locks is replaced whole, never half-changed.
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Everything a solve works with.
+pub struct Solver<'a> {
+    /// What to build.
+    pub graph: &'a BuildGraph,
+    /// Where results lie.
+    pub store: &'a Store,
+    /// Who mounts and runs.
+    pub worker: &'a Worker,
+    /// Says what happens.
+    pub speaker: &'a Speaker,
+    /// Contexts by name, as scanned: root folder and tree.
+    pub contexts: &'a BTreeMap<String, ScannedContext>,
+    /// The last build of this project.
+    pub previous: Option<&'a BuildRecord>,
+    /// Folder of this build, for the output of its steps.
+    pub folder: &'a Path,
+    /// Stops it.
+    pub cancel: CancelToken,
+    /// The network of RUNs that do not say.
+    pub default_network: super::worker::protocol::Network,
+    /// State.
+    pub state: State,
+}
+
+/// A context after its scan.
+pub struct ScannedContext {
+    /// Its folder.
+    pub root: std::path::PathBuf,
+    /// What the build selects of it.
+    pub tree: Tree,
+    /// The rules that left something out.
+    pub ignore: super::IgnoreFile,
+}
+
+/// What a solve has found out so far.
+pub struct State {
+    vertices: Vec<VertexState>,
+    slots: Slots,
+    unpacking: Mutex<()>,
+    tokens: AtomicU64,
+    running: Mutex<Vec<u64>>,
+    /// Steps whose process or copy was started.
+    pub executed: AtomicUsize,
+}
+
+/// A bounded number of steps at a time.
+struct Slots {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+#[derive(Default)]
+struct VertexState {
+    keys: Mutex<Option<Result<Keys, SolveError>>>,
+    result: Mutex<Option<Result<StepResult, SolveError>>>,
+    content: Mutex<Option<Result<Content, SolveError>>>,
+    ingredients: Mutex<Option<Ingredients>>,
+    said: Mutex<Said>,
+}
+
+/// What was said about a vertex; each is said once.
+#[derive(Default)]
+struct Said {
+    probed: bool,
+    finished: Option<Outcome>,
+    /// Where its cascade began, when it had to run.
+    cause: Option<VertexId>,
+}
+
+/// What a vertex offers to those below it.
+#[derive(Debug, Clone, Default)]
+struct Keys {
+    ids: Vec<KeyId>,
+    /// A result to load, when the cache has one.
+    loadable: Option<StepResult>,
+}
+
+impl State {
+    /// For a graph of so many vertices, with so many steps at a time.
+    pub fn new(vertices: usize, jobs: usize) -> Self {
+        Self {
+            vertices: (0..vertices).map(|_| VertexState::default()).collect(),
+            slots: Slots { free: Mutex::new(jobs.max(1)), freed: Condvar::new() },
+            unpacking: Mutex::new(()),
+            tokens: AtomicU64::new(1),
+            running: Mutex::new(Vec::new()),
+            executed: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Slots {
+    fn take(&self) -> SlotGuard<'_> {
+        let mut free = guard(&self.free);
+        while *free == 0 {
+            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        SlotGuard(self)
+    }
+}
+
+struct SlotGuard<'a>(&'a Slots);
+
+impl Drop for SlotGuard<'_> {
+    fn drop(&mut self) {
+        *guard(&self.0.free) += 1;
+        self.0.freed.notify_one();
+    }
+}
+
+impl<'a> Solver<'a> {
+    fn cache(&self) -> Cache<'a> {
+        Cache::new(&self.store.index)
+    }
+
+    fn vertex(&self, id: VertexId) -> &'a super::graph::Vertex {
+        &self.graph.vertices[id.0 as usize]
+    }
+
+    fn state(&self, id: VertexId) -> &VertexState {
+        &self.state.vertices[id.0 as usize]
+    }
+
+    /// Solves for the target: the layers of the image, and the results of all steps on its chain that have one.
+    pub fn solve(&self) -> Result<Option<StepResult>, SolveError> {
+        let outcome = std::thread::scope(|scope| {
+            let done = std::sync::atomic::AtomicBool::new(false);
+            let done = &done;
+            let watcher = scope.spawn(move || self.watch_cancel(done));
+            let outcome = match self.graph.target {
+                Some(target) => self.result(target).map(Some),
+                None => Ok(None),
+            };
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+            watcher.thread().unpark();
+            outcome
+        });
+        self.close(outcome.is_ok());
+        outcome
+    }
+
+    /// Passes a cancellation on to the runs; they end, and so does the solve.
+    fn watch_cancel(&self, done: &std::sync::atomic::AtomicBool) {
+        let mut told: Vec<u64> = Vec::new();
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            if self.cancel.is_cancelled() {
+                for token in guard(&self.state.running).clone() {
+                    if !told.contains(&token) {
+                        told.push(token);
+                        let _ = self.worker.call(super::worker::protocol::Request::Cancel { token }, Vec::new());
+                    }
+                }
+            }
+            std::thread::park_timeout(std::time::Duration::from_millis(30));
+        }
+    }
+
+    /// Says how vertices ended that nobody had to look at: a step below them was served.
+    fn close(&self, succeeded: bool) {
+        for vertex in &self.graph.vertices {
+            if vertex.operation.is_none() {
+                self.finish(vertex.id, Outcome::Config, None, None, 0);
+            } else if !succeeded && guard(&self.state(vertex.id).said).finished.is_none() {
+                let outcome = if self.cancel.is_cancelled() { Outcome::Cancelled } else { Outcome::Skipped };
+                self.finish(vertex.id, outcome, None, None, 0);
+            } else {
+                self.finish(vertex.id, Outcome::Cached, None, None, 0);
+            }
+        }
+    }
+
+    fn finish(
+        &self,
+        vertex: VertexId,
+        outcome: Outcome,
+        layer: Option<super::event::LayerStat>,
+        usage: Option<super::event::Usage>,
+        micros: u64,
+    ) {
+        let mut said = guard(&self.state(vertex).said);
+        if said.finished.is_none() {
+            said.finished = Some(outcome.clone());
+            self.speaker.say(BuildEvent::VertexFinished { vertex, outcome, layer, usage, micros });
+        }
+    }
+
+    /// The ingredients of all steps that were looked at, by slot.
+    pub fn ingredients(&self) -> BTreeMap<String, Ingredients> {
+        let collect = |vertex: &super::graph::Vertex| {
+            let found = guard(&self.state(vertex.id).ingredients).clone();
+            found.map(|ingredients| (vertex.slot.clone(), ingredients))
+        };
+        self.graph.vertices.iter().filter_map(collect).collect()
+    }
+
+    /// The result of a vertex, when it is known.
+    pub fn known_result(&self, vertex: VertexId) -> Option<StepResult> {
+        if let Some(Ok(result)) = guard(&self.state(vertex).result).as_ref() {
+            return Some(result.clone());
+        }
+        match guard(&self.state(vertex).keys).as_ref() {
+            Some(Ok(keys)) => keys.loadable.clone(),
+            _ => None,
+        }
+    }
+
+    /// How each vertex ended.
+    pub fn outcome(&self, vertex: VertexId) -> Option<Outcome> {
+        guard(&self.state(vertex).said).finished.clone()
+    }
+
+    /// Whether all layers of a result are at hand: directories of our own, or layers of a base that can be unpacked.
+    fn is_present(&self, layers: &[LayerId]) -> bool {
+        let of_base =
+            |layer: &LayerId| self.graph.bases.iter().flat_map(|b| &b.layers).any(|l| l.layer == *layer && l.blob.is_some());
+        layers.iter().all(|layer| of_base(layer) || self.store.layout.layer(layer).exists())
+    }
+
+    fn check_cancelled(&self, vertex: VertexId) -> Result<(), SolveError> {
+        if self.cancel.is_cancelled() { Err(SolveError::cancelled(vertex)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,251 @@
+//! Asks the cache, by definition first and by content where that decides.
+
+use super::error::SolveError;
+use super::{Keys, Solver, guard};
+use crate::engine::cache::preimage::{chain_digest, operation_digest};
+use crate::engine::cache::reason::{HitReason, MissReason};
+use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
+use crate::engine::event::{BuildEvent, LayerStat, Outcome, Verdict, VertexId};
+use crate::engine::graph::{Operation, SourceRef, Vertex};
+use crate::ground::digest::Digest;
+
+impl Solver<'_> {
+    /// The keys of a vertex. Decides it: a step for which no key can be found has to run, since nobody can know whether
+    /// something below it matches before its result is there.
+    pub(super) fn keys(&self, id: VertexId) -> Result<Keys, SolveError> {
+        let mut slot = guard(&self.state(id).keys);
+        if let Some(known) = slot.as_ref() {
+            return known.clone();
+        }
+        let found = self.find_keys(id);
+        *slot = Some(found.clone());
+        found
+    }
+
+    fn find_keys(&self, id: VertexId) -> Result<Keys, SolveError> {
+        let vertex = self.vertex(id);
+        self.check_cancelled(id)?;
+        let Some(operation) = &vertex.operation else { return Ok(Keys::default()) };
+        if vertex.base.is_some() {
+            return self.base_keys(vertex, operation);
+        }
+        self.input_keys(vertex)?;
+        let digest = operation_digest(operation);
+        let links = self.links(vertex, false)?;
+        if !vertex.ignore_cache {
+            if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Definition)? {
+                return Ok(keys);
+            }
+            if self.content_can_decide(vertex, &digest, &links)? {
+                let links = self.links(vertex, true)?;
+                if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)? {
+                    return Ok(keys);
+                }
+            }
+        }
+        let (ids, result) = self.execute(vertex)?;
+        *guard(&self.state(id).result) = Some(Ok(result));
+        // Keys of a step that ran under --no-cache are not offered: nothing below it may match through it by definition.
+        Ok(Keys { ids: if vertex.ignore_cache { Vec::new() } else { ids }, loadable: None })
+    }
+
+    /// Decides all inputs; independent ones in parallel.
+    pub(super) fn input_keys(&self, vertex: &Vertex) -> Result<(), SolveError> {
+        let inputs = self.graph.inputs(vertex);
+        match inputs.as_slice() {
+            [] => Ok(()),
+            [only] => self.keys(*only).map(|_| ()),
+            several => std::thread::scope(|scope| {
+                let spawn = |id: &VertexId| {
+                    let id = *id;
+                    std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, move || self.keys(id).map(|_| ()))
+                };
+                let threads: Vec<_> = several.iter().map(spawn).collect();
+                let mut outcome = Ok(());
+                for thread in threads {
+                    let ended = match thread {
+                        Ok(thread) => thread.join().unwrap_or(Ok(())),
+                        Err(error) => Err(SolveError::environment(&self.speaker.file, vertex, error, None)),
+                    };
+                    if outcome.is_ok() {
+                        outcome = ended;
+                    }
+                }
+                outcome
+            }),
+        }
+    }
+
+    /// The links that lead to this vertex; with content keys when they are asked for, or known already.
+    pub(super) fn links(&self, vertex: &Vertex, with_content: bool) -> Result<Vec<Link>, SolveError> {
+        let mut links = Vec::new();
+        let parent = match vertex.parent {
+            Some(parent) => self.keys(parent)?.ids,
+            // Scratch has no vertex, but it is something to stand on.
+            None => vec![KeyId("scratch".into())],
+        };
+        links.push(Link { input: 0, definition: parent, selector: String::new(), content: None });
+        let Some(source) = &vertex.source else { return Ok(links) };
+        let definition = match source {
+            SourceRef::Vertex(Some(id)) => self.keys(*id)?.ids,
+            SourceRef::Vertex(None) => vec![KeyId("scratch".into())],
+            SourceRef::Context(_) => Vec::new(),
+        };
+        let content = if with_content {
+            Some(self.content(vertex)?)
+        } else {
+            match guard(&self.state(vertex.id).content).as_ref() {
+                Some(Ok(content)) => Some(content.clone()),
+                _ => None,
+            }
+        };
+        let content = content.map(|content| KeyId::root(&content.digest));
+        links.push(Link { input: 1, definition, selector: selector_digest(vertex), content });
+        Ok(links)
+    }
+
+    pub(super) fn lookup(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<Vec<KeyId>, SolveError> {
+        let complete = links.iter().all(|link| !link.definition.is_empty() || link.content.is_some());
+        if !complete {
+            return Ok(Vec::new());
+        }
+        self.cache().lookup(digest, links).map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
+    }
+
+    /// The keys that these links lead to, if there are any. A key may be known although its result is gone: steps below may
+    /// still be served by it, so its result is made again only when somebody asks for it.
+    fn served(&self, vertex: &Vertex, digest: &Digest, links: &[Link], how: HitReason) -> Result<Option<Keys>, SolveError> {
+        let ids = self.lookup(vertex, digest, links)?;
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let loadable = self.loadable(vertex, &ids)?;
+        if let Some(result) = &loadable {
+            self.note_ingredients(vertex);
+            self.say_hit(vertex, how, result);
+        }
+        Ok(Some(Keys { ids, loadable }))
+    }
+
+    pub(super) fn loadable(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
+        let results = self.cache().load(ids).map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))?;
+        Ok(results.into_iter().find(|result| self.is_present(&result.layers)))
+    }
+
+    pub(super) fn say_hit(&self, vertex: &Vertex, how: HitReason, result: &StepResult) {
+        let mut said = guard(&self.state(vertex.id).said);
+        if said.probed {
+            return;
+        }
+        said.probed = true;
+        drop(said);
+        self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict: Verdict::Hit { how } });
+        self.finish(vertex.id, Outcome::Cached, Some(result.stat), None, result.micros);
+    }
+
+    /// Content is worth computing only if the inputs that count by definition alone lead somewhere through this operation.
+    fn content_can_decide(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<bool, SolveError> {
+        if vertex.source.is_none() {
+            return Ok(false);
+        }
+        let parent = &links[0];
+        self.cache().has_child(digest, parent).map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
+    }
+
+    /// A base has two root keys, its manifest and its ChainID, and its result needs no work: layers are unpacked when
+    /// something mounts them.
+    fn base_keys(&self, vertex: &Vertex, operation: &Operation) -> Result<Keys, SolveError> {
+        let Operation::Base { chain, .. } = operation else { return Ok(Keys::default()) };
+        let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
+        let manifest_key = KeyId::root(&operation_digest(operation));
+        let chain_key = KeyId::root(&chain_digest(chain.as_ref()));
+        let by_manifest = self.cache().load(std::slice::from_ref(&manifest_key)).map_err(fail)?.into_iter().next();
+        let by_chain = self.cache().load(std::slice::from_ref(&chain_key)).map_err(fail)?.into_iter().next();
+        self.note_ingredients(vertex);
+        let base = vertex.base.and_then(|at| self.graph.bases.get(at));
+        let layers = base.map(|b| b.layers.iter().map(|l| l.layer.clone()).collect()).unwrap_or_default();
+        let how = match (&by_manifest, &by_chain) {
+            (Some(_), _) => Some(HitReason::Manifest),
+            (None, Some(_)) => Some(HitReason::ChainId),
+            (None, None) => None,
+        };
+        let bytes = base.map_or(0, |b| b.layers.iter().filter_map(|l| l.blob.as_ref()).map(|(d, _)| d.size).sum());
+        let result = by_manifest.clone().or(by_chain).unwrap_or_else(|| StepResult {
+            id: ResultId(crate::ground::random_hex(16)),
+            layers,
+            created: now_micros(),
+            micros: 0,
+            stat: LayerStat { bytes, entries: 0, removed: 0 },
+        });
+        match how {
+            Some(how) => self.say_hit(vertex, how, &result),
+            None => {
+                let reasons = self.miss_reasons(vertex);
+                self.say_miss(vertex, reasons);
+                self.finish(vertex.id, Outcome::Ran, Some(result.stat), None, 0);
+            }
+        }
+        if by_manifest.is_none() {
+            let digest = operation_digest(operation);
+            self.cache().save(&digest, &[], &manifest_key, &result).map_err(fail)?;
+            self.cache().save(&digest, &[], &chain_key, &result).map_err(fail)?;
+        }
+        Ok(Keys { ids: vec![manifest_key, chain_key], loadable: Some(result) })
+    }
+
+    /// The result of a vertex: loaded if the cache has it, made otherwise.
+    pub(super) fn result(&self, id: VertexId) -> Result<StepResult, SolveError> {
+        let keys = self.keys(id)?;
+        let mut slot = guard(&self.state(id).result);
+        if let Some(known) = slot.as_ref() {
+            return known.clone();
+        }
+        let found = match keys.loadable {
+            Some(result) => Ok(result),
+            None => self.remake(self.vertex(id)),
+        };
+        *slot = Some(found.clone());
+        found
+    }
+
+    /// The key is known, the result is gone: content may lead to an equal one, else the step runs again.
+    fn remake(&self, vertex: &Vertex) -> Result<StepResult, SolveError> {
+        if let (Some(operation), Some(_)) = (&vertex.operation, &vertex.source) {
+            let digest = operation_digest(operation);
+            let links = self.links(vertex, true)?;
+            if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
+                && let Some(result) = keys.loadable
+            {
+                return Ok(result);
+            }
+        }
+        self.execute(vertex).map(|(_, result)| result)
+    }
+
+    pub(super) fn say_miss(&self, vertex: &Vertex, (reasons, cause): (Vec<MissReason>, VertexId)) {
+        let mut said = guard(&self.state(vertex.id).said);
+        if said.probed {
+            return;
+        }
+        said.probed = true;
+        said.cause = Some(cause);
+        drop(said);
+        let verdict = Verdict::Miss { reasons, cause };
+        self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict });
+    }
+}
+
+/// A chain of 500 instructions is decided by recursion.
+pub const STACK: usize = 64 << 20;
+
+/// The digest of the selected paths: where the definition keys of a source enter.
+pub(super) fn selector_digest(vertex: &Vertex) -> String {
+    let mut selectors = vertex.selectors.clone();
+    selectors.sort();
+    Digest::of(serde_json::to_vec(&selectors).unwrap_or_default()).to_string()
+}
+
+/// Microseconds since 1970.
+pub(super) fn now_micros() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
+}

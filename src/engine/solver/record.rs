@@ -1,0 +1,42 @@
+//! What is remembered of a build, so that the next one can be compared with it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::IgnoreFile;
+use crate::engine::cache::Ingredients;
+use crate::engine::graph::slots::SlotRecord;
+use crate::engine::snapshot::LayerId;
+use crate::ground::digest::Digest;
+
+/// The memory of one build.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct BuildRecord {
+    /// Shown path of the Dockerfile.
+    pub dockerfile: String,
+    /// `--target`.
+    pub target: Option<String>,
+    /// None when it succeeded.
+    pub error: Option<String>,
+    /// It was cancelled.
+    pub cancelled: bool,
+    /// The image's id.
+    pub image: Option<Digest>,
+    /// Microseconds.
+    pub micros: u64,
+    /// Steps served.
+    pub hits: u64,
+    /// Steps that ran.
+    pub ran: u64,
+    /// All steps that are known, those of earlier builds that this one did not reach among them.
+    pub slots: Vec<SlotRecord>,
+    /// By slot.
+    pub ingredients: BTreeMap<String, Ingredients>,
+    /// Microseconds that the last run of each slot took.
+    pub times: BTreeMap<String, u64>,
+    /// The layer that each slot made last.
+    pub layers: BTreeMap<String, LayerId>,
+    /// The rules in force.
+    pub ignore: IgnoreFile,
+}
