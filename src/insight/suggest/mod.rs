@@ -2,6 +2,50 @@
 
 use serde::Serialize;
 
+use crate::language::dockerfile::Dockerfile;
+
+pub mod diff;
+pub mod rules;
+
+pub use diff::{DiffLine, diff};
+
+/// The build context as a rule sees it: what `.dockerignore` leaves of it. Paths are relative, with `/`, without a leading `./`.
+pub trait ContextView {
+    /// Whether a file or folder is there.
+    fn exists(&self, path: &str) -> bool;
+    /// The text of a small file; `None` when it is missing, too large or no text.
+    fn read(&self, path: &str) -> Option<String>;
+    /// All files.
+    fn list(&self) -> Vec<String>;
+}
+
+/// One kind of rewrite. Pure: a rule looks at the syntax tree and the context, and prices and proves nothing.
+pub trait Rule {
+    /// Its stable name.
+    fn name(&self) -> &'static str;
+    /// What it offers (without saving) and what it considered and refused, in the order of the file.
+    fn check(&self, dockerfile: &Dockerfile, context: &dyn ContextView) -> SuggestReport;
+}
+
+/// All rules.
+pub fn rules() -> Vec<Box<dyn Rule>> {
+    vec![Box::new(rules::broad_copy_before_install::BroadCopyBeforeInstall)]
+}
+
+/// Runs all rules. A file with errors gets none: what it means is not certain.
+pub fn suggest(dockerfile: &Dockerfile, context: &dyn ContextView) -> SuggestReport {
+    let mut report = SuggestReport::default();
+    if dockerfile.has_errors() {
+        return report;
+    }
+    for rule in rules() {
+        let found = rule.check(dockerfile, context);
+        report.offered.extend(found.offered);
+        report.refused.extend(found.refused);
+    }
+    report
+}
+
 /// What the rules found.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct SuggestReport {

@@ -1,0 +1,453 @@
+//! `COPY . .` above an install of dependencies: every change of a source file runs the install again. The rewrite copies the
+//! install's manifests, installs, and only then copies the rest.
+
+use super::super::{ContextView, Proof, Refusal, Rule, SuggestReport, Suggestion};
+use super::harmless::is_harmless;
+use super::manifests::{Manifests, Reason, Site, manifests};
+use super::place::{
+    BroadSource, absolute, below, copy_of_context, join, overlap, unquoted, working_folder, written_destination,
+};
+use crate::language::dockerfile::{
+    Arguments, Dockerfile, Edit, Instruction, Keyword, RunScript, Stage, apply, go_match, parse, run_script,
+};
+use crate::language::shell::{Install, Joint, ShellCommand, ShellWord, parse_commands};
+
+/// The rule's stable name.
+pub const NAME: &str = "broad-copy-before-install";
+
+/// Larger files are left alone: looking at each pair of instructions would take too long.
+const INSTRUCTION_LIMIT: usize = 2_000;
+
+/// The rule.
+#[derive(Debug, Clone, Copy)]
+pub struct BroadCopyBeforeInstall;
+
+impl Rule for BroadCopyBeforeInstall {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn check(&self, dockerfile: &Dockerfile, context: &dyn ContextView) -> SuggestReport {
+        let mut report = SuggestReport::default();
+        if dockerfile.instructions.len() > INSTRUCTION_LIMIT {
+            return report;
+        }
+        let stages = dockerfile.stages();
+        for stage in &stages {
+            for at in 0..stage.instructions.len() {
+                let Some(case) = Case::find(dockerfile, &stages, stage, at, context) else { continue };
+                match case.suggest() {
+                    Ok(Some(suggestion)) => report.offered.push(suggestion),
+                    Ok(None) => {}
+                    Err(reason) => report.refused.push(Refusal { rule: NAME.to_owned(), line: case.run().line, reason }),
+                }
+            }
+        }
+        report
+    }
+}
+
+/// An install in a RUN, and the folder it runs in.
+struct InstallSite {
+    install: Install,
+    command: ShellCommand,
+    folder: String,
+}
+
+/// A RUN with an install below a broad COPY.
+struct Case<'c> {
+    dockerfile: &'c Dockerfile,
+    stages: &'c [Stage<'c>],
+    stage: &'c Stage<'c>,
+    context: &'c dyn ContextView,
+    /// Indexes into the stage's instructions.
+    run_at: usize,
+    copy_at: usize,
+    source: BroadSource,
+    destination: String,
+    commands: Vec<ShellCommand>,
+    installs: Vec<InstallSite>,
+}
+
+impl<'c> Case<'c> {
+    fn find(
+        dockerfile: &'c Dockerfile,
+        stages: &'c [Stage<'c>],
+        stage: &'c Stage<'c>,
+        run_at: usize,
+        context: &'c dyn ContextView,
+    ) -> Option<Self> {
+        let commands = commands_of(stage.instructions.get(run_at)?, &dockerfile.source);
+        let installs = installs_of(&commands, working_folder(stages, stage, run_at));
+        let first = installs.first()?;
+        let mut fallback = None;
+        for copy_at in (0..run_at).rev() {
+            let folder = working_folder(stages, stage, copy_at);
+            let Some((sources, destination)) = copy_of_context(stage.instructions[copy_at], &folder) else { continue };
+            for source in sources.iter().filter_map(|word| BroadSource::of(&word.text)) {
+                let site = Site { source: &source, destination: &destination, folder: &first.folder, context };
+                let is_folder = source.wildcard || source.folder.is_empty() || is_folder(context, &source.folder);
+                match site.brings(&first.install).filter(|_| is_folder) {
+                    Some(true) => {
+                        let destination = destination.clone();
+                        return Some(Self {
+                            dockerfile,
+                            stages,
+                            stage,
+                            context,
+                            run_at,
+                            copy_at,
+                            source,
+                            destination,
+                            commands,
+                            installs,
+                        });
+                    }
+                    Some(false) if fallback.is_none() => fallback = Some((copy_at, source, destination.clone())),
+                    _ => {}
+                }
+            }
+        }
+        let (copy_at, source, destination) = fallback?;
+        Some(Self { dockerfile, stages, stage, context, run_at, copy_at, source, destination, commands, installs })
+    }
+
+    fn run(&self) -> &'c Instruction {
+        self.stage.instructions[self.run_at]
+    }
+
+    fn copy(&self) -> &'c Instruction {
+        self.stage.instructions[self.copy_at]
+    }
+
+    fn suggest(&self) -> Result<Option<Suggestion>, Reason> {
+        self.check_run()?;
+        self.check_earlier_install()?;
+        let found = self.manifests()?;
+        if !self.brings_more_than(&found) {
+            return Ok(None);
+        }
+        let moved_runs = self.moved_runs()?;
+        let (lines, copied) = self.new_copies(&found)?;
+        let edits = self.edits(&lines, &moved_runs)?;
+        let after = apply(self.dockerfile, &edits);
+        let again = parse(&after);
+        if again.has_errors() || again.instructions.len() != self.dockerfile.instructions.len() + lines.len() {
+            return Err("the rewritten file would not parse to what is meant".to_owned());
+        }
+        Ok(Some(self.suggestion(found, &copied, &moved_runs, after)))
+    }
+
+    /// The RUN may do nothing but install (and what surely needs no sources).
+    fn check_run(&self) -> Result<(), Reason> {
+        let run = self.run();
+        if run.flags.iter().any(|flag| flag.name == "mount" && is_bind_of_context(flag.value.as_deref().unwrap_or(""))) {
+            return Err(format!(
+                "line {} mounts files of the build context, so it may need more than the manifests",
+                run.line
+            ));
+        }
+        for command in self.installs.iter().map(|site| &site.command) {
+            if command.compound {
+                return Err(format!(
+                    "`{}` stands in a branch, a loop or a group, which is not followed",
+                    command.one_line()
+                ));
+            }
+            if command.words.iter().any(|word| word.expands) {
+                return Err(format!(
+                    "`{}` has variables or wildcards, so the files it needs are unknown",
+                    command.one_line()
+                ));
+            }
+        }
+        for command in &self.commands {
+            if Install::of(command).is_none() && command.name() != "cd" && !is_harmless(command) {
+                let other = command.one_line();
+                let installs = self.installs[0].command.one_line();
+                return Err(format!(
+                    "line {} also runs `{other}`, which may need the sources: give `{installs}` a RUN of its own first",
+                    run.line
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// An install of the same kind above the broad COPY means the order is good already.
+    fn check_earlier_install(&self) -> Result<(), Reason> {
+        for (at, instruction) in self.stage.instructions.iter().enumerate().take(self.copy_at) {
+            let commands = commands_of(instruction, &self.dockerfile.source);
+            let earlier = installs_of(&commands, working_folder(self.stages, self.stage, at));
+            let same = |site: &&InstallSite| {
+                self.installs.iter().any(|own| {
+                    own.folder == site.folder
+                        && std::mem::discriminant(&own.install) == std::mem::discriminant(&site.install)
+                })
+            };
+            if let Some(site) = earlier.iter().find(same) {
+                let name = site.command.one_line();
+                return Err(format!("`{name}` in line {} installs before the sources are copied already", instruction.line));
+            }
+        }
+        Ok(())
+    }
+
+    fn manifests(&self) -> Result<Manifests, Reason> {
+        let mut all = Manifests::default();
+        for site in &self.installs {
+            let place =
+                Site { source: &self.source, destination: &self.destination, folder: &site.folder, context: self.context };
+            let found = manifests(&site.install, &place)?;
+            for file in found.files {
+                if !all.files.contains(&file) {
+                    all.files.push(file);
+                }
+            }
+            all.evidence.extend(found.evidence);
+            all.risks.extend(found.risks);
+        }
+        Ok(all)
+    }
+
+    fn brings_more_than(&self, found: &Manifests) -> bool {
+        let is_manifest = |path: &str| {
+            found.files.iter().any(|(file, _)| path == file || (file.ends_with('/') && path.starts_with(file.as_str())))
+        };
+        self.context.list().iter().any(|path| below(&self.source.folder, path).is_some() && !is_manifest(path))
+    }
+
+    /// Instructions between COPY and RUN: those that need the sources go below with them.
+    fn moved_runs(&self) -> Result<Vec<usize>, Reason> {
+        let mut moved = Vec::new();
+        let variables = self.copy().span.text(&self.dockerfile.source).contains('$');
+        for at in self.copy_at + 1..self.run_at {
+            let instruction = self.stage.instructions[at];
+            let state = matches!(
+                instruction.keyword,
+                Keyword::Workdir | Keyword::User | Keyword::Env | Keyword::Arg | Keyword::Shell
+            );
+            match &instruction.arguments {
+                Arguments::Run(_) => {
+                    if !commands_of(instruction, &self.dockerfile.source)
+                        .iter()
+                        .all(|command| command.name() == "cd" || is_harmless(command))
+                    {
+                        moved.push(at);
+                    }
+                }
+                Arguments::Copy { destination, .. } => self.check_other_copy(at, &destination.text)?,
+                Arguments::Env(_) | Arguments::Arg(_) if variables => {
+                    let line = instruction.line;
+                    return Err(format!(
+                        "line {line} may change a variable that the COPY in line {} uses",
+                        self.copy().line
+                    ));
+                }
+                _ => {}
+            }
+            if let (true, Some(first)) = (state, moved.first()) {
+                let (line, needs) = (instruction.line, self.stage.instructions[*first].line);
+                return Err(format!("line {needs} needs the sources, and line {line} changes how the steps below it run"));
+            }
+        }
+        Ok(moved)
+    }
+
+    fn check_other_copy(&self, at: usize, destination: &str) -> Result<(), Reason> {
+        let folder = join(&working_folder(self.stages, self.stage, at), unquoted(destination));
+        if overlap(&folder, &self.destination) {
+            let line = self.stage.instructions[at].line;
+            return Err(format!(
+                "line {line} copies into the same folder after line {}, and their order matters",
+                self.copy().line
+            ));
+        }
+        Ok(())
+    }
+
+    /// The new COPY lines, and the files that they name.
+    fn new_copies(&self, found: &Manifests) -> Result<(Vec<String>, Vec<String>), Reason> {
+        let working = working_folder(self.stages, self.stage, self.run_at);
+        let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+        for (file, folder) in &found.files {
+            if self.is_copied_before(file, folder) {
+                continue;
+            }
+            let last = groups
+                .last_mut()
+                .filter(|(known, files)| known == folder && !file.ends_with('/') && !files[0].ends_with('/'));
+            match last {
+                Some((_, files)) => files.push(file.clone()),
+                None => groups.push((folder.clone(), vec![file.clone()])),
+            }
+        }
+        let mut lines = Vec::new();
+        for (folder, files) in &groups {
+            let destination = written_destination(&working, folder)
+                .ok_or_else(|| "the working folder of the base image is not known".to_owned())?;
+            lines.push(self.copy_line(files, &destination));
+        }
+        Ok((lines, groups.into_iter().flat_map(|(_, files)| files).collect()))
+    }
+
+    /// Whether a COPY above the broad one brings this file to the same place.
+    fn is_copied_before(&self, file: &str, folder: &str) -> bool {
+        (0..self.copy_at).any(|at| {
+            let here = working_folder(self.stages, self.stage, at);
+            let Some((sources, destination)) = copy_of_context(self.stage.instructions[at], &here) else { return false };
+            let brings = |source: &str| {
+                let pattern = join("", &format!("/{}", unquoted(source)));
+                pattern == file.trim_end_matches('/') || go_match(&pattern, file).unwrap_or(false)
+            };
+            destination == folder && sources.iter().any(|word| brings(&word.text))
+        })
+    }
+
+    fn copy_line(&self, files: &[String], destination: &str) -> String {
+        let copy = self.copy();
+        let written = copy.keyword_span.text(&self.dockerfile.source);
+        let mut line = if written.chars().all(|c| c.is_ascii_lowercase()) { "copy".to_owned() } else { "COPY".to_owned() };
+        for flag in copy.flags.iter().filter(|flag| matches!(flag.name.as_str(), "chown" | "chmod" | "link")) {
+            line.push(' ');
+            line.push_str(flag.span.text(&self.dockerfile.source));
+        }
+        let words = files.iter().map(String::as_str).chain([destination]);
+        if words.clone().any(|word| word.contains(char::is_whitespace)) {
+            let list: Vec<&str> = words.collect();
+            return format!("{line} {}", serde_json::json!(list));
+        }
+        words.fold(line, |line, word| format!("{line} {word}"))
+    }
+
+    fn edits(&self, lines: &[String], moved_runs: &[usize]) -> Result<Vec<Edit>, Reason> {
+        let index = |at: usize| self.stage.first + 1 + at;
+        let run = index(self.run_at);
+        let mut edits = Vec::new();
+        if !lines.is_empty() {
+            edits.push(Edit::InsertBefore { instruction: run, text: lines.join("\n") });
+        }
+        edits.extend(self.destination_edit()?);
+        for at in std::iter::once(&self.copy_at).chain(moved_runs) {
+            edits.push(Edit::MoveAfter { instruction: index(*at), after: run });
+        }
+        Ok(edits)
+    }
+
+    /// Below another WORKDIR a relative destination means another folder, so it is written in full.
+    fn destination_edit(&self) -> Result<Option<Edit>, Reason> {
+        let Arguments::Copy { destination, .. } = &self.copy().arguments else { return Ok(None) };
+        let text = unquoted(&destination.text);
+        let moves =
+            working_folder(self.stages, self.stage, self.copy_at) != working_folder(self.stages, self.stage, self.run_at);
+        if !moves || text.starts_with(['/', '$']) {
+            return Ok(None);
+        }
+        let full = absolute(&self.destination).ok_or_else(|| {
+            format!("line {} copies into a working folder that is not known, and WORKDIR changes below it", self.copy().line)
+        })?;
+        let quoted = destination.span.text(&self.dockerfile.source).starts_with('"');
+        let text = if quoted { format!("\"{full}\"") } else { full };
+        Ok(Some(Edit::ReplaceArgument { span: destination.span, text }))
+    }
+
+    fn suggestion(&self, found: Manifests, copied: &[String], moved_runs: &[usize], after: String) -> Suggestion {
+        let names: Vec<String> = self.installs.iter().map(|site| site.command.one_line()).collect();
+        let installs = names.join(" and ");
+        let (copy, run) = (self.copy(), self.run());
+        let title = if copied.is_empty() {
+            format!("copy the sources after {installs}")
+        } else {
+            format!("copy {} before {installs}", listed(copied))
+        };
+        let mut evidence = vec![format!(
+            "`{}` (line {}) stands above `{installs}` (line {}), so a change of any file it copies runs the install again.",
+            copy.one_line(),
+            copy.line,
+            run.line
+        )];
+        evidence.extend(found.evidence);
+        let mut risks =
+            vec!["A dependency whose own install script reads the project's sources would no longer find them.".to_owned()];
+        risks.extend(found.risks);
+        if !moved_runs.is_empty() {
+            let lines: Vec<String> = moved_runs.iter().map(|at| self.stage.instructions[*at].line.to_string()).collect();
+            let (plural, runs) = if lines.len() == 1 { ("", "runs") } else { ("s", "run") };
+            risks.push(format!(
+                "Line{plural} {} {runs} after the install now; if the install uses what {} made, it fails.",
+                lines.join(", "),
+                if lines.len() == 1 { "it" } else { "they" }
+            ));
+        }
+        Suggestion {
+            rule: NAME.to_owned(),
+            title,
+            line: run.line,
+            evidence,
+            risks,
+            proof: Proof::NotProven,
+            saving: None,
+            before: self.dockerfile.source.to_string(),
+            after,
+        }
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+fn is_folder(context: &dyn ContextView, path: &str) -> bool {
+    let prefix = format!("{path}/");
+    context.list().iter().any(|file| file.starts_with(&prefix))
+}
+
+/// A bind mount whose source is the build context.
+fn is_bind_of_context(mount: &str) -> bool {
+    let fields: Vec<&str> = mount.split(',').collect();
+    let kind = fields.iter().find_map(|field| field.strip_prefix("type=")).unwrap_or("bind");
+    kind == "bind" && !fields.iter().any(|field| field.starts_with("from="))
+}
+
+fn commands_of(instruction: &Instruction, source: &str) -> Vec<ShellCommand> {
+    match run_script(instruction, source) {
+        Some(RunScript::Shell(text)) => parse_commands(&text),
+        Some(RunScript::Exec(words)) => match words.as_slice() {
+            [shell, option, text] if shell.ends_with("sh") && option.starts_with('-') && option.ends_with('c') => {
+                parse_commands(text)
+            }
+            _ => vec![ShellCommand {
+                joint: Joint::Sequence,
+                environment: Vec::new(),
+                words: words.into_iter().map(|text| ShellWord { text, expands: false }).collect(),
+                redirections: Vec::new(),
+                compound: false,
+            }],
+        },
+        Some(RunScript::File { .. }) | None => Vec::new(),
+    }
+}
+
+fn installs_of(commands: &[ShellCommand], working: String) -> Vec<InstallSite> {
+    let mut folder = working;
+    let mut found = Vec::new();
+    for command in commands {
+        if command.name() == "cd"
+            && let Some(target) = command.words.get(1)
+        {
+            folder = join(&folder, &target.text);
+        } else if let Some(install) = Install::of(command) {
+            found.push(InstallSite { install, command: command.clone(), folder: folder.clone() });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+#[path = "broad_copy_before_install_tests.rs"]
+mod tests;
