@@ -1,13 +1,49 @@
-//! Builds.
+//! Builds. This is the one door for front ends: open, build, suggest, inspect.
 
 pub mod cache;
 pub mod context;
 pub mod event;
 pub mod graph;
 pub mod handle;
+pub mod image;
 pub mod oci;
 pub mod sandbox;
 pub mod snapshot;
 pub mod solver;
 pub mod store;
 pub mod worker;
+
+mod bases;
+mod build;
+mod error;
+mod forecast;
+mod project;
+
+pub use bases::NamedContext;
+pub use build::{BuildOutcome, BuildRequest, ExportTo};
+pub use context::IgnoreFile;
+pub use error::{EngineError, ErrorKind};
+pub use forecast::{Price, Touched};
+pub use project::Project;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use store::Store;
+use worker::Worker;
+
+/// A store and a worker: all that builds need. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The worker.
+    pub worker: Arc<Worker>,
+}
+
+impl Engine {
+    /// Opens a store (made if it is missing) for a worker that was spawned before any thread existed.
+    pub fn open(store: &Path, worker: Worker) -> Result<Self, EngineError> {
+        Ok(Self { store: Arc::new(Store::open(store)?), worker: Arc::new(worker) })
+    }
+}

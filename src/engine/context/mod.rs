@@ -2,12 +2,14 @@
 //! is copied; a file that changes in between fails the step.
 
 pub mod entry;
+pub mod ignore_file;
 pub mod pattern;
 pub mod stat_index;
 pub mod tree;
 pub mod walk;
 
 pub use entry::{Entry, EntryKind, Selector};
+pub use ignore_file::IgnoreFile;
 pub use stat_index::StatIndex;
 pub use tree::{RootHeader, Tree, content_key};
-pub use walk::{Scanned, scan};
+pub use walk::{Everything, Filter, Scanned, scan};

@@ -52,6 +52,8 @@ pub struct Scanned {
 struct Found {
     entry: Entry,
     stat: Stat,
+    /// An excluded directory that was entered for an exception below it: stays only if one was found.
+    excluded: bool,
 }
 
 struct Scan<'a> {
@@ -141,7 +143,7 @@ fn walk(root: &Path, wanted: &BTreeSet<String>, filter: &dyn Filter) -> Result<V
     let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
     let mut out = Vec::new();
     let top = rustix::fs::stat(root).at("read the context", root)?;
-    out.push(Found { entry: entry_of(String::new(), EntryKind::Directory, &top, None), stat: top });
+    out.push(Found { entry: entry_of(String::new(), EntryKind::Directory, &top, None), stat: top, excluded: false });
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| scan.work())).collect();
         for worker in workers {
@@ -150,8 +152,24 @@ fn walk(root: &Path, wanted: &BTreeSet<String>, filter: &dyn Filter) -> Result<V
     });
     match scan.queue.into_inner().map(|queue| queue.error) {
         Ok(Some(error)) => Err(error),
-        _ => Ok(out),
+        _ => Ok(without_empty_exclusions(out)),
     }
+}
+
+fn without_empty_exclusions(mut found: Vec<Found>) -> Vec<Found> {
+    if !found.iter().any(|item| item.excluded) {
+        return found;
+    }
+    let mut needed = BTreeSet::new();
+    for item in found.iter().filter(|item| !item.excluded) {
+        let mut path = item.entry.path.as_str();
+        while let Some(at) = path.rfind('/') {
+            path = &path[..at];
+            needed.insert(path.to_owned());
+        }
+    }
+    found.retain(|item| !item.excluded || needed.contains(&item.entry.path));
+    found
 }
 
 impl Scan<'_> {
@@ -265,9 +283,7 @@ impl Scan<'_> {
             }
             _ => None,
         };
-        if !excluded {
-            out.push(Found { entry: entry_of(path, kind, &stat, link), stat });
-        }
+        out.push(Found { entry: entry_of(path, kind, &stat, link), stat, excluded });
         Ok(())
     }
 }

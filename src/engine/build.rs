@@ -1,0 +1,393 @@
+//! One build from request to record: resolve, lower, probe, run, assemble, export.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use super::Engine;
+use super::bases::NamedContext;
+use super::context::{IgnoreFile, Selector, StatIndex, scan};
+use super::error::{EngineError, ErrorKind};
+use super::event::log::EventLog;
+use super::event::{BuildEvent, Outcome, Stamped, VertexId};
+use super::graph::{BuildGraph, SourceRef, slots};
+use super::handle::{BuildHandle, CancelToken};
+use super::image::{Assembled, ExportFormat, ExportRequest, assemble, export};
+use super::oci::Reference;
+use super::project::{Loaded, Project};
+use super::solver::record::BuildRecord;
+use super::solver::{ScannedContext, Solver, Speaker, State};
+use super::store::{BuildRow, Store};
+use super::worker::protocol::Network;
+use crate::ground::digest::Digest;
+
+/// What is asked of a build.
+#[derive(Debug, Clone, Default)]
+pub struct BuildRequest {
+    /// What.
+    pub project: Project,
+    /// `-t`.
+    pub tags: Vec<String>,
+    /// `-o`.
+    pub exports: Vec<ExportTo>,
+    /// `--jobs`: steps at a time; 0 for a number that suits the machine.
+    pub jobs: usize,
+}
+
+/// One `-o`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportTo {
+    /// Format.
+    pub format: ExportFormat,
+    /// File or folder.
+    pub destination: PathBuf,
+    /// A folder instead of a tar.
+    pub directory: bool,
+    /// Times of files become SOURCE_DATE_EPOCH too.
+    pub rewrite_timestamps: bool,
+}
+
+/// How a build ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuildOutcome {
+    /// The build's name.
+    pub build: String,
+    /// Id of the image.
+    pub image: Option<Digest>,
+    /// Steps that were run.
+    pub executed: usize,
+}
+
+impl Engine {
+    /// Starts a build on a thread of its own.
+    pub fn start(&self, request: BuildRequest) -> BuildHandle {
+        let (sender, events) = unbounded_channel();
+        let cancel = CancelToken::default();
+        let (engine, token) = (self.clone(), cancel.clone());
+        let run = move || {
+            // How it ended is in its last event.
+            let _ = engine.build(&request, token, Some(sender));
+        };
+        // A chain of 500 instructions is decided by recursion.
+        if let Err(error) = std::thread::Builder::new().stack_size(64 << 20).spawn(run) {
+            let (sender, events) = unbounded_channel();
+            let message = format!("cannot start a thread: {error}");
+            let event = BuildEvent::BuildFinished { error: Some(message), cancelled: false, image: None, micros: 0 };
+            let _ = sender.send(Stamped { seq: 0, at: 0, event });
+            return BuildHandle { events, cancel };
+        }
+        BuildHandle { events, cancel }
+    }
+
+    /// Builds on this thread.
+    pub fn build(
+        &self,
+        request: &BuildRequest,
+        cancel: CancelToken,
+        watcher: Option<UnboundedSender<Stamped>>,
+    ) -> Result<BuildOutcome, EngineError> {
+        let build = new_build_name();
+        let folder = self.store.layout.build(&build);
+        let project = &request.project;
+        let log = std::fs::create_dir_all(&folder).and_then(|()| EventLog::create(&folder.join("events.jsonl")));
+        let log = log.map_err(|e| {
+            let cause = crate::ground::fs::error::describe(&e);
+            let hint = "check owner, mode and space of the store, or choose another place with --store";
+            EngineError::environment(format!("cannot write to the store: {cause}"), Some(hint.into()))
+        });
+        let (log, refused) = match log {
+            Ok(log) => (Some(log), None),
+            Err(error) => (None, Some(error)),
+        };
+        let speaker = Speaker::new(project.file_name(), log, watcher);
+        let started = unix_micros();
+        speaker.say(BuildEvent::BuildStarted {
+            build: build.clone(),
+            dockerfile: project.file_name(),
+            context: project.context.display().to_string(),
+            target: project.target.clone(),
+            unix: started / 1_000_000,
+        });
+        let run = Run { engine: self, request, speaker: &speaker, cancel, folder, build: build.clone(), started };
+        let ended = match refused {
+            Some(error) => Err(error),
+            None => run.go(),
+        };
+        let (error, image) = match &ended {
+            Ok(outcome) => (None, outcome.image),
+            Err(error) => (Some(error.text()), None),
+        };
+        let cancelled = matches!(&ended, Err(EngineError { kind: ErrorKind::Cancelled, .. }));
+        speaker.say(BuildEvent::BuildFinished { error, cancelled, image, micros: speaker.elapsed() });
+        ended
+    }
+}
+
+/// A build under way.
+struct Run<'a> {
+    engine: &'a Engine,
+    request: &'a BuildRequest,
+    speaker: &'a Speaker,
+    cancel: CancelToken,
+    folder: PathBuf,
+    build: String,
+    started: u64,
+}
+
+impl Run<'_> {
+    fn store(&self) -> &Store {
+        &self.engine.store
+    }
+
+    fn go(&self) -> Result<BuildOutcome, EngineError> {
+        let project = &self.request.project;
+        let loaded = project.load()?;
+        let previous = project.last_record(self.store())?.map(|(_, record)| record);
+        let (graph, warnings) = project.lower(self.store(), &loaded, previous.as_ref())?;
+        for text in warnings {
+            self.speaker.say(BuildEvent::Diagnosed { text, error: false, line: 0 });
+        }
+        self.register(&graph, previous.as_ref());
+        let contexts = self.scan(&graph, &loaded.ignore)?;
+        let jobs = match self.request.jobs {
+            // Steps mostly wait for disks, networks and their own processes.
+            0 => std::thread::available_parallelism().map_or(4, |n| n.get() * 2).max(4),
+            given => given,
+        };
+        let solver = Solver {
+            graph: &graph,
+            store: self.store(),
+            worker: &self.engine.worker,
+            speaker: self.speaker,
+            contexts: &contexts,
+            previous: previous.as_ref(),
+            folder: &self.folder,
+            cancel: self.cancel.clone(),
+            default_network: match project.network.as_deref() {
+                Some("none") => Network::None,
+                _ => Network::Host,
+            },
+            state: State::new(graph.vertices.len(), jobs),
+        };
+        let solved = solver.solve();
+        let result = match &solved {
+            Ok(_) => self.finish_image(&graph, &solver),
+            Err(error) => Err(error.clone().into()),
+        };
+        self.remember(&graph, &solver, previous.as_ref(), &result, &loaded)?;
+        let executed = solver.state.executed.load(Ordering::SeqCst);
+        result.map(|image| BuildOutcome { build: self.build.clone(), image: Some(image), executed })
+    }
+
+    fn register(&self, graph: &BuildGraph, previous: Option<&BuildRecord>) {
+        for event in registrations(graph, previous) {
+            self.speaker.say(event);
+        }
+        self.speaker.say(BuildEvent::GraphSealed);
+    }
+
+    /// Reads what the steps select of each context.
+    fn scan(&self, graph: &BuildGraph, ignore: &IgnoreFile) -> Result<BTreeMap<String, ScannedContext>, EngineError> {
+        let mut wanted: BTreeMap<String, Vec<Selector>> = BTreeMap::new();
+        for vertex in &graph.vertices {
+            if let Some(SourceRef::Context(name)) = &vertex.source {
+                wanted.entry(name.clone()).or_default().extend(vertex.selectors.iter().cloned());
+            }
+        }
+        let mut out = BTreeMap::new();
+        for (name, selectors) in wanted {
+            let (root, ignore) = self.context(&name, ignore)?;
+            let index_path = self.store().layout.stat_index(&root);
+            let index = StatIndex::load(&index_path);
+            let scanned = scan(&root, &selectors, &ignore, &index)?;
+            let files = scanned.tree.entries().len() as u64;
+            let what = if name.is_empty() { "reading context".to_owned() } else { format!("reading context {name}") };
+            self.speaker.say(BuildEvent::Progress { vertex: None, what, done: files, total: Some(files) });
+            if scanned.index != index {
+                // An index that cannot be written costs time, nothing else.
+                let _ = scanned.index.save(&index_path);
+            }
+            out.insert(name, ScannedContext { root, tree: scanned.tree, ignore });
+        }
+        Ok(out)
+    }
+
+    fn context(&self, name: &str, ignore: &IgnoreFile) -> Result<(PathBuf, IgnoreFile), EngineError> {
+        let project = &self.request.project;
+        if name.is_empty() {
+            return Ok((project.context.clone(), ignore.clone()));
+        }
+        match project.contexts.get(name) {
+            Some(NamedContext::Directory(path)) => {
+                let root = path.canonicalize().map_err(|e| {
+                    let cause = crate::ground::fs::error::describe(&e);
+                    let shown = path.display().to_string().escape_debug().to_string();
+                    EngineError::user(format!("cannot open the build context {name}=`{shown}`: {cause}"), None)
+                })?;
+                let ignore = IgnoreFile::find(&root, None)?;
+                Ok((root, ignore))
+            }
+            _ => Err(EngineError::user(format!("there is no build context `{name}`"), None)),
+        }
+    }
+
+    fn finish_image(&self, graph: &BuildGraph, solver: &Solver<'_>) -> Result<Digest, EngineError> {
+        let project = &self.request.project;
+        let rewrite = self.request.exports.iter().any(|e| e.rewrite_timestamps);
+        // The chain of the target names all layers; each step above it made the last layer of its own result.
+        let target = graph.target.and_then(|id| solver.known_result(id));
+        let layers = target.as_ref().map(|r| r.layers.as_slice()).unwrap_or_default();
+        let steps: Vec<VertexId> = graph.history.iter().filter_map(|step| step.vertex).collect();
+        let own = &layers[layers.len().saturating_sub(steps.len())..];
+        let made: BTreeMap<VertexId, super::snapshot::LayerId> = steps.iter().copied().zip(own.iter().cloned()).collect();
+        let times = layer_times(self.store(), own)?;
+        let layer_of = |vertex: VertexId| {
+            let layer = made.get(&vertex)?;
+            Some((layer.clone(), times.get(layer).copied().unwrap_or_else(unix_micros)))
+        };
+        let what = "assembling image".to_owned();
+        self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
+        let assembled = assemble(self.store(), &self.engine.worker, graph, &layer_of, project.epoch, rewrite)?;
+        self.write(&assembled)?;
+        Ok(assembled.record.id)
+    }
+
+    fn write(&self, assembled: &Assembled) -> Result<(), EngineError> {
+        for tag in &self.request.tags {
+            let name = Reference::parse(tag).map_err(|e| EngineError::user(e.to_string(), None))?;
+            self.store().index.put_image(&name.to_string(), &assembled.record, unix_micros() / 1_000_000)?;
+            self.speaker.say(BuildEvent::ExportFinished {
+                format: "store".into(),
+                destination: name.familiar(),
+                digest: assembled.record.id,
+                bytes: assembled.record.size,
+            });
+        }
+        for to in &self.request.exports {
+            if self.cancel.is_cancelled() {
+                return Err(EngineError {
+                    kind: ErrorKind::Cancelled,
+                    message: "the build was cancelled".into(),
+                    hint: None,
+                });
+            }
+            let what = "exporting".to_owned();
+            self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
+            let request = ExportRequest {
+                format: to.format,
+                destination: to.destination.clone(),
+                directory: to.directory,
+                names: self.request.tags.clone(),
+                clamp_times: assembled.clamp_times.filter(|_| to.rewrite_timestamps),
+            };
+            let done = export(self.store(), &self.engine.worker, &assembled.record, &assembled.config, &request)?;
+            self.speaker.say(BuildEvent::ExportFinished {
+                format: if to.format == ExportFormat::Oci { "oci" } else { "docker" }.into(),
+                destination: to.destination.display().to_string(),
+                digest: done.digest,
+                bytes: done.bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes the memory of this build; what it did not reach keeps the memory of earlier ones.
+    fn remember(
+        &self,
+        graph: &BuildGraph,
+        solver: &Solver<'_>,
+        previous: Option<&BuildRecord>,
+        result: &Result<Digest, EngineError>,
+        loaded: &Loaded,
+    ) -> Result<(), EngineError> {
+        let project = &self.request.project;
+        let old = previous.cloned().unwrap_or_default();
+        let mut record = BuildRecord {
+            dockerfile: project.file_name(),
+            target: project.target.clone(),
+            error: result.as_ref().err().map(|e| e.message.clone()),
+            cancelled: matches!(result, Err(EngineError { kind: ErrorKind::Cancelled, .. })),
+            image: result.as_ref().ok().copied(),
+            micros: self.speaker.elapsed(),
+            ignore: loaded.ignore.clone(),
+            slots: graph.vertices.iter().map(slots::describe).collect(),
+            ingredients: old.ingredients,
+            times: old.times,
+            layers: old.layers,
+            ..BuildRecord::default()
+        };
+        record.ingredients.extend(solver.ingredients());
+        for vertex in &graph.vertices {
+            match solver.outcome(vertex.id) {
+                Some(Outcome::Ran) => record.ran += 1,
+                Some(Outcome::Cached) => record.hits += 1,
+                _ => {}
+            }
+            if let Some(result) = solver.known_result(vertex.id) {
+                record.times.insert(vertex.slot.clone(), result.micros);
+                if let Some(layer) = result.layers.last().filter(|_| vertex.base.is_none()) {
+                    record.layers.insert(vertex.slot.clone(), layer.clone());
+                }
+            }
+        }
+        let live: std::collections::BTreeSet<String> = graph.vertices.iter().map(|v| v.slot.clone()).collect();
+        record.ingredients.retain(|slot, _| live.contains(slot));
+        record.times.retain(|slot, _| live.contains(slot));
+        record.layers.retain(|slot, _| live.contains(slot));
+        let row = BuildRow {
+            id: self.build.clone(),
+            project: project.id(),
+            started: self.started,
+            finished: unix_micros(),
+            record: serde_json::to_string(&record).unwrap_or_default(),
+        };
+        Ok(self.store().index.put_build(&row)?)
+    }
+}
+
+/// When each layer was made.
+fn layer_times(
+    store: &Store,
+    layers: &[super::snapshot::LayerId],
+) -> Result<BTreeMap<super::snapshot::LayerId, u64>, EngineError> {
+    let mut out = BTreeMap::new();
+    for layer in layers {
+        let found: Option<i64> = store.index.with(|db| {
+            let suffix = format!("%\"{layer}\"]");
+            db.query_row("select created from results where layers like ?1", [suffix], |row| row.get(0))
+                .map(Some)
+                .or(Ok(None))
+        })?;
+        if let Some(created) = found {
+            out.insert(layer.clone(), created as u64);
+        }
+    }
+    Ok(out)
+}
+
+/// The events that introduce the steps of a graph.
+pub(super) fn registrations(graph: &BuildGraph, previous: Option<&BuildRecord>) -> Vec<BuildEvent> {
+    let register = |vertex: &super::graph::Vertex| BuildEvent::VertexRegistered {
+        vertex: vertex.id,
+        slot: vertex.slot.clone(),
+        name: vertex.name.clone(),
+        line: vertex.line,
+        stage: vertex.stage.clone(),
+        inputs: graph.inputs(vertex),
+        role: vertex.role.clone(),
+        usual: previous.and_then(|p| p.times.get(&vertex.slot).copied()),
+    };
+    graph.vertices.iter().map(register).collect()
+}
+
+/// Microseconds since 1970.
+pub(super) fn unix_micros() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
+}
+
+/// Sorts by time, and is one path component.
+fn new_build_name() -> String {
+    format!("{:016x}-{}", unix_micros(), crate::ground::random_hex(4))
+}

@@ -1,0 +1,181 @@
+//! What is built: a context with its Dockerfile, and what was said on the command line about it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::bases::{NamedContext, Resolver};
+use super::context::IgnoreFile;
+use super::error::EngineError;
+use super::graph::lower::LowerRequest;
+use super::graph::{BuildGraph, lower, slots};
+use super::oci::Platform;
+use super::solver::record::BuildRecord;
+use super::store::Store;
+use crate::ground::digest::Digest;
+use crate::language::dockerfile::{Dockerfile, parse};
+
+/// The largest Dockerfile.
+const DOCKERFILE_LIMIT: u64 = 10 << 20;
+
+/// A project as the user named it.
+#[derive(Debug, Clone, Default)]
+pub struct Project {
+    /// The context: an existing folder.
+    pub context: PathBuf,
+    /// The Dockerfile.
+    pub dockerfile: PathBuf,
+    /// `--target`.
+    pub target: Option<String>,
+    /// `--build-arg`.
+    pub build_args: BTreeMap<String, String>,
+    /// `--build-context`.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// `--no-cache`.
+    pub no_cache: bool,
+    /// `--network`: `host` or `none`; none for the default.
+    pub network: Option<String>,
+    /// `--allow`.
+    pub allow: Vec<String>,
+    /// SOURCE_DATE_EPOCH.
+    pub epoch: Option<u64>,
+}
+
+/// A project read from disk.
+pub struct Loaded {
+    /// The file.
+    pub dockerfile: Dockerfile,
+    /// Its shown name.
+    pub file: String,
+    /// The ignore file in force.
+    pub ignore: IgnoreFile,
+}
+
+impl Project {
+    /// A project in a folder. `file` is `-f`. Errors: the folder or the Dockerfile is missing.
+    pub fn open(context: &Path, file: Option<&Path>) -> Result<Self, EngineError> {
+        let shown = context.display().to_string().escape_debug().to_string();
+        let folder = context.canonicalize().map_err(|e| {
+            let cause = crate::ground::fs::error::describe(&e);
+            EngineError::user(
+                format!("cannot open the build context `{shown}`: {cause}"),
+                Some("give the path of a folder".into()),
+            )
+        })?;
+        if !folder.is_dir() {
+            let hint = "give the folder; name the Dockerfile with -f".to_owned();
+            return Err(EngineError::user(format!("the build context `{shown}` is not a folder"), Some(hint)));
+        }
+        let dockerfile = match file {
+            Some(path) if path.is_absolute() || path.exists() => path.to_owned(),
+            Some(path) => folder.join(path),
+            None => folder.join("Dockerfile"),
+        };
+        if !dockerfile.is_file() {
+            let shown = dockerfile.display().to_string().escape_debug().to_string();
+            let hint = "name it with -f, or give another folder".to_owned();
+            return Err(EngineError::user(format!("there is no Dockerfile at `{shown}`"), Some(hint)));
+        }
+        Ok(Self { context: folder, dockerfile, ..Self::default() })
+    }
+
+    /// Builds of one project are compared with each other.
+    pub fn id(&self) -> String {
+        let file = self.dockerfile.canonicalize().unwrap_or_else(|_| self.dockerfile.clone());
+        let parts = (self.context.as_os_str(), file.as_os_str(), &self.target, Platform::host().text());
+        Digest::of(format!("{parts:?}")).hex()
+    }
+
+    /// Name of the Dockerfile as messages show it.
+    pub fn file_name(&self) -> String {
+        let relative = self.dockerfile.strip_prefix(&self.context).unwrap_or(&self.dockerfile);
+        relative.display().to_string().escape_debug().to_string()
+    }
+
+    /// Reads Dockerfile and ignore file. Errors: unreadable, too large, not UTF-8; or all errors of the file, rendered.
+    pub fn load(&self) -> Result<Loaded, EngineError> {
+        let text = self.read_dockerfile()?;
+        self.load_text(&text)
+    }
+
+    /// The same for a text that is not on disk.
+    pub fn load_text(&self, text: &str) -> Result<Loaded, EngineError> {
+        let file = self.file_name();
+        let dockerfile = parse(text);
+        if dockerfile.has_errors() {
+            return Err(diagnostics_error(&dockerfile, &dockerfile.diagnostics, &file));
+        }
+        let ignore = IgnoreFile::find(&self.context, Some(&self.dockerfile))?;
+        Ok(Loaded { dockerfile, file, ignore })
+    }
+
+    /// The Dockerfile's text.
+    pub fn read_dockerfile(&self) -> Result<String, EngineError> {
+        let path = &self.dockerfile;
+        let shown = self.file_name();
+        let fail = |e: std::io::Error| {
+            EngineError::environment(format!("cannot read `{shown}`: {}", crate::ground::fs::error::describe(&e)), None)
+        };
+        if std::fs::metadata(path).map_err(fail)?.len() > DOCKERFILE_LIMIT {
+            return Err(EngineError::user(format!("`{shown}` is larger than 10 MiB"), None));
+        }
+        String::from_utf8(std::fs::read(path).map_err(fail)?).map_err(|error| {
+            let bytes = error.as_bytes();
+            let line = bytes[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+            EngineError::user(format!("{shown}:{line}: the file is not UTF-8"), Some("save it as UTF-8".into()))
+        })
+    }
+
+    /// The last build of this project.
+    pub fn last_record(&self, store: &Store) -> Result<Option<(String, BuildRecord)>, EngineError> {
+        let row = store.index.last_build(&self.id())?;
+        Ok(row.and_then(|row| Some((row.id, serde_json::from_str(&row.record).ok()?))))
+    }
+
+    /// Lowers a loaded project; slots are those of the last build.
+    pub fn lower(
+        &self,
+        store: &Store,
+        loaded: &Loaded,
+        previous: Option<&BuildRecord>,
+    ) -> Result<(BuildGraph, Vec<String>), EngineError> {
+        let directories: Vec<String> = self
+            .contexts
+            .iter()
+            .filter(|(_, context)| matches!(context, NamedContext::Directory(_)))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let request = LowerRequest {
+            dockerfile: &loaded.dockerfile,
+            target: self.target.as_deref(),
+            build_args: &self.build_args,
+            platform: Platform::host(),
+            directories: &directories,
+            epoch: self.epoch,
+            no_cache: self.no_cache,
+            network: self.network.clone(),
+            allow: &self.allow,
+        };
+        let mut bases = Resolver { store, named: &self.contexts };
+        let lowered = lower(&request, &mut bases)
+            .map_err(|diagnostics| diagnostics_error(&loaded.dockerfile, &diagnostics, &loaded.file))?;
+        let mut graph = lowered.graph;
+        slots::align(&mut graph.vertices, previous.map_or(&[], |p| p.slots.as_slice()));
+        let warn = |d| crate::language::dockerfile::diagnostic::render(d, &loaded.dockerfile, &loaded.file);
+        Ok((graph, lowered.warnings.iter().map(warn).collect()))
+    }
+}
+
+/// All findings of a file as one error. An image that is missing is the machine's fault, everything else the file's.
+fn diagnostics_error(
+    dockerfile: &Dockerfile,
+    diagnostics: &[crate::language::dockerfile::Diagnostic],
+    file: &str,
+) -> EngineError {
+    use crate::language::dockerfile::Severity;
+    let errors: Vec<_> = diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
+    let text: Vec<String> =
+        errors.iter().map(|d| crate::language::dockerfile::diagnostic::render(d, dockerfile, file)).collect();
+    let message = text.join("\n").trim_end().to_owned();
+    let only_images = errors.iter().all(|d| d.message.starts_with("the base image `"));
+    if only_images { EngineError::environment(message, None) } else { EngineError::user(message, None) }
+}
