@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -17,7 +17,7 @@ use crate::ground::fs::error::describe;
 
 /// Search path where the environment has none, as runc's.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Where the socket to the worker is while everything else is closed.
+/// Where the socket to the worker is (the lowest free number when the helper starts), while everything else is closed.
 const SOCKET: i32 = 3;
 
 /// Does everything; comes back only with a failure. A command that is not found is none: it ends the process with 127.
@@ -54,15 +54,16 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
 
 /// Standard streams, and nothing else but the socket, which closes when the command is executed.
 fn streams(socket: &OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<()> {
+    if socket.as_raw_fd() != SOCKET {
+        return Err(rustix::io::Errno::BADF.into());
+    }
     let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     // First above all numbers that are given out below, so that none is overwritten before it is used.
-    let [null, stdout, stderr] = [null, stdout, stderr].map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 64));
-    let socket = rustix::io::fcntl_dupfd_cloexec(socket, 64)?;
-    sys::place(&null?, 0)?;
-    sys::place(&stdout?, 1)?;
-    sys::place(&stderr?, 2)?;
-    sys::place_cloexec(&socket, SOCKET)?;
-    drop(socket);
+    for (number, fd) in [null, stdout, stderr].into_iter().enumerate() {
+        let high = rustix::io::fcntl_dupfd_cloexec(&fd, 64)?;
+        drop(fd);
+        sys::place(&high, i32::try_from(number).unwrap_or(0))?;
+    }
     sys::close_from(4)
 }
 

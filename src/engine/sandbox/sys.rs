@@ -118,13 +118,6 @@ pub fn place(fd: impl AsFd, number: i32) -> io::Result<()> {
     Ok(rustix::io::dup2(fd, &mut target)?)
 }
 
-/// As [`place`], but closed on exec.
-pub fn place_cloexec(fd: impl AsFd, number: i32) -> io::Result<()> {
-    // SAFETY: as in `place`.
-    let mut target = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
-    Ok(rustix::io::dup3(fd, &mut target, rustix::io::DupFlags::CLOEXEC)?)
-}
-
 /// Takes the socket that is standard input, and puts `/dev/null` there.
 pub fn take_standard_input() -> io::Result<OwnedFd> {
     let socket = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)?;

@@ -321,7 +321,7 @@ impl Apply {
         let keeps = was_dir && member.kind == Kind::Directory;
         let os = OsStr::from_bytes(name);
         let mode = Mode::from_raw_mode(0o600);
-        let mut node = |kind, device| rustix::fs::mknodat(dir, os, kind, mode, device).during("create", shown);
+        let node = |kind, device| rustix::fs::mknodat(dir, os, kind, mode, device).during("create", shown);
         if let Kind::HardLink(target) = &member.kind {
             return self.hard_link(dir, &place, target, there.is_some(), shown);
         }
