@@ -1,6 +1,24 @@
 //! Layered root file systems: unpack, prepare, mount, commit, diff, remove. The hard rule: a layer appears under its name by
 //! rename, complete and synced, and is never written again.
 
+pub mod copy;
+pub mod failure;
+pub mod glob;
+pub mod layers;
+pub mod make_directory;
+pub mod metadata;
+pub mod mount;
+pub mod owner;
+pub mod record;
+pub mod scan;
+pub mod stat;
+pub mod tar_reader;
+pub mod tar_writer;
+pub mod unpack;
+pub mod write_layer;
+
+pub use layers::Layers;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -2,6 +2,8 @@
 
 pub mod atomic;
 pub mod error;
+pub mod root;
 
 pub use atomic::AtomicFile;
 pub use error::{PathError, PathResultExt};
+pub use root::{Missing, RealPath, RootDir};

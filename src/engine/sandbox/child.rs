@@ -1,0 +1,164 @@
+//! The child that becomes the command: enters the root, gives up its rights, executes. Every step of it must succeed.
+
+use std::ffi::CString;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal};
+use rustix::thread::{Gid, Uid};
+
+use super::process::Order;
+use super::{capabilities, mounts, seccomp, sys};
+use crate::engine::snapshot::failure::{internal, mount_refused, user};
+use crate::engine::worker::protocol::{Failure, Network};
+use crate::ground::fs::error::describe;
+
+/// Search path where the environment has none, as runc's.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where the socket to the worker is (the lowest free number when the helper starts), while everything else is closed.
+const SOCKET: i32 = 3;
+
+/// Does everything; comes back only with a failure. A command that is not found is none: it ends the process with 127.
+pub fn enter(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> Failure {
+    match confine(socket, order, fds, parent) {
+        Ok(command) => execute(&command),
+        Err(failure) => failure,
+    }
+}
+
+fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> Result<Command, Failure> {
+    let refused = |what: &'static str| move |error: io::Error| mount_refused(what, &error);
+    // Inside the new pid namespace the parent has no number; that it is gone shows on the socket, too.
+    let _ = parent;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| refused("confine the step")(e.into()))?;
+    let [root, stdout, stderr] =
+        <[OwnedFd; 3]>::try_from(fds).map_err(|_| internal("a run needs a root and two outputs"))?;
+    rustix::process::umask(Mode::empty());
+    mounts::enter_root(&root, &order.mount_point, &order.binds).map_err(refused("set up the step's file systems"))?;
+    drop(root);
+    let uts = rustix::system::sethostname(order.process.hostname.as_bytes());
+    uts.map_err(|e| refused("set the step's host name")(e.into()))?;
+    if order.process.network == Network::None {
+        sys::loopback_up().map_err(refused("set up the step's network"))?;
+    }
+    let _ = rustix::process::setsid();
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    streams(socket, stdout, stderr).map_err(refused("set up the step's streams"))?;
+    work_directory(&order.process.cwd)?;
+    let command = Command::new(order)?;
+    give_up_rights(order)?;
+    Ok(command)
+}
+
+/// Standard streams, and nothing else but the socket, which closes when the command is executed.
+fn streams(socket: &OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<()> {
+    if socket.as_raw_fd() != SOCKET {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    // First above all numbers that are given out below, so that none is overwritten before it is used.
+    for (number, fd) in [null, stdout, stderr].into_iter().enumerate() {
+        let high = rustix::io::fcntl_dupfd_cloexec(&fd, 64)?;
+        drop(fd);
+        sys::place(&high, i32::try_from(number).unwrap_or(0))?;
+    }
+    sys::close_from(4)
+}
+
+/// The directory, made if it is missing. It must be in the root: a magic link can lead out (CVE-2024-21626).
+fn work_directory(path: &str) -> Result<(), Failure> {
+    let shown = path.escape_debug();
+    let fail = |error: io::Error| user(format!("cannot enter the working directory `{shown}`: {}", describe(&error)));
+    let path = Path::new(if path.is_empty() { "/" } else { path });
+    if !path.is_dir() {
+        std::fs::create_dir_all(path).map_err(fail)?;
+    }
+    std::env::set_current_dir(path).map_err(fail)?;
+    let here = rustix::process::getcwd(Vec::new()).map_err(|e| fail(e.into()))?;
+    match here.to_bytes().starts_with(b"/") {
+        true => Ok(()),
+        false => Err(user(format!("the working directory `{shown}` is outside of the image"))),
+    }
+}
+
+fn give_up_rights(order: &Order) -> Result<(), Failure> {
+    let rights = || -> io::Result<()> {
+        capabilities::limit()?;
+        rustix::thread::set_thread_groups(&order.groups.iter().map(|gid| Gid::from_raw(*gid)).collect::<Vec<_>>())?;
+        let (uid, gid) = (Uid::from_raw(order.uid), Gid::from_raw(order.gid));
+        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+        rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+        capabilities::keep()?;
+        // A change of ids takes the death signal back.
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        rustix::thread::set_no_new_privs(true)?;
+        sys::reset_signals();
+        Ok(())
+    };
+    rights().map_err(|error| mount_refused("take the step's rights", &error))?;
+    let filter = |error: String| Failure {
+        hint: Some("a kernel with seccomp filters is needed".into()),
+        ..crate::engine::snapshot::failure::environment(format!("cannot filter system calls: {error}"), "")
+    };
+    for program in seccomp::programs().map_err(|e| filter(e.to_string()))? {
+        seccompiler::apply_filter(&program).map_err(|e| filter(e.to_string()))?;
+    }
+    Ok(())
+}
+
+/// What is executed, with everything allocated before the last rights go.
+struct Command {
+    args: Vec<CString>,
+    env: Vec<CString>,
+    candidates: Vec<CString>,
+}
+
+impl Command {
+    fn new(order: &Order) -> Result<Self, Failure> {
+        let text = |text: &str| {
+            CString::new(text).map_err(|_| user(format!("`{}` has a NUL byte", text.escape_debug())))
+        };
+        let process = &order.process;
+        let mut env: Vec<CString> = process.env.iter().map(|e| text(e)).collect::<Result<_, _>>()?;
+        if !process.env.iter().any(|e| e.starts_with("HOME=")) {
+            env.push(text(&format!("HOME={}", order.home))?);
+        }
+        let args: Vec<CString> = process.args.iter().map(|a| text(a)).collect::<Result<_, _>>()?;
+        let program = process.args.first().ok_or_else(|| user("there is no command to run"))?;
+        let path = process.env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+        let candidates = if program.contains('/') {
+            vec![text(program)?]
+        } else {
+            let place = |dir: &str| format!("{}/{program}", if dir.is_empty() { "." } else { dir });
+            path.split(':').map(|dir| text(&place(dir))).collect::<Result<_, _>>()?
+        };
+        Ok(Self { args, env, candidates })
+    }
+}
+
+/// 127: not found; 126: found, but not to be executed.
+fn execute(command: &Command) -> Failure {
+    let mut worst = io::Error::from_raw_os_error(2);
+    for candidate in &command.candidates {
+        let searched = command.candidates.len() > 1;
+        if searched && Path::new(&*candidate.to_string_lossy()).is_dir() {
+            continue;
+        }
+        let error = sys::execute(candidate, &command.args, &command.env);
+        match error.raw_os_error() {
+            Some(2 | 20) => {}
+            // What cannot be executed here may be found further on.
+            _ => worst = error,
+        }
+        if !searched {
+            break;
+        }
+    }
+    let name = command.args.first().map(|a| a.to_string_lossy().into_owned()).unwrap_or_default();
+    let found = worst.raw_os_error() != Some(2);
+    let what = if found { describe(&worst) } else { "no such file, nor in PATH (ENOENT)".to_owned() };
+    let _ = writeln!(io::stderr(), "cannot execute `{}`: {what}", name.escape_debug());
+    std::process::exit(if found { 126 } else { 127 });
+}

@@ -1,0 +1,139 @@
+//! The mounts of a step's root: `/proc`, `/dev`, `/sys`, given files; what runtimes mask and make read-only.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags,
+};
+
+use crate::ground::fs::RootDir;
+
+/// Hidden, as runc and docker do by default.
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/// Name, and minor number of memory devices (major 1).
+const DEVICES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+/// Attaches the root, fills it, and makes it `/`. The old root is gone afterwards.
+pub fn enter_root(root: &OwnedFd, mount_point: &Path, binds: &[(PathBuf, PathBuf)]) -> io::Result<()> {
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    attach(root, CWD, mount_point)?;
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let dir = RootDir::from_fd(rustix::fs::openat(CWD, mount_point, flags, Mode::empty())?);
+    let plain = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    attach_in(&dir, "proc", &file_system("proc", &[], plain)?)?;
+    attach_in(&dir, "sys", &file_system("sysfs", &[], plain | MountAttrFlags::MOUNT_ATTR_RDONLY)?)?;
+    let options = [("mode", "755"), ("size", "65536k")];
+    attach_in(&dir, "dev", &file_system("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID)?)?;
+    for (source, target) in binds {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let file = rustix::mount::open_tree(CWD, source, flags)?;
+        attach(&file, dir.open_in(target, OFlags::PATH | OFlags::NOFOLLOW)?, Path::new(""))?;
+    }
+    rustix::process::fchdir(dir.fd())?;
+    drop(dir);
+    rustix::process::pivot_root(".", ".")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    rustix::process::chdir("/")?;
+    devices()?;
+    READ_ONLY.iter().try_for_each(|path| read_only(path))?;
+    MASKED.iter().try_for_each(|path| mask(path))
+}
+
+fn file_system(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+    let fs = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        rustix::mount::fsconfig_set_string(&fs, *key, *value)?;
+    }
+    rustix::mount::fsconfig_create(&fs)?;
+    Ok(rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+}
+
+fn attach(mount: &OwnedFd, dir: impl AsFd, path: &Path) -> io::Result<()> {
+    let mut flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    if path.as_os_str().is_empty() {
+        flags |= MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    }
+    Ok(rustix::mount::move_mount(mount, "", dir, path, flags)?)
+}
+
+/// On a directory right below the root, which must be one itself and no link.
+fn attach_in(root: &RootDir, name: &str, mount: &OwnedFd) -> io::Result<()> {
+    attach(mount, root.open_beneath(Path::new(name), OFlags::PATH | OFlags::DIRECTORY)?, Path::new(""))
+}
+
+/// Fills `/dev`, a file system of our own by now, in which no name is the image's.
+fn devices() -> io::Result<()> {
+    for (name, major, minor) in DEVICES {
+        let device = rustix::fs::makedev(major, minor);
+        let path = Path::new("/dev").join(name);
+        rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)?;
+    }
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("core", "/proc/kcore"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        rustix::fs::symlinkat(target, CWD, Path::new("/dev").join(name))?;
+    }
+    let (nosuid, noexec) = (MountAttrFlags::MOUNT_ATTR_NOSUID, MountAttrFlags::MOUNT_ATTR_NOEXEC);
+    let all = nosuid | noexec | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    let shm = [("mode", "1777"), ("size", "65536k")];
+    let list: [(&str, &str, &[(&str, &str)], MountAttrFlags); 3] =
+        [("devpts", "pts", &pts[1..], nosuid | noexec), ("tmpfs", "shm", &shm, all), ("mqueue", "mqueue", &[], all)];
+    for (kind, name, options, attributes) in list {
+        let path = Path::new("/dev").join(name);
+        rustix::fs::mkdirat(CWD, &path, Mode::from_raw_mode(0o755))?;
+        match file_system(kind, options, attributes) {
+            Ok(mount) => attach(&mount, CWD, &path)?,
+            // A kernel without message queues.
+            Err(error) if kind == "mqueue" && error.raw_os_error() == Some(19) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn read_only(path: &str) -> io::Result<()> {
+    match rustix::mount::mount_bind_recursive(path, path) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other?,
+    }
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    Ok(rustix::mount::mount_remount(path, flags, "")?)
+}
+
+/// Covers a file with the null device, which we have made ourselves, and a directory with an empty one.
+fn mask(path: &str) -> io::Result<()> {
+    match rustix::mount::mount_bind("/dev/null", path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::NOTDIR) => {
+            let mount = file_system("tmpfs", &[("size", "0")], MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+            attach(&mount, CWD, Path::new(path))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

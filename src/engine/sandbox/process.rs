@@ -1,0 +1,213 @@
+//! The worker's half of a run: layers mounted, helper started, messages heard, layer kept.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::mount::OpenTreeFlags;
+use rustix::process::{Signal, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+
+use super::files::provide;
+use super::helper::RUN_ARGUMENT;
+use super::sys;
+use crate::engine::event::Usage;
+use crate::engine::snapshot::failure::{environment, internal, mount_refused};
+use crate::engine::snapshot::{LayerId, Layers, mount, owner};
+use crate::engine::worker::frame;
+use crate::engine::worker::protocol::{Failure, ProcessSpec, Reply};
+use crate::ground::fs::error::describe;
+
+/// Time between TERM and KILL.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What the helper is told. Descriptors beside it: the root's mount, standard output, standard error.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) process: ProcessSpec,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) groups: Vec<u32>,
+    pub(super) home: String,
+    pub(super) mount_point: PathBuf,
+    pub(super) binds: Vec<(PathBuf, PathBuf)>,
+}
+
+/// What the helper and its child say.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Said {
+    /// The child exists; its pidfd comes along.
+    Started,
+    /// It could not be confined, so nothing was executed.
+    Failed(Failure),
+    /// It ended.
+    Ended { code: i32, usage: Usage },
+}
+
+/// The program that helpers are started from: a read-only mount of our own file, so that no step can write to it through
+/// `/proc/self/exe` (CVE-2019-5736).
+pub struct Program(Option<OwnedFd>);
+
+impl Program {
+    /// Takes this very program. Where such a mount is refused, the file itself.
+    pub fn sealed() -> Self {
+        let seal = || -> io::Result<OwnedFd> {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            let path = std::fs::read_link("/proc/self/exe")?;
+            let mount = rustix::mount::open_tree(rustix::fs::CWD, path, flags)?;
+            sys::make_read_only(&mount)?;
+            Ok(mount)
+        };
+        Self(seal().ok())
+    }
+
+    fn path(&self) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        match &self.0 {
+            Some(mount) => format!("/proc/self/fd/{}", mount.as_raw_fd()).into(),
+            None => "/proc/self/exe".into(),
+        }
+    }
+}
+
+/// A run's end from outside: process 1 of its namespace, once that is known.
+#[derive(Debug, Default)]
+pub struct Cancelled {
+    asked: AtomicBool,
+    init: Mutex<Option<OwnedFd>>,
+}
+
+impl Cancelled {
+    /// TERM, a grace of two seconds, KILL. A process 1 that does not handle TERM never sees it, so that one is killed at once.
+    /// Returns when it is over.
+    pub fn cancel(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+        let Some(init) = self.init().as_ref().and_then(|fd| fd.try_clone().ok()) else { return };
+        if handles_term(&init) && pidfd_send_signal(&init, Signal::TERM).is_ok() {
+            let grace = Timespec { tv_sec: i64::try_from(GRACE.as_secs()).unwrap_or(2), tv_nsec: 0 };
+            let _ = poll(&mut [PollFd::new(&init, PollFlags::IN)], Some(&grace));
+        }
+        let _ = pidfd_send_signal(&init, Signal::KILL);
+    }
+
+    /// KILL, now.
+    pub fn kill(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+        if let Some(init) = self.init().as_ref() {
+            let _ = pidfd_send_signal(init, Signal::KILL);
+        }
+    }
+
+    fn init(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+        self.init.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn started(&self, init: OwnedFd) {
+        *self.init() = Some(init);
+        if self.asked.load(Ordering::SeqCst) {
+            self.kill();
+        }
+    }
+}
+
+/// Whether the process behind a pidfd has a handler for TERM.
+fn handles_term(init: &OwnedFd) -> bool {
+    use std::os::fd::AsRawFd;
+    let field = |path: String, name: &str| -> Option<String> {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
+    };
+    let caught = field(format!("/proc/self/fdinfo/{}", init.as_raw_fd()), "Pid:")
+        .and_then(|pid| field(format!("/proc/{pid}/status"), "SigCgt:"))
+        .and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+    caught.is_none_or(|mask| mask >> (Signal::TERM.as_raw() - 1) & 1 == 1)
+}
+
+/// Answers `Request::Run`.
+pub fn run(
+    layers: &Layers,
+    program: &Program,
+    id: &LayerId,
+    parents: &[LayerId],
+    process: &ProcessSpec,
+    outputs: [BorrowedFd<'_>; 2],
+    cancelled: &Cancelled,
+) -> Result<Reply, Failure> {
+    if let Some(stat) = layers.stat(id)? {
+        return Ok(Reply::Exited { code: 0, stat: Some(stat), usage: Usage::default(), cancelled: false });
+    }
+    let work = layers.work_dir(parents)?;
+    let view = layers.view(parents)?;
+    let user = owner::process_user(&view, &process.user)?;
+    let provided = provide(&view, &work, process)?;
+    drop(view);
+    let mut lowers = layers.paths(parents)?;
+    lowers.extend(provided.stubs);
+    let root = mount::overlay(&lowers, Some(&work))?;
+    let order = Order {
+        process: process.clone(),
+        uid: user.uid,
+        gid: user.gid,
+        groups: user.groups,
+        home: user.home,
+        mount_point: work.root(),
+        binds: provided.binds,
+    };
+    let (code, usage) = helper(program, &order, root, outputs, cancelled)?;
+    let cancelled = cancelled.asked.load(Ordering::SeqCst);
+    // What a cancelled process wrote is not to be kept, even if it ended well in the last moment.
+    let stat = if code == 0 && !cancelled { Some(layers.commit(&work, id)?) } else { None };
+    Ok(Reply::Exited { code, stat, usage, cancelled })
+}
+
+/// Starts the helper, and waits for it and for everything in its namespaces.
+fn helper(
+    program: &Program,
+    order: &Order,
+    root: OwnedFd,
+    outputs: [BorrowedFd<'_>; 2],
+    cancelled: &Cancelled,
+) -> Result<(i32, Usage), Failure> {
+    let refused = |error: io::Error| mount_refused("start the step's process", &error);
+    let (ours, theirs) = UnixStream::pair().map_err(refused)?;
+    let mut helper = Command::new(program.path())
+        .arg(RUN_ARGUMENT)
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(refused)?;
+    let sent = frame::send(&ours, 0, order, &[root.as_fd(), outputs[0], outputs[1]]);
+    // The mount must end with the helper's namespace, before its upper becomes a layer.
+    drop(root);
+    let (mut ended, mut failed) = (None, sent.err().map(refused));
+    while let Ok(Some((_, said, fds))) = frame::receive::<Said>(&ours) {
+        match said {
+            Said::Started => fds.into_iter().for_each(|fd| cancelled.started(fd)),
+            Said::Failed(failure) => failed = failed.or(Some(failure)),
+            Said::Ended { code, usage } => ended = Some((code, usage)),
+        }
+    }
+    // Without an end the helper itself was killed; its child must not live on.
+    if ended.is_none() {
+        cancelled.init().as_ref().map(|init| pidfd_send_signal(init, Signal::KILL).ok());
+        if let Some(init) = cancelled.init().as_ref() {
+            let _ = poll(&mut [PollFd::new(init, PollFlags::IN)], None);
+        }
+    }
+    let status = helper.wait().map_err(|error| internal(format!("cannot wait for the helper: {}", describe(&error))))?;
+    match (failed, ended) {
+        (Some(failure), _) => Err(failure),
+        (None, Some(ended)) => Ok(ended),
+        (None, None) => Err(environment(
+            format!("the step's helper process died: {status}"),
+            "look for the out-of-memory killer in the kernel's log, and run the same command again",
+        )),
+    }
+}

@@ -1,0 +1,75 @@
+//! COPY and ADD as BuildKit's fsutil does them: a directory gives its contents, the destination's links are followed inside
+//! the root, missing directories are made, a file takes the place of what is there.
+//!
+//! Directories go through the mounted overlay, which knows what is below. Files then go straight into the upper directory,
+//! unmounted: a file covers whatever lower layers have, so nothing has to be asked, and equal files of the previous layer can be
+//! linked in.
+
+mod plan;
+mod previous;
+mod source;
+mod write;
+
+use std::fs;
+
+use super::failure::{During, user};
+use super::{LayerId, Layers, owner};
+use crate::engine::event::LayerStat;
+use crate::engine::worker::protocol::{CopySource, CopySpec, Failure};
+use crate::ground::fs::RootDir;
+
+/// Answers `Request::Copy`.
+pub fn copy(
+    layers: &Layers,
+    id: &LayerId,
+    parents: &[LayerId],
+    source: &CopySource,
+    spec: &CopySpec,
+    previous: Option<&LayerId>,
+) -> Result<LayerStat, Failure> {
+    if let Some(stat) = layers.stat(id)? {
+        return Ok(stat);
+    }
+    let work = layers.work_dir(parents)?;
+    let opened = source::Source::open(layers, source)?;
+    let target = layers.writable(parents, &work)?;
+    let owner = spec.chown.as_deref().map(|spec| owner::owner(&target, spec)).transpose()?;
+    let rules = Rules { owner, mode: spec.chmod };
+    let mut plan = plan::Plan::default();
+    for path in source::names(source, spec) {
+        let nodes = opened.nodes(&path)?;
+        if spec.unpack && plan.add_archive(&target, spec, &opened, &nodes, &rules)? {
+            continue;
+        }
+        plan.add(&target, spec, &path, nodes, &rules)?;
+    }
+    drop(target);
+    let upper = RootDir::open(&work.upper())?;
+    let previous = previous.map(|id| previous::Previous::open(layers, id)).unwrap_or_default();
+    write::files(&plan, &opened, &upper, &previous, &rules)?;
+    write::directories(&plan, &opened, &upper, &rules)?;
+    let digests = previous::text(&plan);
+    let stat = layers.commit(&work, id)?;
+    if !digests.is_empty() {
+        let path = previous::path(layers, id);
+        fs::write(&path, digests).during("write", &path)?;
+    }
+    Ok(stat)
+}
+
+/// What `--chown` and `--chmod` say.
+pub(super) struct Rules {
+    /// For everything that is copied or made.
+    pub(super) owner: Option<(u32, u32)>,
+    /// For everything but links.
+    pub(super) mode: Option<u32>,
+}
+
+/// Names that would mean a removal once the layer is a tar.
+fn check_name(name: &[u8]) -> Result<(), Failure> {
+    if name.starts_with(b".wh.") {
+        let name = String::from_utf8_lossy(name);
+        return Err(user(format!("`{}` cannot be copied: in a layer, `.wh.` names mean removals", name.escape_debug())));
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Where layers lie in the store, and how one appears: made in a work directory of this worker, synced, renamed.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::FlockOperation;
+
+use super::failure::During;
+use super::{LayerId, stat};
+use crate::engine::event::LayerStat;
+use crate::engine::worker::protocol::Failure;
+use crate::ground::fs::root::remove_all;
+use crate::ground::random_hex;
+
+/// The layers of one store: `layers/<id>/` in overlayfs form with `layers/<id>.stat` beside it, `tmp/<worker>/<n>/` for
+/// work in progress, and `tmp/<worker>.lock`, held as long as the worker lives.
+#[derive(Debug)]
+pub struct Layers {
+    layers: PathBuf,
+    work: PathBuf,
+    lock_path: PathBuf,
+    next: AtomicU64,
+    _lock: File,
+}
+
+/// Work in progress: `upper`, `work` and `root` under one directory that is removed on drop.
+#[derive(Debug)]
+pub struct WorkDir {
+    path: PathBuf,
+}
+
+/// Layers with more entries than this are made durable by syncfs; smaller ones file by file, which does not wait for
+/// what other processes have written.
+const SYNC_SINGLY: u64 = 64;
+
+impl Layers {
+    /// Opens the layers of `store`, making the directories, and removes what dead workers left.
+    pub fn open(store: &Path) -> Result<Self, Failure> {
+        let (layers, tmp) = (store.join("layers"), store.join("tmp"));
+        for dir in [&layers, &tmp] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).during("create", dir)?;
+        }
+        sweep(&tmp)?;
+        let name = format!("{}-{}", std::process::id(), random_hex(6));
+        let (lock_path, lock) = lock(&tmp, &name)?;
+        let work = tmp.join(&name);
+        fs::DirBuilder::new().mode(0o700).create(&work).during("create", &work)?;
+        Ok(Self { layers, work, lock_path, next: AtomicU64::new(0), _lock: lock })
+    }
+
+    /// The directory of a layer.
+    pub fn path(&self, id: &LayerId) -> PathBuf {
+        self.layers.join(id.as_str())
+    }
+
+    /// A new work directory with `upper` and `work` in it. The upper's root takes its attributes from the layer on top.
+    pub fn work_dir(&self, parents: &[LayerId]) -> Result<WorkDir, Failure> {
+        let path = self.work.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let dir = WorkDir { path };
+        fs::DirBuilder::new().mode(0o700).create(&dir.path).during("create", &dir.path)?;
+        for part in ["upper", "work", "root"] {
+            fs::DirBuilder::new().mode(0o755).create(dir.path.join(part)).during("create", &dir.path)?;
+        }
+        let upper = dir.upper();
+        let (mode, owner) = match parents.last() {
+            Some(top) => {
+                let meta = fs::metadata(self.path(top)).during("open", self.path(top))?;
+                (meta.mode() & 0o7777, (meta.uid(), meta.gid()))
+            }
+            None => (0o755, (0, 0)),
+        };
+        std::os::unix::fs::chown(&upper, Some(owner.0), Some(owner.1)).during("change the owner of", &upper)?;
+        fs::set_permissions(&upper, fs::Permissions::from_mode(mode)).during("change the mode of", &upper)?;
+        Ok(dir)
+    }
+
+    /// The statistics of a layer if it is there.
+    pub fn stat(&self, id: &LayerId) -> Result<Option<LayerStat>, Failure> {
+        let path = self.path(id);
+        if !path.is_dir() {
+            return Ok(None);
+        }
+        let beside = self.layers.join(format!("{id}.stat"));
+        if let Some(known) = fs::read(&beside).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
+            return Ok(Some(known));
+        }
+        let stat = stat::of(&path)?;
+        self.write_stat(id, &stat)?;
+        Ok(Some(stat))
+    }
+
+    fn write_stat(&self, id: &LayerId, stat: &LayerStat) -> Result<(), Failure> {
+        let beside = self.layers.join(format!("{id}.stat"));
+        let text = serde_json::to_vec(stat).map_err(io::Error::from).during("write", &beside)?;
+        // Not synced: it can be made again from the layer, and a torn one does not parse.
+        let temporary = self.work.join(format!("{}.stat", random_hex(6)));
+        fs::write(&temporary, text).during("write", &temporary)?;
+        fs::rename(&temporary, &beside).during("write", &beside)
+    }
+
+    /// Makes `work`'s upper the layer `id`: synced, renamed, its directory synced. If another process was first, its layer
+    /// is used and ours dropped.
+    pub fn commit(&self, work: &WorkDir, id: &LayerId) -> Result<LayerStat, Failure> {
+        let upper = work.upper();
+        let stat = stat::of(&upper)?;
+        if stat.entries + stat.removed > SYNC_SINGLY {
+            let dir = File::open(&upper).during("open", &upper)?;
+            rustix::fs::syncfs(&dir).during("sync", &upper)?;
+        } else {
+            sync_tree(&upper).during("sync", &upper)?;
+        }
+        let path = self.path(id);
+        match fs::rename(&upper, &path) {
+            Ok(()) => {}
+            // An empty directory can be renamed over; a full one answers one of these two.
+            Err(error) if matches!(error.raw_os_error(), Some(17 | 39)) => {
+                return self.stat(id)?.ok_or_else(|| super::failure::internal(format!("layer `{id}` is no directory")));
+            }
+            Err(error) => return Err(error).during("create", &path),
+        }
+        File::open(&self.layers).and_then(|dir| dir.sync_all()).during("sync", &self.layers)?;
+        self.write_stat(id, &stat)?;
+        Ok(stat)
+    }
+
+    /// Removes layers; missing ones are fine.
+    pub fn remove(&self, ids: &[LayerId]) -> Result<(), Failure> {
+        for id in ids {
+            for beside in ["stat", "digests"] {
+                let _ = fs::remove_file(self.layers.join(format!("{id}.{beside}")));
+            }
+            let gone = self.work.join(format!("gone-{}", random_hex(6)));
+            match fs::rename(self.path(id), &gone) {
+                Ok(()) => remove_path(&gone).during("remove", self.path(id))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).during("remove", self.path(id)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Layers {
+    fn drop(&mut self) {
+        let _ = remove_path(&self.work);
+        let _ = fs::remove_file(&self.lock_path);
+    }
+}
+
+impl WorkDir {
+    /// Itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What becomes the layer.
+    pub fn upper(&self) -> PathBuf {
+        self.path.join("upper")
+    }
+
+    /// overlayfs' own.
+    pub fn work(&self) -> PathBuf {
+        self.path.join("work")
+    }
+
+    /// A mount point.
+    pub fn root(&self) -> PathBuf {
+        self.path.join("root")
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        let _ = remove_path(&self.path);
+    }
+}
+
+/// Makes and locks `tmp/<name>.lock`. A sweeper may lock and remove the file between its creation and our lock.
+fn lock(tmp: &Path, name: &str) -> Result<(PathBuf, File), Failure> {
+    let path = tmp.join(format!("{name}.lock"));
+    loop {
+        let file = File::options().create(true).truncate(false).write(true).open(&path).during("create", &path)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).during("lock", &path)?;
+        if file.metadata().during("lock", &path)?.nlink() > 0 {
+            return Ok((path, file));
+        }
+    }
+}
+
+/// Removes the work directories whose lock nobody holds.
+fn sweep(tmp: &Path) -> Result<(), Failure> {
+    for entry in fs::read_dir(tmp).during("list", tmp)?.flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|e| e == "lock") {
+            let Ok(file) = File::open(&path) else { continue };
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                let _ = remove_path(&path.with_extension(""));
+                let _ = fs::remove_file(&path);
+            }
+        } else if path.is_dir() && !path.with_extension("lock").exists() {
+            let _ = remove_path(&path);
+        }
+    }
+    Ok(())
+}
+
+fn remove_path(path: &Path) -> io::Result<()> {
+    use std::os::fd::AsFd;
+    use std::os::unix::ffi::OsStrExt;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    remove_all(File::open(parent)?.as_fd(), name.as_bytes())
+}
+
+/// fsync of every file and directory of a small tree.
+fn sync_tree(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sync_tree(&entry.path())?;
+        } else if kind.is_file() {
+            File::open(entry.path())?.sync_data()?;
+        }
+    }
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,98 @@
+//! Overlays by the new mount API: option strings have no length limit, and no character of a path is special. A mount stays
+//! detached, a mere descriptor, and is gone when that is closed, however the worker ends.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
+
+use super::failure::{During, mount_refused, user};
+use super::layers::WorkDir;
+use super::{LayerId, Layers};
+use crate::engine::worker::protocol::Failure;
+use crate::ground::fs::RootDir;
+
+/// overlayfs takes no more lower directories.
+pub const MAX_LAYERS: usize = 500;
+
+/// An overlay of `lowers` (lowest first), with an upper when `work` is given; writes go to `work`'s upper.
+pub fn overlay(lowers: &[PathBuf], work: Option<&WorkDir>) -> Result<OwnedFd, Failure> {
+    if lowers.len() > MAX_LAYERS {
+        return Err(user(format!("{} layers are too many: at most {MAX_LAYERS} can be mounted", lowers.len())));
+    }
+    let mount = || -> Result<OwnedFd, Errno> {
+        use rustix::mount::{fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen};
+        let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        for lower in lowers.iter().rev() {
+            fsconfig_set_string(&fs, "lowerdir+", lower.as_path())?;
+        }
+        match work {
+            Some(work) => {
+                fsconfig_set_string(&fs, "upperdir", work.upper())?;
+                fsconfig_set_string(&fs, "workdir", work.work())?;
+            }
+            None => fsconfig_set_flag(&fs, "ro")?,
+        }
+        // A planted `trusted.overlay.redirect` must not graft another directory, whatever the kernel's defaults are.
+        for (option, value) in [("redirect_dir", "off"), ("metacopy", "off"), ("index", "off")] {
+            fsconfig_set_string(&fs, option, value)?;
+        }
+        fsconfig_create(&fs)?;
+        let attributes = if work.is_some() { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
+        fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    };
+    mount().map_err(|errno| mount_refused("mount the layers", &io::Error::from(errno)))
+}
+
+/// A copy of the mount that holds `path`, rooted there.
+pub fn bind(path: &Path) -> Result<OwnedFd, Failure> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    rustix::mount::open_tree(CWD, path, flags).map_err(|e| mount_refused("bind a layer", &io::Error::from(e)))
+}
+
+impl Layers {
+    /// The directories of layers that must all be there.
+    pub fn paths(&self, ids: &[LayerId]) -> Result<Vec<PathBuf>, Failure> {
+        ids.iter()
+            .map(|id| {
+                let path = self.path(id);
+                fs::metadata(&path).during("open", &path).map(|_| path)
+            })
+            .collect()
+    }
+
+    /// What a chain shows, for reading. A chain of one layer needs no mount: the lowest layer holds no whiteouts.
+    pub fn view(&self, chain: &[LayerId]) -> Result<RootDir, Failure> {
+        let paths = self.paths(chain)?;
+        match paths.as_slice() {
+            [] => {
+                let empty = self.work_dir(&[])?;
+                // The descriptor outlives the directory, which stays empty.
+                Ok(RootDir::from_fd(File::open(empty.upper()).during("open", empty.upper())?.into()))
+            }
+            [single] => Ok(RootDir::open(single)?),
+            _ => opened(overlay(&paths, None)?),
+        }
+    }
+
+    /// A chain with `work`'s upper on it, for writing. Without a chain it is the upper itself.
+    pub fn writable(&self, chain: &[LayerId], work: &WorkDir) -> Result<RootDir, Failure> {
+        match chain {
+            [] => Ok(RootDir::open(&work.upper())?),
+            _ => opened(overlay(&self.paths(chain)?, Some(work))?),
+        }
+    }
+}
+
+/// A mount's descriptor is an O_PATH one; directories are read through an ordinary one, which keeps the mount alive.
+fn opened(mount: OwnedFd) -> Result<RootDir, Failure> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(&mount, ".", flags, Mode::empty());
+    // The mount is dissolved with its own descriptor, so that one has to stay open as long as the directory.
+    let fd = fd.during("open", "/")?;
+    Ok(RootDir::with_mount(fd, mount))
+}

@@ -1,0 +1,126 @@
+//! The worker's own half: serves each request on a thread of its own until the socket ends.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::frame;
+use super::protocol::{Failure, Reply, Request};
+use crate::engine::sandbox::{self, Cancelled, Program};
+use crate::engine::snapshot::failure::{internal, mount_refused};
+use crate::engine::snapshot::{Layers, copy, make_directory, scan, unpack, write_layer};
+
+/// Stack of a request's thread: removing deep trees recurses.
+const STACK: usize = 64 << 20;
+/// How long the end waits for requests to clean up.
+const GRACE: Duration = Duration::from_secs(5);
+
+struct Server {
+    socket: OwnedFd,
+    sending: Mutex<()>,
+    layers: Result<Layers, Failure>,
+    mounts: Result<(), Failure>,
+    program: Program,
+    runs: Mutex<HashMap<u64, Arc<Cancelled>>>,
+    serving: AtomicUsize,
+}
+
+/// Runs a worker: `args` are those after the program's name and [`super::WORKER_ARGUMENT`]; standard input is the socket.
+pub fn main(args: &[OsString]) -> ExitCode {
+    let Some(store) = args.first() else { return ExitCode::from(2) };
+    let Ok(socket) = sandbox::take_standard_input() else { return ExitCode::from(2) };
+    rustix::process::umask(rustix::fs::Mode::empty());
+    sandbox::ignore_file_size_signal();
+    let mounts = sandbox::private_mounts().map_err(|error| mount_refused("make a mount namespace", &error));
+    let server = Arc::new(Server {
+        socket,
+        sending: Mutex::new(()),
+        layers: Layers::open(Path::new(store)),
+        mounts,
+        program: Program::sealed(),
+        runs: Mutex::new(HashMap::new()),
+        serving: AtomicUsize::new(0),
+    });
+    while let Ok(Some((id, request, fds))) = frame::receive::<Request>(&server.socket) {
+        server.serving.fetch_add(1, Ordering::SeqCst);
+        let own = Arc::clone(&server);
+        let work = move || {
+            let reply = own.answer(request, fds).unwrap_or_else(Reply::Failed);
+            own.reply(id, &reply);
+            own.serving.fetch_sub(1, Ordering::SeqCst);
+        };
+        if let Err(error) = std::thread::Builder::new().stack_size(STACK).spawn(work) {
+            server.serving.fetch_sub(1, Ordering::SeqCst);
+            server.reply(id, &Reply::Failed(mount_refused("start a thread", &error)));
+        }
+    }
+    server.end();
+    ExitCode::SUCCESS
+}
+
+impl Server {
+    fn reply(&self, id: u64, reply: &Reply) {
+        let _turn = locked(&self.sending);
+        let _ = frame::send(&self.socket, id, reply, &[]);
+    }
+
+    /// The builder is gone: nothing that runs may outlive it, and unfinished work goes.
+    fn end(&self) {
+        let until = Instant::now() + GRACE;
+        while self.serving.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+            locked(&self.runs).values().for_each(|run| run.kill());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn answer(&self, request: Request, fds: Vec<OwnedFd>) -> Result<Reply, Failure> {
+        let layers = self.layers.as_ref().map_err(Clone::clone)?;
+        let stat = |stat| Reply::Layer { stat };
+        match request {
+            Request::WriteLayer { layer, compression, clamp_times } => {
+                let out = fds.into_iter().next().ok_or_else(|| internal("a layer is to be written, but nowhere"))?;
+                return write_layer::write_layer(layers, &layer, compression, clamp_times, out);
+            }
+            Request::Cancel { token } => {
+                if let Some(run) = locked(&self.runs).get(&token).cloned() {
+                    std::thread::spawn(move || run.cancel());
+                }
+                return Ok(Reply::Done);
+            }
+            Request::Remove { layers: ids } => return layers.remove(&ids).map(|()| Reply::Done),
+            _ => self.mounts.clone()?,
+        }
+        match request {
+            Request::Unpack { layer, parents, blob, compression, digest, size, diff_id } => {
+                let blob = unpack::Blob { path: &blob, compression, digest, size, diff_id };
+                unpack::unpack(layers, &layer, &parents, &blob).map(stat)
+            }
+            Request::Copy { layer, parents, source, copy, previous } => {
+                copy::copy(layers, &layer, &parents, &source, &copy, previous.as_ref()).map(stat)
+            }
+            Request::MakeDirectory { layer, parents, path, owner, timestamp } => {
+                make_directory::make_directory(layers, &layer, &parents, &path, owner.as_deref(), timestamp).map(stat)
+            }
+            Request::Scan { layers: chain, selectors } => scan::scan(layers, &chain, &selectors),
+            Request::Run { layer, parents, process, token } => {
+                let [stdout, stderr] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| internal("a run needs two outputs"))?;
+                let cancelled = Arc::new(Cancelled::default());
+                locked(&self.runs).insert(token, Arc::clone(&cancelled));
+                let outputs = [stdout.as_fd(), stderr.as_fd()];
+                let done = sandbox::run(layers, &self.program, &layer, &parents, &process, outputs, &cancelled);
+                locked(&self.runs).remove(&token);
+                done
+            }
+            Request::WriteLayer { .. } | Request::Cancel { .. } | Request::Remove { .. } => Ok(Reply::Done),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,13 @@
+//! The worker from outside: the real program, a store in a temporary folder, hand-made layers. Names of tests are rows of
+//! `reliability.md`. Needs root; says by name what it skips.
+
+#[path = "worker/bench.rs"]
+mod bench;
+#[path = "worker/lab.rs"]
+mod lab;
+#[path = "worker/layers.rs"]
+mod layers;
+#[path = "worker/runs.rs"]
+mod runs;
+#[path = "worker/copies.rs"]
+mod copies;
