@@ -62,7 +62,7 @@ macro_rules! environment {
         }
     )*};
 }
-environment!(StoreError, PathError, ImageError);
+environment!(StoreError, PathError, ImageError, WorkerError);
 
 impl From<ImportError> for EngineError {
     fn from(error: ImportError) -> Self {
@@ -79,15 +79,9 @@ impl From<IgnoreFileError> for EngineError {
     }
 }
 
-impl From<WorkerError> for EngineError {
-    fn from(error: WorkerError) -> Self {
-        Self::environment(error.to_string(), None)
-    }
-}
-
 impl From<SolveError> for EngineError {
     fn from(error: SolveError) -> Self {
-        let kind = match error.source {
+        let kind = match error.fault {
             FailureSource::User => ErrorKind::User,
             FailureSource::Environment => ErrorKind::Environment,
             FailureSource::Cancelled => ErrorKind::Cancelled,

@@ -160,7 +160,7 @@ impl Project {
             .map_err(|diagnostics| diagnostics_error(&loaded.dockerfile, &diagnostics, &loaded.file))?;
         let mut graph = lowered.graph;
         slots::align(&mut graph.vertices, previous.map_or(&[], |p| p.slots.as_slice()));
-        let warn = |d| crate::language::dockerfile::diagnostic::render(d, &loaded.dockerfile, &loaded.file);
+        let warn = |d| crate::language::dockerfile::render(d, &loaded.dockerfile, &loaded.file);
         Ok((graph, lowered.warnings.iter().map(warn).collect()))
     }
 }
@@ -174,7 +174,7 @@ fn diagnostics_error(
     use crate::language::dockerfile::Severity;
     let errors: Vec<_> = diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
     let text: Vec<String> =
-        errors.iter().map(|d| crate::language::dockerfile::diagnostic::render(d, dockerfile, file)).collect();
+        errors.iter().map(|d| crate::language::dockerfile::render(d, dockerfile, file)).collect();
     let message = text.join("\n").trim_end().to_owned();
     let only_images = errors.iter().all(|d| d.message.starts_with("the base image `"));
     if only_images { EngineError::environment(message, None) } else { EngineError::user(message, None) }

@@ -1,6 +1,6 @@
 //! Source patterns of COPY and ADD: Go's `filepath.Match`, component by component.
 
-use crate::language::dockerfile::ignore::go_match;
+use crate::language::dockerfile::glob::go_match;
 
 /// Whether a source has a character that makes it a pattern.
 pub fn is_pattern(path: &str) -> bool {

@@ -107,7 +107,7 @@ fn layer_blobs(store: &Store, worker: &Worker, record: &ImageRecord, form: Form)
     // Layers are made side by side: compression is what takes the time.
     std::thread::scope(|scope| {
         let threads: Vec<_> = record.layers.chunks(1).map(|l| scope.spawn(|| one(&l[0]))).collect();
-        let gone = || ImageError::Worker(crate::engine::worker::WorkerError::default());
+        let gone = || ImageError::Interrupted;
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(gone()))).collect()
     })
 }

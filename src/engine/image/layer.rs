@@ -24,6 +24,9 @@ pub enum ImageError {
     /// The worker refused.
     #[error("{0}")]
     Refused(Failure),
+    /// A thread that wrote a layer ended early.
+    #[error("a layer was not written to its end")]
+    Interrupted,
     /// A destination cannot be written.
     #[error(transparent)]
     Path(#[from] crate::ground::fs::PathError),
@@ -35,7 +38,8 @@ impl crate::ground::hint::Hint for ImageError {
             Self::Store(error) => error.hint(),
             Self::Path(error) => error.hint(),
             Self::Refused(failure) => failure.hint.clone(),
-            Self::Worker(_) => None,
+            Self::Worker(error) => error.hint(),
+            Self::Interrupted => None,
         }
     }
 }

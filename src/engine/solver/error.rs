@@ -29,12 +29,12 @@ pub struct SolveError {
     /// The next step.
     pub hint: Option<String>,
     /// Whose fault.
-    pub source: FailureSource,
+    pub fault: FailureSource,
 }
 
 impl SolveError {
     pub(super) fn cancelled(vertex: VertexId) -> Self {
-        Self { vertex, message: "the build was cancelled".into(), hint: None, source: FailureSource::Cancelled }
+        Self { vertex, message: "the build was cancelled".into(), hint: None, fault: FailureSource::Cancelled }
     }
 
     fn at(
@@ -49,7 +49,7 @@ impl SolveError {
             name.push('…');
         }
         let message = format!("{file}:{} {}: {message}", vertex.line, name.escape_debug());
-        Self { vertex: vertex.id, message, hint, source }
+        Self { vertex: vertex.id, message, hint, fault: source }
     }
 
     /// The user has to change something.
@@ -67,7 +67,7 @@ impl SolveError {
     }
 
     pub(super) fn worker(file: &str, vertex: &Vertex, error: &WorkerError) -> Self {
-        Self::environment(file, vertex, error, None)
+        Self::environment(file, vertex, error, error.hint())
     }
 
     pub(super) fn failure(file: &str, vertex: &Vertex, failure: &Failure) -> Self {

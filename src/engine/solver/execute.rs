@@ -33,7 +33,7 @@ impl Solver<'_> {
         if let Err(error) = &outcome
             && error.vertex == vertex.id
         {
-            let outcome = match error.source {
+            let outcome = match error.fault {
                 super::FailureSource::Cancelled => Outcome::Cancelled,
                 _ => Outcome::Failed { message: error.message.clone() },
             };

@@ -163,9 +163,9 @@ impl<'a> Solver<'a> {
 
     /// Solves for the target: the layers of the image, and the results of all steps on its chain that have one.
     pub fn solve(&self) -> Result<Option<StepResult>, SolveError> {
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let done = &done;
         let outcome = std::thread::scope(|scope| {
-            let done = std::sync::atomic::AtomicBool::new(false);
-            let done = &done;
             let watcher = scope.spawn(move || self.watch_cancel(done));
             let outcome = match self.graph.target {
                 Some(target) => self.result(target).map(Some),
