@@ -175,9 +175,8 @@ mod tests {
     use crate::insight::model::fixture;
 
     fn report(log: &[Stamped]) -> String {
-        let source: OutputSource = Box::new(|_, _, offset, len| {
-            fixture::OUTPUT.get(offset as usize..(offset + len) as usize).map(<[u8]>::to_vec)
-        });
+        let source: OutputSource =
+            Box::new(|_, _, offset, len| fixture::OUTPUT.get(offset as usize..(offset + len) as usize).map(<[u8]>::to_vec));
         let mut out = Vec::new();
         let mut reporter = PlainReporter::new(&mut out, Some(source));
         for event in log {

@@ -88,7 +88,9 @@ mod tests {
         let mut out = Vec::new();
         plain(&mut out, &fixture::suggestions()).unwrap();
         let text = String::from_utf8(out).unwrap();
-        for part in ["+COPY package.json package-lock.json ./", "not proven", "saves 41.2s", "risk: ", "not offered: line 11"] {
+        for part in
+            ["+COPY package.json package-lock.json ./", "not proven", "saves 41.2s", "risk: ", "not offered: line 11"]
+        {
             assert!(text.contains(part), "{part} in\n{text}");
         }
     }

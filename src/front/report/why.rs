@@ -46,9 +46,12 @@ pub fn facts(state: &BuildState, step: &Step) -> Vec<Fact> {
         facts.push(Fact { kind: FactKind::Failure, text: text::block(message) });
     }
     let redundant = matches!(mark, Mark::New);
-    facts.extend(step.reasons().iter().filter(|r| !redundant || **r != MissReason::FirstTime).map(|reason| {
-        fact(FactKind::Reason(reason.code()), reason.to_string())
-    }));
+    facts.extend(
+        step.reasons()
+            .iter()
+            .filter(|r| !redundant || **r != MissReason::FirstTime)
+            .map(|reason| fact(FactKind::Reason(reason.code()), reason.to_string())),
+    );
     root_facts(state, step, &mut facts);
     cost_facts(state, &cascade, step, mark, &mut facts);
     detail_facts(step, &mut facts);
@@ -116,11 +119,14 @@ fn cost_facts(state: &BuildState, cascade: &Cascade, step: &Step, mark: Mark, fa
 fn detail_facts(step: &Step, facts: &mut Vec<Fact>) {
     if let Role::Config { enters, .. } = &step.role {
         let lines: Vec<String> = enters.iter().map(u32::to_string).collect();
-        facts.push(fact(FactKind::Detail, match lines.as_slice() {
-            [] => "it enters no key: changing it makes no step run again".to_owned(),
-            [one] => format!("it enters the key of line {one}: changing it makes that step run again"),
-            many => format!("it enters the keys of lines {}: changing it makes them run again", many.join(", ")),
-        }));
+        facts.push(fact(
+            FactKind::Detail,
+            match lines.as_slice() {
+                [] => "it enters no key: changing it makes no step run again".to_owned(),
+                [one] => format!("it enters the key of line {one}: changing it makes that step run again"),
+                many => format!("it enters the keys of lines {}: changing it makes them run again", many.join(", ")),
+            },
+        ));
     }
     if let Some(usual) = step.usual {
         facts.push(fact(FactKind::Detail, format!("it usually takes {}", text::seconds(usual))));

@@ -56,6 +56,13 @@ impl Screen {
         &self.lines.finished
     }
 
+    /// Forgets all but the last `count` finished lines; true when any was forgotten.
+    pub fn keep_last(&mut self, count: usize) -> bool {
+        let excess = self.lines.finished.len().saturating_sub(count);
+        self.lines.finished.drain(..excess);
+        excess > 0
+    }
+
     /// The line that has no end yet, if it has any text.
     pub fn unfinished(&self) -> Option<&OutputLine> {
         (!self.lines.current.pieces.is_empty()).then_some(&self.lines.current)

@@ -61,10 +61,7 @@ impl Log {
     /// A step that misses, runs, writes output and ends.
     pub fn miss(&mut self, vertex: u32, cause: u32, reasons: Vec<MissReason>, bytes: u64, micros: u64) {
         let id = VertexId(vertex);
-        self.add(
-            50,
-            BuildEvent::CacheProbed { vertex: id, verdict: Verdict::Miss { reasons, cause: VertexId(cause) } },
-        );
+        self.add(50, BuildEvent::CacheProbed { vertex: id, verdict: Verdict::Miss { reasons, cause: VertexId(cause) } });
         self.add(20, BuildEvent::VertexStarted { vertex: id });
         self.add(20, BuildEvent::Output { vertex: id, stream: Stream::Stdout, offset: 0, len: OUTPUT.len() as u64 });
         self.finish(vertex, Outcome::Ran, bytes, micros);

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use crate::engine::cache::reason::{HitReason, MissReason};
-use crate::engine::event::{
-    BuildEvent, LayerStat, Outcome, Role, StageName, Stamped, Stream, Usage, Verdict, VertexId,
-};
+use crate::engine::event::{BuildEvent, LayerStat, Outcome, Role, StageName, Stamped, Stream, Usage, Verdict, VertexId};
 use crate::ground::digest::Digest;
 
 /// Where a step stands.

@@ -1,0 +1,108 @@
+//! Entering and leaving the terminal. It is restored after quit, error, panic and signal.
+
+use std::io::{self, Stdout};
+use std::panic;
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use ratatui::crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
+};
+use ratatui::crossterm::{cursor, execute, style};
+
+use super::app::{App, Msg};
+use super::views;
+
+/// The terminal while the interface owns it; dropping it gives it back.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    /// Takes the terminal. With `no_color` our own theme has no colours, and crossterm must not write resets in their
+    /// place: they would wipe the reversed selection.
+    pub fn enter(no_color: bool) -> io::Result<Self> {
+        if no_color {
+            style::force_color_output(true);
+        }
+        take()?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| give_back())?;
+        Ok(Self { terminal })
+    }
+
+    /// Draws the interface as one update, so that no half of it is seen.
+    pub fn draw(&mut self, app: &App) -> io::Result<()> {
+        execute!(io::stdout(), BeginSynchronizedUpdate)?;
+        let drawn = self.terminal.draw(|frame| views::render(app, frame.area(), frame.buffer_mut())).map(drop);
+        execute!(io::stdout(), EndSynchronizedUpdate)?;
+        drawn
+    }
+
+    /// Columns and rows.
+    pub fn size(&self) -> io::Result<(u16, u16)> {
+        self.terminal.size().map(|size| (size.width, size.height))
+    }
+
+    /// Forgets what is on the screen, so that the next drawing writes every cell.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Gives the terminal back, stops the process until it is continued, and takes the terminal again.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?;
+        take()?;
+        self.clear()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn take() -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide).inspect_err(|_| give_back())
+}
+
+/// Best effort: there is nobody left to tell.
+fn give_back() {
+    let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
+    let _ = disable_raw_mode();
+}
+
+/// Until dropped: a panic of the present thread restores the terminal before it is told; one of another thread becomes
+/// a message, because its words would be written across the screen.
+pub struct PanicGuard;
+
+impl PanicGuard {
+    /// Puts the hook in place.
+    pub fn new(messages: Sender<Msg>) -> Self {
+        let before = panic::take_hook();
+        let own = thread::current().id();
+        panic::set_hook(Box::new(move |info| {
+            if thread::current().id() == own {
+                give_back();
+                before(info);
+            } else {
+                let _ = messages.send(Msg::Panicked(info.to_string()));
+            }
+        }));
+        Self
+    }
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            drop(panic::take_hook());
+        }
+    }
+}
