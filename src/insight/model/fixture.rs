@@ -18,7 +18,8 @@ pub const OUTPUT: &[u8] =
 pub struct Log {
     /// What was said.
     pub events: Vec<Stamped>,
-    at: u64,
+    /// Time of the last event.
+    pub at: u64,
 }
 
 impl Log {
