@@ -80,7 +80,7 @@ fn verdict(step: &Step, mark: Mark) -> String {
         (Mark::Cancelled, _) => "the build was cancelled before it ended".to_owned(),
         (Mark::Waiting, _) => match step.status {
             Status::Blocked { pid } => format!("process {pid} runs the same step: its result will be taken"),
-            _ => "not built yet, or its turn has not come".to_owned(),
+            _ => "not built yet".to_owned(),
         },
     }
 }

@@ -155,9 +155,9 @@ pub const BINDINGS: &[Binding] = &[
     bind(S::Filter, &[k(KeyCode::Up)], A::Up, "filter.up", "", "one up"),
     bind(S::Filter, &[k(KeyCode::Down)], A::Down, "filter.down", "", "one down"),
     bind(S::Log, &[c('l'), c('L')], A::Log, "log.close", "close log", "back to the view"),
-    bind(S::Steps, &[ENTER], A::Open, "step.open", "open", "open the explanation of the step"),
-    bind(S::Everywhere, &[c('w')], A::Why, "step.why", "why", "explain why the step ran or did not"),
+    bind(S::Steps, &[ENTER], A::Open, "step.open", "", "open the explanation of the step"),
     bind(S::Fix, &[c('a')], A::Apply, "fix.apply", "apply", "write this fix into the Dockerfile; asks before"),
+    bind(S::Everywhere, &[c('w')], A::Why, "step.why", "why", "explain why the step ran or did not"),
     bind(S::Everywhere, &[c('s')], A::Fixes, "step.fix", "fix", "show what to change in the Dockerfile"),
     bind(S::Everywhere, &[c('b')], A::Build, "build.start", "build", "build the project"),
     bind(S::Steps, &[c('/')], A::Filter, "steps.filter", "filter", "show only steps that contain a text"),
@@ -168,8 +168,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(S::Everywhere, &[k(KeyCode::PageDown), ctrl('d')], A::PageDown, "move.page-down", "", "a page down"),
     bind(S::Everywhere, &[c('g'), k(KeyCode::Home)], A::Top, "move.top", "", "to the first"),
     bind(S::Everywhere, &[c('G'), k(KeyCode::End)], A::Bottom, "move.bottom", "", "to the last"),
-    bind(S::Everywhere, &[c(']')], A::NextMiss, "step.next-miss", "next miss", "to the next step that ran"),
-    bind(S::Everywhere, &[c('[')], A::PreviousMiss, "step.previous-miss", "", "to the step before that ran"),
+    bind(S::Steps, &[c(']')], A::NextMiss, "step.next-miss", "next miss", "to the next step that ran"),
+    bind(S::Steps, &[c('[')], A::PreviousMiss, "step.previous-miss", "", "to the step before that ran"),
     bind(S::Everywhere, &[c('1')], A::View(ViewName::Build), "view.build", "", "the steps of the build"),
     bind(S::Everywhere, &[c('2')], A::View(ViewName::Explain), "view.explain", "", "the explanation of the step"),
     bind(S::Everywhere, &[c('3')], A::View(ViewName::Fix), "view.fix", "", "the fixes"),
@@ -191,6 +191,11 @@ pub fn lookup(scopes: &[Scope], event: KeyEvent) -> Option<Action> {
     }
     let in_scope = |scope: &Scope| BINDINGS.iter().find(|b| b.scope == *scope && b.keys.contains(&key));
     scopes.iter().find_map(in_scope).map(|b| b.action)
+}
+
+/// The first key of an action, for hints in the text of views.
+pub fn label(action: Action) -> String {
+    BINDINGS.iter().find(|b| b.action == action).map_or_else(String::new, |b| b.keys[0].label())
 }
 
 /// Bindings with a footer hint that are not hidden by a scope before theirs, in order of the table; `?` is not among them.
@@ -225,6 +230,11 @@ impl Key {
 }
 
 impl Binding {
+    /// Its keys in the footer: the first, or both arrows for a movement.
+    pub fn short(&self) -> String {
+        if self.action == Action::Down { "↑↓".to_owned() } else { self.keys[0].label() }
+    }
+
     /// All its keys: `down j`.
     pub fn labels(&self) -> String {
         self.keys.iter().map(|key| key.label()).collect::<Vec<_>>().join(" ")

@@ -87,7 +87,7 @@ pub fn headline(state: &BuildState) -> String {
     if finish.error.is_some() {
         return match state.steps.iter().find(|s| s.failure().is_some()) {
             Some(step) => format!("Failed at line {}: {}. Finished steps are kept.", step.line, step.name),
-            None => "The build failed before a step ran.".to_owned(),
+            None => finish.error.iter().flat_map(|e| e.lines()).next().unwrap_or("The build failed.").to_owned(),
         };
     }
     if counts.ran() == 0 {

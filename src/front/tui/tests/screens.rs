@@ -67,7 +67,7 @@ fn build_at_80x24() {
             "[1 Build]",
             "▾ build",
             "▾ stage 1",
-            "✗     3 COPY . .",
+            "✗  3 COPY . .",
             "changed",
             "reran",
             "41.2s",
@@ -101,7 +101,7 @@ fn a_running_build_is_live() {
     bench.build(&running());
     bench.send(Msg::Tick(20_000_000));
     let screen = bench.screen(80, 24);
-    assert_all(&screen, &["▶     4 RUN npm", "running", "added 812 packages", "Running line 4", "19."]);
+    assert_all(&screen, &["▶  4 RUN npm", "running", "added 812 packages", "Running line 4", "19."]);
     assert!(bench.left.contains(&Effect::StartBuild));
 }
 
@@ -114,7 +114,7 @@ fn a_failed_build_shows_the_failure() {
     log.add(1, BuildEvent::BuildFinished { error: Some(message), cancelled: false, image: None, micros: 9 });
     bench.build(&log.events);
     let screen = bench.screen(80, 24);
-    assert_all(&screen, &["‼     4", "failed", "exit code 1", "Failed at line 4", "– "]);
+    assert_all(&screen, &["‼  4 RUN", "failed", "exit code 1", "Failed at line 4", "– "]);
 }
 
 #[test]
@@ -141,7 +141,8 @@ fn explain_at_all_sizes() {
                 "Why did  4 RUN npm install",
                 "run again?",
                 "↳ reran   It ran again only because a step before it ran.",
-                "line 3: COPY . .",
+                "Root cause",
+                "✗  3 COPY . .",
                 "M2  the content of `src/routes/cart.ts` changed",
                 "41.2s of the 1m 01s",
             ],
@@ -174,7 +175,7 @@ fn fix_at_all_sizes() {
 fn help_is_made_from_the_key_map() {
     let mut bench = Bench::new();
     bench.keys("?");
-    assert_all(&bench.screen(140, 40), &["Help", "explain why the step ran", "↳  reran", "Everywhere"]);
+    assert_all(&bench.screen(140, 40), &["Help", "explain why the step ran", "↳  reran ", "Everywhere"]);
     bench.keys("filter");
     let screen = bench.screen(80, 24);
     assert_all(&screen, &["› filter", "show only steps that contain a text"]);
@@ -194,7 +195,7 @@ fn ascii_and_mono_stay_readable() {
     let mut bench = Bench::with(Box::new(FakeHost), &TuiOptions { ascii: true, no_color: true, ..Default::default() });
     let screen = bench.screen(80, 24);
     assert!(screen.is_ascii(), "{screen}");
-    assert_all(&screen, &["**    3 COPY . .", "->    4 RUN", "+- Steps"]);
+    assert_all(&screen, &["**  3 COPY . .", "->  4 RUN", "+- Steps"]);
     let buffer = bench.buffer(80, 24);
     use ratatui::style::{Color, Modifier};
     assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));

@@ -9,6 +9,7 @@ use super::{above, beside, is_wide};
 use crate::front::report::why;
 use crate::front::text;
 use crate::front::tui::app::App;
+use crate::front::tui::keymap::{self, Action};
 use crate::front::tui::widgets::{pane, steps};
 use crate::insight::model::{Mark, Step};
 
@@ -17,18 +18,21 @@ pub fn render(app: &App, body: Rect, buf: &mut Buffer) {
     if app.model.state.steps.is_empty() {
         return problems(app, body, buf);
     }
+    let rows = steps::rows(&app.model).len() as u16 + 2;
     if is_wide(body) {
-        let (left, right) = beside(body, 58);
+        let low = body.height < 30;
+        let (upper, lower) = above(body, if low { body.height } else { rows.clamp(14, body.height - 11) });
+        let (left, right) = beside(upper, 58);
         steps::render(app, left, buf);
         let facts = short_facts(app, right.width.saturating_sub(4).into());
-        let (top, bottom) = above(right, (facts.len() as u16 + 2).min(right.height / 2));
-        let inner = pane::render(app.theme, &about(app), "w why", top, buf);
+        let wanted = if low { (facts.len() as u16 + 2).min(right.height / 2) } else { right.height };
+        let (top, bottom) = above(right, wanted);
+        let inner = pane::render(app.theme, &about(app), &format!("{} more", keymap::label(Action::Why)), top, buf);
         Paragraph::new(facts).render(inner, buf);
-        log(app, bottom, buf);
+        log(app, if low { bottom } else { lower }, buf);
     } else if body.height < 16 {
         steps::render(app, body, buf);
     } else {
-        let rows = steps::rows(&app.model).len() as u16 + 2;
         let (top, bottom) = above(body, rows.clamp(body.height / 2, body.height - 7));
         steps::render(app, top, buf);
         log(app, bottom, buf);
@@ -64,11 +68,11 @@ pub fn log(app: &App, area: Rect, buf: &mut Buffer) {
     let title = format!("Log  {} {}", step.line, text::line(&step.name));
     let notes = notes(app, step);
     let total = log_len(app);
-    let key = if app.full_log { "l close" } else { "l full log" };
+    let key = format!("{} {}", keymap::label(Action::Log), if app.full_log { "close" } else { "full log" });
     let height = usize::from(area.height.saturating_sub(2));
     let last = total.saturating_sub(height);
     let top = app.log.top.map_or(last, |top| top.min(last));
-    let note = if top < last { format!("line {} of {total}  {key}", top + 1) } else { key.to_owned() };
+    let note = if top < last { format!("line {} of {total}  {key}", top + 1) } else { key };
     let inner = pane::render(theme, &title, &note, area, buf);
     let shown = (top..total).take(height).filter_map(|at| match app.log.line(at) {
         Some(line) => Some(output_line(app, line)),

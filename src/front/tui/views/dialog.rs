@@ -26,10 +26,10 @@ pub fn render(app: &App, question: Question, yes: bool, screen: Rect, buf: &mut 
     };
     let width = screen.width.saturating_sub(8).min(60);
     let lines = text::wrap(&words, width.saturating_sub(4).into());
-    let height = (lines.len() as u16 + 4).min(screen.height);
+    let height = (lines.len() as u16 + 6).min(screen.height);
     let area = Rect { x: screen.x + (screen.width - width) / 2, y: screen.y + (screen.height - height) / 2, width, height };
     Clear.render(area, buf);
-    let inner = pane::render(theme, title, &footer::words(Scope::Dialog), area, buf);
+    let inner = pane::render(theme, title, "", area, buf);
     let mark = |on: bool| if on { theme.selected().patch(theme.strong()) } else { theme.dim() };
     let answers = Line::from(vec![
         Span::styled(format!("[{no_word}]"), mark(!yes)),
@@ -39,5 +39,7 @@ pub fn render(app: &App, question: Question, yes: bool, screen: Rect, buf: &mut 
     let mut all: Vec<Line> = lines.into_iter().map(Line::raw).collect();
     all.push(Line::default());
     all.push(answers);
+    all.push(Line::default());
+    all.push(Line::styled(footer::words(Scope::Dialog), theme.dim()));
     Paragraph::new(all).render(inner, buf);
 }

@@ -10,7 +10,9 @@ use super::{Frame, beside, is_wide};
 use crate::front::report::why::{self, Fact, FactKind};
 use crate::front::text;
 use crate::front::tui::app::App;
+use crate::front::tui::keymap::{self, Action};
 use crate::front::tui::widgets::{pane, shell, steps};
+use crate::insight::model::cascade::root_of;
 use crate::insight::model::{Cascade, Mark, Step};
 
 /// What the view remembers.
@@ -42,21 +44,25 @@ pub fn render(app: &App, body: Rect, buf: &mut Buffer) {
     }
     let lines = lines(app, right.width.saturating_sub(4).into());
     let more = lines.len() > usize::from(right.height.saturating_sub(2));
-    let inner = pane::render(app.theme, &title(app), if more { "pgdn more" } else { "" }, right, buf);
+    let note = if more { format!("{} more", keymap::label(Action::PageDown)) } else { String::new() };
+    let inner = pane::render(app.theme, &title(app, right.width.into()), &note, right, buf);
     Paragraph::new(lines.into_iter().skip(app.explain.top).collect::<Vec<_>>()).render(inner, buf);
 }
 
-fn title(app: &App) -> String {
+/// The question that the page answers; the name is cut so that the question stays whole.
+fn title(app: &App, width: usize) -> String {
     let Some(step) = app.model.step() else { return "Why".to_owned() };
+    let (before, after) = match app.model.state.mark(step) {
+        Mark::Reran | Mark::Changed => ("Why did", "run again?"),
+        Mark::New => ("Why did", "run?"),
+        Mark::Cached => ("Why did", "not run?"),
+        Mark::Failed => ("Why did", "fail?"),
+        Mark::Config => ("What does", "do?"),
+        _ => ("What about", ""),
+    };
     let name = format!("{} {}", step.line, text::line(&step.name));
-    match app.model.state.mark(step) {
-        Mark::Reran | Mark::Changed => format!("Why did  {name}  run again?"),
-        Mark::New => format!("Why did  {name}  run?"),
-        Mark::Cached => format!("Why did  {name}  not run?"),
-        Mark::Failed => format!("Why did  {name}  fail?"),
-        Mark::Config => format!("What does  {name}  do?"),
-        _ => format!("What about  {name}"),
-    }
+    let name = text::fit(&name, width.saturating_sub(before.len() + after.len() + 24));
+    format!("{before}  {name}  {after}").trim_end().to_owned()
 }
 
 fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
@@ -67,10 +73,11 @@ fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     let mut page = Page { app, width, lines: Vec::new() };
     page.verdict(step, &facts);
     page.section("What changed", &facts, |k| matches!(k, FactKind::Reason(c) if c.starts_with('M')));
-    page.section("What it followed", &facts, |k| matches!(k, FactKind::Reason(c) if !c.starts_with('M')));
-    page.section("Where it began", &facts, |k| matches!(k, FactKind::Root | FactKind::RootReason(_)));
+    page.root(step);
+    page.section("", &facts, |k| matches!(k, FactKind::RootReason(_)));
     page.section("Cost", &facts, |k| k == FactKind::Cost);
     page.followers(step);
+    page.section("Link to the step before", &facts, |k| matches!(k, FactKind::Reason(c) if !c.starts_with('M')));
     page.section("Details", &facts, |k| k == FactKind::Detail);
     page.command(step);
     page.lines
@@ -113,7 +120,7 @@ impl Page<'_> {
         let theme = self.app.theme;
         let mut first = true;
         for fact in facts.iter().filter(|fact| of(fact.kind)) {
-            if std::mem::take(&mut first) {
+            if std::mem::take(&mut first) && !head.is_empty() {
                 self.head(head);
             }
             match fact.kind {
@@ -121,10 +128,24 @@ impl Page<'_> {
                 FactKind::RootReason(code) => {
                     self.wrapped(&format!("      {code:<3} "), theme.advice(), &fact.text, Style::new());
                 }
-                FactKind::Root => self.wrapped("  ", theme.mark(Mark::Changed), &fact.text, theme.mark(Mark::Changed)),
+                FactKind::Cost => {
+                    let words = fact.text.trim_start_matches("cost: ");
+                    self.wrapped("  ", Style::new(), words, Style::new());
+                }
                 _ => self.wrapped("  ", Style::new(), &fact.text, Style::new()),
             }
         }
+    }
+
+    /// The step where the cascade began, when that is another one.
+    fn root(&mut self, step: &Step) {
+        let state = &self.app.model.state;
+        let other = |vertex: &_| *vertex != step.vertex;
+        let Some(root) = root_of(state, step).filter(other).and_then(|vertex| state.step(vertex)) else { return };
+        let mark = state.mark(root);
+        self.head("Root cause");
+        let lead = format!("  {} {:>2} ", self.app.theme.glyph(mark), root.line);
+        self.wrapped(&lead, self.app.theme.mark(mark), &text::line(&root.name), self.app.theme.strong());
     }
 
     /// What a root cause pulled along, each with a bar of its time.

@@ -10,6 +10,7 @@ use super::{Frame, above, beside, is_wide};
 use crate::front::report::suggest;
 use crate::front::text;
 use crate::front::tui::app::App;
+use crate::front::tui::keymap::{self, Action};
 use crate::front::tui::model::{Fixes, Model};
 use crate::front::tui::widgets::{diff, pane};
 use crate::insight::suggest::{Refusal, Suggestion};
@@ -63,7 +64,8 @@ pub fn render(app: &App, body: Rect, buf: &mut Buffer) {
     };
     let lines = details(app, detail.width.saturating_sub(4).into());
     let more = lines.len() > usize::from(detail.height.saturating_sub(2));
-    let inner = pane::render(app.theme, &title, if more { "pgdn more" } else { "" }, detail, buf);
+    let note = if more { format!("{} more", keymap::label(Action::PageDown)) } else { String::new() };
+    let inner = pane::render(app.theme, &title, &note, detail, buf);
     Paragraph::new(lines.into_iter().skip(app.fix.top).collect::<Vec<_>>()).render(inner, buf);
 }
 

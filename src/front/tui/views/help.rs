@@ -9,7 +9,7 @@ use crate::front::text;
 use crate::front::tui::ViewName;
 use crate::front::tui::app::App;
 use crate::front::tui::keymap::{BINDINGS, Scope};
-use crate::front::tui::widgets::pane;
+use crate::front::tui::widgets::{footer, pane};
 use crate::insight::model::Mark;
 
 /// More lines than the help ever has: a bound for scrolling, which drawing makes exact.
@@ -34,7 +34,8 @@ pub fn render(app: &App, query: &str, top: usize, screen: Rect, buf: &mut Buffer
     let height = screen.height.saturating_sub(4).min(38);
     let area = Rect { x: screen.x + (screen.width - width) / 2, y: screen.y + (screen.height - height) / 2, width, height };
     Clear.render(area, buf);
-    let inner = pane::render(app.theme, "Help", "type to search, esc close", area, buf);
+    let note = format!("type to search   {}", footer::words(Scope::Help));
+    let inner = pane::render(app.theme, "Help", &note, area, buf);
     if inner.height == 0 {
         return;
     }
@@ -47,42 +48,55 @@ pub fn render(app: &App, query: &str, top: usize, screen: Rect, buf: &mut Buffer
 }
 
 fn lines(app: &App, query: &str) -> Vec<Line<'static>> {
-    let theme = app.theme;
     let query = query.to_lowercase();
     let here = match app.view {
         ViewName::Fix => Scope::Fix,
         ViewName::Build | ViewName::Explain => Scope::Steps,
     };
-    let mut lines = Vec::new();
-    for (scope, head) in [(here, "This view"), (Scope::Everywhere, "Everywhere")] {
-        let mut rows = BINDINGS
-            .iter()
-            .filter(|b| b.scope == scope)
-            .map(|b| (b.labels(), b.sentence))
-            .filter(|(keys, words)| keys.to_lowercase().contains(&query) || words.contains(&query))
-            .peekable();
-        if rows.peek().is_some() {
-            lines.push(Line::default());
-            lines.push(Line::styled(head, theme.strong()));
-        }
-        lines.extend(rows.map(|(keys, words)| {
-            Line::from(vec![Span::styled(format!("  {} ", text::pad(&keys, 15)), theme.accent()), Span::raw(words)])
-        }));
-    }
-    let signs: Vec<_> = SIGNS.iter().filter(|(m, words)| m.word().contains(&query) || words.contains(&query)).collect();
-    if !signs.is_empty() {
-        lines.push(Line::default());
-        lines.push(Line::styled("Signs", theme.strong()));
-    }
-    lines.extend(signs.into_iter().map(|(mark, words)| {
-        let sign = format!("  {} {} ", text::pad(theme.glyph(*mark), 2), text::pad(mark.word(), 12));
-        Line::from(vec![Span::styled(sign, theme.mark(*mark)), Span::raw(*words)])
-    }));
-    if "(33s) time the cache saved".contains(&query) {
-        lines.push(Line::raw(format!("  {} time that the cache saved", text::pad("(33.0s)", 15))));
-    }
+    let mut lines = keys(app, &query, here, "This view");
+    lines.extend(signs(app, &query));
+    lines.extend(keys(app, &query, Scope::Everywhere, "Everywhere"));
     if lines.is_empty() {
-        lines.push(Line::styled("Nothing found.", theme.dim()));
+        lines.push(Line::styled("Nothing found.", app.theme.dim()));
     }
+    lines
+}
+
+fn keys(app: &App, query: &str, scope: Scope, head: &'static str) -> Vec<Line<'static>> {
+    let row = |(keys, words): (String, &'static str)| {
+        Line::from(vec![Span::styled(format!("  {} ", text::pad(&keys, 15)), app.theme.accent()), Span::raw(words)])
+    };
+    let rows: Vec<Line> = BINDINGS
+        .iter()
+        .filter(|b| b.scope == scope)
+        .map(|b| (b.labels(), b.sentence))
+        .filter(|(keys, words)| keys.to_lowercase().contains(query) || words.contains(query))
+        .map(row)
+        .collect();
+    headed(app, head, rows)
+}
+
+fn signs(app: &App, query: &str) -> Vec<Line<'static>> {
+    let theme = app.theme;
+    let mut rows: Vec<Line> = SIGNS
+        .iter()
+        .filter(|(mark, words)| mark.word().contains(query) || words.contains(query))
+        .map(|(mark, words)| {
+            let sign = format!("  {} {} ", text::pad(theme.glyph(*mark), 2), text::pad(mark.word(), 12));
+            Line::from(vec![Span::styled(sign, theme.mark(*mark)), Span::raw(*words)])
+        })
+        .collect();
+    if "(12.0s) time that the cache saved".contains(query) {
+        rows.push(Line::raw(format!("  {} time that the cache saved", text::pad("(12.0s)", 15))));
+    }
+    headed(app, "Signs", rows)
+}
+
+fn headed(app: &App, head: &'static str, rows: Vec<Line<'static>>) -> Vec<Line<'static>> {
+    if rows.is_empty() {
+        return rows;
+    }
+    let mut lines = vec![Line::default(), Line::styled(head, app.theme.strong())];
+    lines.extend(rows);
     lines
 }

@@ -8,7 +8,7 @@ use ratatui::widgets::{Paragraph, Widget};
 
 use crate::front::text;
 use crate::front::tui::app::{App, Overlay};
-use crate::front::tui::keymap::{self, Scope};
+use crate::front::tui::keymap::{self, Action, Scope};
 use crate::front::tui::model::Message;
 use crate::insight::model::headline;
 
@@ -21,9 +21,14 @@ pub fn message(app: &App, area: Rect, buf: &mut Buffer) {
         Some(Message::Good(words)) => (text::line(words), theme.good()),
         Some(Message::Bad(words)) => (text::line(words), theme.error()),
         None if !filter.is_empty() => (format!("filter: {}   esc clears it", text::line(filter)), theme.accent()),
-        None if app.model.is_outline() && !app.model.state.steps.is_empty() => {
-            ("Not built yet. Press b to build; ? shows all keys.".to_owned(), Style::new())
-        }
+        None if app.model.is_outline() && !app.model.state.steps.is_empty() => (
+            format!(
+                "Not built yet. Press {} to build; {} shows all keys.",
+                keymap::label(Action::Build),
+                keymap::label(Action::Help)
+            ),
+            Style::new(),
+        ),
         None => (text::line(&headline(&app.model.state)), Style::new()),
     };
     let words = text::fit(&words, usize::from(area.width.saturating_sub(2)));
@@ -34,11 +39,12 @@ pub fn message(app: &App, area: Rect, buf: &mut Buffer) {
 pub fn keys(app: &App, area: Rect, buf: &mut Buffer) {
     let theme = app.theme;
     let scopes = app.scopes();
-    let help = if scopes.contains(&Scope::Everywhere) { "? help " } else { "" };
-    let mut room = usize::from(area.width).saturating_sub(text::width(help) + 2);
+    let help =
+        if scopes.contains(&Scope::Everywhere) { format!("{} help ", keymap::label(Action::Help)) } else { String::new() };
+    let mut room = usize::from(area.width).saturating_sub(text::width(&help) + 2);
     let mut spans = vec![Span::raw(" ")];
     for binding in keymap::hints(&scopes) {
-        let (key, word) = (binding.keys[0].label(), format!(" {}  ", binding.hint));
+        let (key, word) = (binding.short(), format!(" {}  ", binding.hint));
         let cells = text::width(&key) + text::width(&word);
         if cells > room {
             break;
@@ -54,5 +60,5 @@ pub fn keys(app: &App, area: Rect, buf: &mut Buffer) {
 /// The keys of a scope as words: `enter choose  esc cancel`.
 pub fn words(scope: Scope) -> String {
     let hints = keymap::hints(&[scope]);
-    hints.iter().map(|b| format!("{} {}", b.keys[0].label(), b.hint)).collect::<Vec<_>>().join("  ")
+    hints.iter().map(|b| format!("{} {}", b.short(), b.hint)).collect::<Vec<_>>().join("  ")
 }

@@ -9,15 +9,16 @@ use ratatui::widgets::{Paragraph, Widget};
 use crate::front::text;
 use crate::front::tui::ViewName;
 use crate::front::tui::app::App;
+use crate::front::tui::keymap::{self, Action};
+use crate::insight::model::Counts;
 use crate::insight::model::summary::SHOWN;
-use crate::insight::model::{Counts, Mark};
 
 /// Draws the answers; words first, then only glyphs, then fewer of them, as the width allows.
 pub fn header(app: &App, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);
     let mut chosen = Vec::new();
-    for wordy in [true, false] {
-        chosen = segments(app, wordy, width);
+    for detail in [Detail::Words, Detail::Signs, Detail::Tight] {
+        chosen = segments(app, detail, width);
         if chosen.iter().map(|(words, _)| text::width(words)).sum::<usize>() <= width {
             break;
         }
@@ -26,31 +27,47 @@ pub fn header(app: &App, area: Rect, buf: &mut Buffer) {
     Paragraph::new(line).render(area, buf);
 }
 
-fn segments(app: &App, wordy: bool, width: usize) -> Vec<(String, Style)> {
+/// How much the header says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// Signs with their words.
+    Words,
+    /// Signs and numbers.
+    Signs,
+    /// The same in fewer cells.
+    Tight,
+}
+
+fn segments(app: &App, detail: Detail, width: usize) -> Vec<(String, Style)> {
     let (theme, state) = (app.theme, &app.model.state);
     let target = state.target.as_ref().map_or_else(String::new, |t| format!(" › {}", text::line(t)));
     let name = text::fit(&format!("{}{target}", text::line(&app.model.name)), (width / 4).max(12));
-    let mut parts = vec![(" rbuild  ".to_owned(), theme.accent()), (name, theme.strong())];
+    let (wordy, gap) = (detail == Detail::Words, if detail == Detail::Tight { "  " } else { "   " });
+    let program = if detail == Detail::Tight { " " } else { " rbuild  " };
+    let mut parts = vec![(program.to_owned(), theme.accent()), (name, theme.strong())];
     let time = match &state.finish {
-        _ if app.is_live() => format!("   {}", text::seconds(app.model.clock)),
-        Some(finish) => format!("   {}", text::seconds(finish.micros)),
-        None if app.model.is_outline() => "   not built yet: press b".to_owned(),
-        None => "   unfinished".to_owned(),
+        _ if app.is_live() => format!("{gap}{}", text::seconds(app.model.clock)),
+        Some(finish) if wordy => format!("{gap}last build {}", text::seconds(finish.micros)),
+        Some(finish) => format!("{gap}{}", text::seconds(finish.micros)),
+        None if app.model.is_outline() => format!("{gap}not built yet: press {}", keymap::label(Action::Build)),
+        None => format!("{gap}unfinished"),
     };
     parts.push((time, theme.strong()));
     let counts = Counts::of(state);
     for mark in SHOWN.into_iter().filter(|mark| counts.get(*mark) > 0) {
-        if app.model.is_outline() || (!wordy && !app.is_live() && mark == Mark::Waiting) {
+        if app.model.is_outline() {
             continue;
         }
         let words = if wordy { format!(" {}", mark.word()) } else { String::new() };
-        parts.push((format!("   {} {}{words}", theme.glyph(mark), counts.get(mark)), theme.mark(mark)));
+        parts.push((format!("{gap}{} {}{words}", theme.glyph(mark), counts.get(mark)), theme.mark(mark)));
     }
-    match app.model.avoidable() {
-        Some(0) => parts.push(("   ▲ a fix: press s".to_owned(), theme.advice())),
-        Some(micros) => parts.push((format!("   ▲ {} avoidable: press s", text::seconds(micros)), theme.advice())),
-        None => {}
-    }
+    let key = keymap::label(Action::Fixes);
+    let advice = app.model.avoidable().map(|micros| match (micros, detail) {
+        (0, _) => format!("{gap}▲ a fix: press {key}"),
+        (micros, Detail::Tight) => format!("{gap}▲ {}: press {key}", text::seconds(micros)),
+        (micros, _) => format!("{gap}▲ {} avoidable: press {key}", text::seconds(micros)),
+    });
+    parts.extend(advice.map(|words| (words, theme.advice())));
     parts
 }
 

@@ -13,14 +13,21 @@ pub fn render(theme: Theme, title: &str, note: &str, area: Rect, buf: &mut Buffe
     Clear.render(area, buf);
     let width = usize::from(area.width.saturating_sub(4));
     let note = if text::width(note) + 12 <= width { note } else { "" };
-    let title = text::fit(title, width.saturating_sub(text::width(note) + 3));
+    let title = text::fit(title, width.saturating_sub(text::width(note) + 5));
     let mut block =
         Block::bordered().border_type(BorderType::Rounded).border_style(theme.border()).padding(Padding::horizontal(1));
     if !title.is_empty() {
-        block = block.title(Line::from(vec![Span::raw(" "), Span::styled(title, theme.strong()), Span::raw(" ")]));
+        block = block.title(Line::from(vec![
+            Span::styled("─ ", theme.border()),
+            Span::styled(title, theme.strong()),
+            Span::raw(" "),
+        ]));
     }
     if !note.is_empty() {
-        block = block.title(Line::styled(format!(" {note} "), theme.dim()).right_aligned());
+        block = block.title(
+            Line::from(vec![Span::styled(format!(" {note} "), theme.dim()), Span::styled("─", theme.border())])
+                .right_aligned(),
+        );
     }
     let inner = block.inner(area);
     block.render(area, buf);

@@ -13,6 +13,9 @@ use crate::front::tui::app::App;
 use crate::front::tui::model::Model;
 use crate::insight::model::{Mark, Step};
 
+/// Shorter times are shown as `-`: they would read `0.0s`.
+const SHOWN_FROM: u64 = 50_000;
+
 /// A row of the list.
 pub enum Row<'a> {
     /// A stage; its first step names it.
@@ -36,8 +39,10 @@ pub fn rows(model: &Model) -> Vec<Row<'_>> {
     rows
 }
 
-/// Widths of the columns after the instruction; 0 leaves one out.
+/// Widths of the columns; 0 leaves one out.
 struct Columns {
+    sign: usize,
+    line: usize,
     name: usize,
     word: usize,
     time: usize,
@@ -45,10 +50,13 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(width: usize) -> Self {
-        let (word, time) = (if width >= 40 { 10 } else { 0 }, 9);
+    fn of(app: &App, width: usize) -> Self {
+        let sign = if app.theme.ascii { 2 } else { 1 };
+        let highest = app.model.state.steps.iter().map(|step| step.line).max().unwrap_or(0);
+        let line = highest.to_string().len().max(2);
+        let (word, time) = (if width >= 40 { 11 } else { 0 }, 9);
         let size = if width >= 52 { 8 } else { 0 };
-        Self { name: width.saturating_sub(8 + word + time + size), word, time, size }
+        Self { sign, line, name: width.saturating_sub(4 + sign + line + word + time + size), word, time, size }
     }
 }
 
@@ -62,14 +70,14 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     let height = usize::from(inner.height);
     let at = rows.iter().position(|row| matches!(row, Row::Step(s) if Some(s.line) == app.model.selected)).unwrap_or(0);
     let top = at.saturating_sub(height / 2).min(rows.len().saturating_sub(height));
-    let columns = Columns::of(inner.width.into());
+    let columns = Columns::of(app, inner.width.into());
     if rows.is_empty() {
         return Paragraph::new(Line::styled("No step contains this text.", app.theme.dim())).render(inner, buf);
     }
     for (y, row) in rows.iter().skip(top).take(height).enumerate() {
         let place = Rect { y: inner.y + y as u16, height: 1, ..inner };
         match row {
-            Row::Stage(first) => stage_row(app, first, inner.width.into()).render(place, buf),
+            Row::Stage(first) => stage_row(app, first, inner.width.into(), &columns).render(place, buf),
             Row::Step(step) => {
                 step_row(app, step, &columns).render(place, buf);
                 if Some(step.line) == app.model.selected {
@@ -78,25 +86,32 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
             }
         }
     }
-    scroll_marks(app, top, height, rows.len(), area, buf);
+    lower_border(app, top, height, rows.len(), area, buf);
 }
 
-/// Says in the lower border how many rows are above and below.
-fn scroll_marks(app: &App, top: usize, height: usize, count: usize, area: Rect, buf: &mut Buffer) {
+/// Says in the lower border how many rows are out of sight, and what times in brackets mean.
+fn lower_border(app: &App, top: usize, height: usize, count: usize, area: Rect, buf: &mut Buffer) {
     let below = count.saturating_sub(top + height);
-    if (top == 0 && below == 0) || area.height == 0 {
+    let state = &app.model.state;
+    let saved = state.steps.iter().any(|s| state.mark(s) == Mark::Cached && s.micros >= SHOWN_FROM);
+    let mut notes = Vec::new();
+    if top > 0 || below > 0 {
+        notes.push(format!("{top} above, {below} below"));
+    }
+    if saved && area.width >= 70 {
+        notes.push("(time) = saved by the cache".to_owned());
+    }
+    if notes.is_empty() || area.height == 0 {
         return;
     }
-    let words = format!(" {top} above, {below} below ");
-    let line = Rect { x: area.x + 1, y: area.bottom() - 1, width: area.width.saturating_sub(3), height: 1 };
-    let room = line.width;
-    let start = room.saturating_sub(text::width(&words) as u16);
-    if start > 0 {
-        buf.set_stringn(line.x + start, line.y, &words, usize::from(room - start), app.theme.dim());
+    let words = format!(" {} ", notes.join("   "));
+    let room = area.width.saturating_sub(4);
+    if let Some(start) = room.checked_sub(text::width(&words) as u16) {
+        buf.set_string(area.x + 2 + start, area.bottom() - 1, &words, app.theme.dim());
     }
 }
 
-fn stage_row(app: &App, first: &Step, width: usize) -> Line<'static> {
+fn stage_row(app: &App, first: &Step, width: usize, columns: &Columns) -> Line<'static> {
     let state = &app.model.state;
     let steps = || state.steps.iter().filter(|s| s.stage.index == first.stage.index);
     let ran = |s: &&Step| !matches!(state.mark(s), Mark::Cached);
@@ -105,8 +120,8 @@ fn stage_row(app: &App, first: &Step, width: usize) -> Line<'static> {
         Some(_) => stage_name(first),
         None => format!("stage {}", first.stage.index),
     };
-    let time = if micros >= 50_000 { text::seconds(micros) } else { String::new() };
-    let right = Columns::of(width).size;
+    let time = if micros >= SHOWN_FROM { text::seconds(micros) } else { String::new() };
+    let right = columns.size;
     let name = text::pad(&format!("▾ {}", text::line(&name)), width.saturating_sub(9 + right));
     Line::from(vec![Span::styled(name, app.theme.strong()), Span::styled(text::pad_left(&time, 9), app.theme.dim())])
 }
@@ -126,8 +141,8 @@ fn step_row(app: &App, step: &Step, columns: &Columns) -> Line<'static> {
     let body = if quiet { theme.dim() } else { Style::new() };
     let mut spans = vec![
         Span::raw(pointer),
-        Span::styled(text::pad(theme.glyph(mark), 2), theme.mark(mark)),
-        Span::styled(format!("{:>4} ", step.line), theme.dim()),
+        Span::styled(text::pad(theme.glyph(mark), columns.sign), theme.mark(mark)),
+        Span::styled(format!(" {:>1$} ", step.line, columns.line), theme.dim()),
         Span::styled(text::pad(&text::line(&step.name), columns.name), body),
         Span::styled(word, theme.mark(mark)),
         Span::styled(text::pad_left(&time(app, step, mark), columns.time), body),
@@ -141,7 +156,7 @@ fn step_row(app: &App, step: &Step, columns: &Columns) -> Line<'static> {
 fn time(app: &App, step: &Step, mark: Mark) -> String {
     let micros = step.elapsed(app.model.clock);
     match mark {
-        Mark::Cached if micros >= 50_000 => format!("({})", text::seconds(micros)),
+        Mark::Cached if micros >= SHOWN_FROM => format!("({})", text::seconds(micros)),
         Mark::Running | Mark::New | Mark::Changed | Mark::Reran | Mark::Failed => text::seconds(micros),
         _ => "-".to_owned(),
     }
