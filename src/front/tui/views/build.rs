@@ -21,10 +21,11 @@ pub fn render(app: &App, body: Rect, buf: &mut Buffer) {
     let rows = steps::rows(&app.model).len() as u16 + 2;
     if is_wide(body) {
         let low = body.height < 30;
-        let (upper, lower) = above(body, if low { body.height } else { rows.clamp(14, body.height - 11) });
+        let facts = short_facts(app, usize::from(beside(body, 58).1.width.saturating_sub(4)));
+        let wanted = rows.max(facts.len() as u16 + 2);
+        let (upper, lower) = above(body, if low { body.height } else { wanted.clamp(14, body.height - 11) });
         let (left, right) = beside(upper, 58);
         steps::render(app, left, buf);
-        let facts = short_facts(app, right.width.saturating_sub(4).into());
         let wanted = if low { (facts.len() as u16 + 2).min(right.height / 2) } else { right.height };
         let (top, bottom) = above(right, wanted);
         let inner = pane::render(app.theme, &about(app), &format!("{} more", keymap::label(Action::Why)), top, buf);

@@ -7,11 +7,12 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget};
 
 use super::{Frame, beside, is_wide};
+use crate::engine::cache::reason::MissReason;
 use crate::front::report::why::{self, Fact, FactKind};
 use crate::front::text;
 use crate::front::tui::app::App;
 use crate::front::tui::keymap::{self, Action};
-use crate::front::tui::widgets::{pane, shell, steps};
+use crate::front::tui::widgets::{diff, pane, shell, steps};
 use crate::insight::model::cascade::root_of;
 use crate::insight::model::{Cascade, Mark, Step};
 
@@ -73,6 +74,7 @@ fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     let mut page = Page { app, width, lines: Vec::new() };
     page.verdict(step, &facts);
     page.section("What changed", &facts, |k| matches!(k, FactKind::Reason(c) if c.starts_with('M')));
+    page.commands(step);
     page.root(step);
     page.section("", &facts, |k| matches!(k, FactKind::RootReason(_)));
     page.section("Cost", &facts, |k| k == FactKind::Cost);
@@ -135,6 +137,17 @@ impl Page<'_> {
                 _ => self.wrapped("  ", Style::new(), &fact.text, Style::new()),
             }
         }
+    }
+
+    /// The command before and now, with the words that differ marked.
+    fn commands(&mut self, step: &Step) {
+        let changed = step.reasons().iter().find_map(|reason| match reason {
+            MissReason::CommandChanged { old, new, .. } => Some((old, new)),
+            _ => None,
+        });
+        let Some((old, new)) = changed else { return };
+        self.head("Word by word");
+        self.lines.extend(diff::words(self.app.theme, &text::line(old), &text::line(new), self.width));
     }
 
     /// The step where the cascade began, when that is another one.

@@ -69,8 +69,8 @@ fn keys(app: &App, query: &str, scope: Scope, head: &'static str) -> Vec<Line<'s
     let rows: Vec<Line> = BINDINGS
         .iter()
         .filter(|b| b.scope == scope)
+        .filter(|b| [&b.labels().to_lowercase(), b.sentence, b.name].iter().any(|words| words.contains(query)))
         .map(|b| (b.labels(), b.sentence))
-        .filter(|(keys, words)| keys.to_lowercase().contains(query) || words.contains(query))
         .map(row)
         .collect();
     headed(app, head, rows)

@@ -56,7 +56,7 @@ impl Columns {
         let line = highest.to_string().len().max(2);
         let (word, time) = (if width >= 40 { 11 } else { 0 }, 9);
         let size = if width >= 52 { 8 } else { 0 };
-        Self { sign, line, name: width.saturating_sub(4 + sign + line + word + time + size), word, time, size }
+        Self { sign, line, name: width.saturating_sub(3 + sign + line + word + time + size), word, time, size }
     }
 }
 
