@@ -2,6 +2,8 @@
 //! without spinner or box, and every untrusted word passes through [`crate::front::text`].
 
 pub mod document;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod history;
 pub mod images;
 pub mod plain;

@@ -81,7 +81,7 @@ pub fn json(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::insight::model::fixture;
+    use crate::front::report::fixture;
 
     #[test]
     fn the_plain_report_has_diff_and_honesty() {

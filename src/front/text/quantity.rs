@@ -35,7 +35,7 @@ mod tests {
         assert_eq!(seconds(41_230_000), "41.2s");
         assert_eq!(seconds(59_960_000), "1m 00s");
         assert_eq!(seconds(64_000_000), "1m 04s");
-        assert_eq!(seconds(u64::MAX).is_empty(), false);
+        assert!(!seconds(u64::MAX).is_empty());
         assert_eq!(size(74_000_000), "74 MB");
         assert_eq!(size(4_100), "4.1 kB");
         assert_eq!(size(0), "0 B");

@@ -172,7 +172,7 @@ impl App {
         match msg {
             Msg::Key(key) => self.key(key, &mut effects),
             Msg::Resize(columns, rows) => self.size = (columns, rows),
-            Msg::Tick(clock) => self.model.clock = clock.max(self.model.state.now),
+            Msg::Tick(clock) => self.model.clock = clock,
             Msg::Project { name, outline, last } => self.project(name, &outline, last, &mut effects),
             Msg::Build(event) => self.build_event(&event, &mut effects),
             Msg::BuildClosed => self.build_closed(&mut effects),
@@ -203,8 +203,12 @@ impl App {
         }
         let fixes = self.model.report().map_or(0, |report| report.offered.len() + report.refused.len());
         self.fix.selected = self.fix.selected.min(fixes.saturating_sub(1));
-        self.explain.top = self.explain.top.min(views::explain::max_top(self));
-        self.fix.top = self.fix.top.min(views::fix::max_top(self));
+        if self.explain.top > 0 {
+            self.explain.top = self.explain.top.min(views::explain::max_top(self));
+        }
+        if self.fix.top > 0 {
+            self.fix.top = self.fix.top.min(views::fix::max_top(self));
+        }
     }
 
     fn project(&mut self, name: String, outline: &[Stamped], last: Option<Vec<Stamped>>, effects: &mut Vec<Effect>) {

@@ -1,9 +1,9 @@
 //! Performs effects: owns the terminal, the threads and the clock.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub fn run(host: Arc<dyn Host>, options: TuiOptions) -> io::Result<Exit> {
     let _input = Input::spawn(sender.clone());
     let _signals = Signals::spawn(sender.clone());
     let (app, effects) = App::new(&options);
-    let world = World { host, sender, cancel: None, began: None };
+    let world = World { host, sender, cancelling: Arc::default(), began: None };
     Runtime { app, screen, world }.run(&receiver, effects)
 }
 
@@ -101,8 +101,23 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        if let Some(cancel) = self.world.cancel.take().filter(|_| self.app.is_live()) {
-            cancel.cancel();
+        if self.app.is_live() {
+            self.world.perform(Effect::CancelBuild);
+        }
+    }
+}
+
+/// A build may be cancelled before the host has handed out its token.
+#[derive(Default)]
+struct Cancelling {
+    token: Option<CancelToken>,
+    wanted: bool,
+}
+
+impl Cancelling {
+    fn settle(&self) {
+        if let (Some(token), true) = (&self.token, self.wanted) {
+            token.cancel();
         }
     }
 }
@@ -111,7 +126,7 @@ impl Drop for Runtime {
 struct World {
     host: Arc<dyn Host>,
     sender: Sender<Msg>,
-    cancel: Option<CancelToken>,
+    cancelling: Arc<Mutex<Cancelling>>,
     began: Option<Instant>,
 }
 
@@ -124,9 +139,9 @@ impl World {
         match effect {
             Effect::StartBuild => self.start(),
             Effect::CancelBuild => {
-                if let Some(cancel) = &self.cancel {
-                    cancel.cancel();
-                }
+                let mut cancelling = self.cancelling.lock().unwrap_or_else(PoisonError::into_inner);
+                cancelling.wanted = true;
+                cancelling.settle();
             }
             Effect::LoadProject => {
                 self.ask(|host| Msg::Project { name: host.name(), outline: host.outline(), last: host.last_build() })
@@ -143,30 +158,31 @@ impl World {
 
     fn ask(&self, question: impl FnOnce(&dyn Host) -> Msg + Send + 'static) {
         let (host, sender) = (Arc::clone(&self.host), self.sender.clone());
-        thread::spawn(move || sender.send(question(&*host)));
+        thread::spawn(move || drop(sender.send(question(&*host))));
     }
 
     fn start(&mut self) {
         self.began = Some(Instant::now());
-        let token = CancelToken::default();
-        self.cancel = Some(token.clone());
-        match self.host.start_build() {
-            Ok(mut handle) => {
-                self.cancel = Some(handle.cancel);
-                let sender = self.sender.clone();
-                thread::spawn(move || {
-                    while let Some(event) = handle.events.blocking_recv() {
-                        if sender.send(Msg::Build(event)).is_err() {
-                            return;
-                        }
-                    }
-                    let _ = sender.send(Msg::BuildClosed);
-                });
+        self.cancelling = Arc::default();
+        let (host, sender) = (Arc::clone(&self.host), self.sender.clone());
+        let cancelling = Arc::clone(&self.cancelling);
+        thread::spawn(move || {
+            let mut handle = match host.start_build() {
+                Ok(handle) => handle,
+                Err(message) => return drop(sender.send(Msg::BuildRefused(message))),
+            };
+            {
+                let mut cancelling = cancelling.lock().unwrap_or_else(PoisonError::into_inner);
+                cancelling.token = Some(handle.cancel);
+                cancelling.settle();
             }
-            Err(message) => {
-                let _ = self.sender.send(Msg::BuildRefused(message));
+            while let Some(event) = handle.events.blocking_recv() {
+                if sender.send(Msg::Build(event)).is_err() {
+                    return;
+                }
             }
-        }
+            drop(sender.send(Msg::BuildClosed));
+        });
     }
 }
 

@@ -4,7 +4,6 @@
 use crate::engine::cache::reason::{FileAttribute, HitReason, MissReason};
 use crate::engine::event::*;
 use crate::ground::digest::Digest;
-use crate::insight::suggest::{Proof, Refusal, Saving, SuggestReport, Suggestion};
 
 /// The Dockerfile of the fixture.
 pub const DOCKERFILE: &str = "FROM node:22-bookworm-slim AS build\nWORKDIR /app\nCOPY . .\nRUN npm install --no-audit && npm cache clean --force\nENV NODE_ENV=production\n\n# compile\nRUN npm run build\n\nFROM node:22-bookworm-slim\nRUN apt-get update && apt-get install -y tini\nCOPY --from=build /app/dist /app/dist\nUSER node\nCMD [\"tini\", \"node\", \"/app/dist/server.js\"]\n";
@@ -116,11 +115,7 @@ pub fn first_build() -> Vec<Stamped> {
     let sizes = [74_000_000, 0, 12_000_000, 276_000_000, 0, 9_000_000, 74_000_000, 21_000_000, 9_000_000];
     let times = [900_000, 10_000, 800_000, 41_200_000, 0, 18_600_000, 10_000, 12_000_000, 300_000];
     for vertex in [0, 1, 2, 3, 5, 6, 7, 8] {
-        let mut reasons = vec![MissReason::FirstTime];
-        if vertex == 3 {
-            reasons = vec![MissReason::FirstTime];
-        }
-        log.miss(vertex, vertex, reasons, sizes[vertex as usize], times[vertex as usize]);
+        log.miss(vertex, vertex, vec![MissReason::FirstTime], sizes[vertex as usize], times[vertex as usize]);
     }
     end(&mut log);
     log.events
@@ -148,37 +143,4 @@ pub fn second_build() -> Vec<Stamped> {
     log.finish(8, Outcome::Cached, 9_000_000, 0);
     end(&mut log);
     log.events
-}
-
-/// The suggestion for the fixture, and one refusal.
-pub fn suggestions() -> SuggestReport {
-    let after = DOCKERFILE
-        .replace("COPY . .\nRUN npm install", "COPY package.json package-lock.json ./\nRUN npm install")
-        .replace("--force\n", "--force\nCOPY . .\n");
-    SuggestReport {
-        offered: vec![Suggestion {
-            rule: "broad-copy-before-install".into(),
-            title: "copy package.json and package-lock.json before npm install".into(),
-            line: 3,
-            evidence: vec![
-                "`COPY . .` on line 3 brings every file of the context into the key of `npm install`.".into(),
-                "`npm install` reads package.json and package-lock.json, which exist in the context.".into(),
-            ],
-            risks: vec!["A lifecycle script that reads source files would not find them.".into()],
-            proof: Proof::NotProven,
-            saving: Some(Saving {
-                touched: vec!["src/routes/cart.ts".into()],
-                now_micros: 60_600_000,
-                after_micros: 19_400_000,
-                spared_lines: vec![4],
-            }),
-            before: DOCKERFILE.into(),
-            after,
-        }],
-        refused: vec![Refusal {
-            rule: "broad-copy-before-install".into(),
-            line: 11,
-            reason: "apt-get install reads nothing from the context".into(),
-        }],
-    }
 }

@@ -330,50 +330,60 @@ impl BuildState {
 
     /// Events of the build as a whole; false when it is none of them, or does not fit.
     fn apply_build(&mut self, event: &BuildEvent) -> bool {
-        match event.clone() {
+        match event {
             BuildEvent::BuildStarted { build, dockerfile, context, target, unix } if self.build.is_empty() => {
-                (self.build, self.dockerfile, self.context) = (build, dockerfile, context);
-                (self.target, self.unix) = (target, unix);
+                (self.build, self.dockerfile) = (build.clone(), dockerfile.clone());
+                (self.context, self.target, self.unix) = (context.clone(), target.clone(), *unix);
             }
-            BuildEvent::Diagnosed { text, error, line } => self.diagnostics.push(Diagnosis { text, error, line }),
+            BuildEvent::Diagnosed { text, error, line } => {
+                self.diagnostics.push(Diagnosis { text: text.clone(), error: *error, line: *line });
+            }
+            BuildEvent::VertexRegistered { .. } => return self.register(event),
             BuildEvent::GraphSealed if !self.sealed => self.sealed = true,
             BuildEvent::Progress { vertex: None, what, done, total } => {
-                self.progress = Some(Progress { what, done, total });
+                self.progress = Some(Progress { what: what.clone(), done: *done, total: *total });
             }
             BuildEvent::ExportFinished { format, destination, digest, bytes } => {
-                self.exports.push(Export { format, destination, digest, bytes });
+                let (format, destination) = (format.clone(), destination.clone());
+                self.exports.push(Export { format, destination, digest: *digest, bytes: *bytes });
             }
             BuildEvent::BuildFinished { error, cancelled, image, micros } if self.finish.is_none() => {
-                self.finish = Some(Finish { error, cancelled, image, micros });
+                let (error, image) = (error.clone(), *image);
+                self.finish = Some(Finish { error, cancelled: *cancelled, image, micros: *micros });
                 self.progress = None;
-            }
-            BuildEvent::VertexRegistered { vertex, slot, name, line, stage, inputs, role, usual } => {
-                if self.index.contains_key(&vertex) {
-                    return false;
-                }
-                self.index.insert(vertex, self.steps.len());
-                let step = Step {
-                    vertex,
-                    slot,
-                    name,
-                    line,
-                    stage,
-                    role,
-                    inputs,
-                    usual,
-                    status: Status::Waiting,
-                    verdict: None,
-                    started_at: None,
-                    micros: 0,
-                    layer: None,
-                    usage: None,
-                    output: Vec::new(),
-                    progress: None,
-                };
-                self.steps.push(step);
             }
             _ => return false,
         }
+        true
+    }
+
+    /// A new step; false when its vertex is known already.
+    fn register(&mut self, event: &BuildEvent) -> bool {
+        let BuildEvent::VertexRegistered { vertex, slot, name, line, stage, inputs, role, usual } = event.clone() else {
+            return false;
+        };
+        if self.index.contains_key(&vertex) {
+            return false;
+        }
+        self.index.insert(vertex, self.steps.len());
+        self.steps.push(Step {
+            vertex,
+            slot,
+            name,
+            line,
+            stage,
+            role,
+            inputs,
+            usual,
+            status: Status::Waiting,
+            verdict: None,
+            started_at: None,
+            micros: 0,
+            layer: None,
+            usage: None,
+            output: Vec::new(),
+            progress: None,
+        });
         true
     }
 

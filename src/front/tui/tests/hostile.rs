@@ -50,7 +50,7 @@ impl Host for Evil {
         Ok([EVIL.as_bytes(), b"\xff\xfe\x1b[31;1Hz\n"].concat())
     }
     fn suggest(&self) -> Result<SuggestReport, String> {
-        let mut report = fixture::suggestions();
+        let mut report = crate::front::report::fixture::suggestions();
         let offer = &mut report.offered[0];
         (offer.title, offer.after) = (EVIL.to_owned(), format!("FROM a\n{EVIL}\nRUN {EVIL}\n"));
         (offer.evidence, offer.risks) = (vec![EVIL.to_owned()], vec![EVIL.to_owned()]);

@@ -47,7 +47,7 @@ impl Host for FakeHost {
     }
 
     fn suggest(&self) -> Result<SuggestReport, String> {
-        Ok(fixture::suggestions())
+        Ok(crate::front::report::fixture::suggestions())
     }
 
     fn apply(&self, _: &Suggestion) -> Result<String, String> {

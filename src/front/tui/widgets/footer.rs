@@ -29,6 +29,7 @@ pub fn message(app: &App, area: Rect, buf: &mut Buffer) {
             ),
             Style::new(),
         ),
+        None if app.is_live() && app.model.state.finish.is_some() => ("Starting the build".to_owned(), Style::new()),
         None => (text::line(&headline(&app.model.state)), Style::new()),
     };
     let words = text::fit(&words, usize::from(area.width.saturating_sub(2)));
