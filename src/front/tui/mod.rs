@@ -6,6 +6,7 @@ pub mod host;
 pub mod keymap;
 mod log;
 mod model;
+mod movement;
 mod runtime;
 pub mod screenshot;
 mod terminal;

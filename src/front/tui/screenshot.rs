@@ -7,7 +7,7 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
-const CELL: (f32, f32) = (8.4, 18.0);
+const CELL: (f32, f32) = (8.43, 18.0);
 const PAPER: &str = "#16181d";
 const INK: &str = "#d8dee9";
 const PALETTE: [&str; 16] = [
@@ -93,50 +93,70 @@ fn run(out: &mut String, buffer: &Buffer, (start, end, y): (u16, u16, u16), look
             CELL.1, look.paper
         );
     }
-    let (mut places, mut letters) = (String::new(), String::new());
+    let mut word = Word { look, base: top + 13.5, places: String::new(), letters: String::new() };
     let mut covered = start;
     for x in start..end {
         let symbol = buffer[(buffer.area.x + x, buffer.area.y + y)].symbol();
-        if x < covered || symbol.trim().is_empty() {
+        let shape = shape(symbol, left(x), top, look.ink);
+        if x < covered || symbol.trim().is_empty() || shape.is_some() {
+            word.write(out);
+            shape.into_iter().for_each(|shape| out.push_str(&shape));
             continue;
         }
         covered = x + symbol.width().max(1) as u16;
-        if let Some(path) = line_path(symbol, left(x), top) {
-            let _ = writeln!(out, r#"<path d="{path}" stroke="{}" fill="none"/>"#, look.ink);
-            continue;
-        }
-        let places_of = symbol.chars().map(|_| format!("{:.1} ", left(x))).collect::<String>();
-        places.push_str(&places_of);
         for letter in symbol.chars() {
+            let _ = write!(word.places, "{:.1} ", left(x));
             match letter {
-                '<' => letters.push_str("&lt;"),
-                '&' => letters.push_str("&amp;"),
-                letter => letters.push(letter),
+                '<' => word.letters.push_str("&lt;"),
+                '&' => word.letters.push_str("&amp;"),
+                letter => word.letters.push(letter),
             }
         }
     }
-    if letters.is_empty() {
-        return;
-    }
-    let weight = if look.bold { r#" font-weight="bold""# } else { "" };
-    let faint = if look.dim { r#" opacity=".62""# } else { "" };
-    let line = if look.underlined { r#" text-decoration="underline""# } else { "" };
-    let (ink, base, places) = (look.ink, top + 13.5, places.trim_end());
-    let _ = writeln!(out, r#"<text x="{places}" y="{base:.1}" fill="{ink}"{weight}{faint}{line}>{letters}</text>"#);
+    word.write(out);
 }
 
-/// Box drawing as a path, so that no seams show between rows.
-fn line_path(symbol: &str, x: f32, y: f32) -> Option<String> {
+/// Letters without a blank between them, each with its place: what viewers that know only one place a text still show well.
+struct Word {
+    look: Look,
+    base: f32,
+    places: String,
+    letters: String,
+}
+
+impl Word {
+    fn write(&mut self, out: &mut String) {
+        let (places, letters) = (std::mem::take(&mut self.places), std::mem::take(&mut self.letters));
+        if letters.is_empty() {
+            return;
+        }
+        let weight = if self.look.bold { r#" font-weight="bold""# } else { "" };
+        let faint = if self.look.dim { r#" opacity=".62""# } else { "" };
+        let line = if self.look.underlined { r#" text-decoration="underline""# } else { "" };
+        let (ink, base, places) = (self.look.ink, self.base, places.trim_end());
+        let _ = writeln!(out, r#"<text x="{places}" y="{base:.1}" fill="{ink}"{weight}{faint}{line}>{letters}</text>"#);
+    }
+}
+
+/// Box drawing and blocks as shapes, so that no seams show between cells.
+fn shape(symbol: &str, x: f32, y: f32, ink: &str) -> Option<String> {
     let (w, h) = CELL;
     let (cx, cy, right, bottom) = (x + w / 2.0, y + h / 2.0, x + w, y + h);
-    Some(match symbol {
+    let path = match symbol {
         "─" => format!("M{x:.1} {cy:.1}H{right:.1}"),
         "│" => format!("M{cx:.1} {y:.1}V{bottom:.1}"),
         "╭" => format!("M{cx:.1} {bottom:.1}Q{cx:.1} {cy:.1} {right:.1} {cy:.1}"),
         "╮" => format!("M{cx:.1} {bottom:.1}Q{cx:.1} {cy:.1} {x:.1} {cy:.1}"),
         "╰" => format!("M{cx:.1} {y:.1}Q{cx:.1} {cy:.1} {right:.1} {cy:.1}"),
         "╯" => format!("M{cx:.1} {y:.1}Q{cx:.1} {cy:.1} {x:.1} {cy:.1}"),
-        "█" => format!("M{x:.1} {cy:.1}H{right:.1}\" stroke-width=\"{h:.1}"),
+        "█" | "▌" => {
+            let (width, tall) = (if symbol == "█" { w + 0.4 } else { w / 2.0 }, h - 5.0);
+            return Some(format!(
+                "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{tall:.1}\" fill=\"{ink}\"/>\n",
+                y + 2.5
+            ));
+        }
         _ => return None,
-    })
+    };
+    Some(format!("<path d=\"{path}\" stroke=\"{ink}\" fill=\"none\"/>\n"))
 }

@@ -14,6 +14,7 @@ use ratatui::crossterm::terminal::{
     enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute, style};
+use ratatui::layout::Rect;
 
 use super::app::{App, Msg};
 use super::views;
@@ -48,9 +49,11 @@ impl Screen {
         self.terminal.size().map(|size| (size.width, size.height))
     }
 
-    /// Forgets what is on the screen, so that the next drawing writes every cell.
+    /// Forgets what is on the screen, so that the next drawing writes every cell. (`Terminal::clear` asks the terminal
+    /// where the cursor is; the input thread would take the answer.)
     pub fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        let (columns, rows) = self.size()?;
+        self.terminal.resize(Rect::new(0, 0, columns, rows))
     }
 
     /// Gives the terminal back, stops the process until it is continued, and takes the terminal again.

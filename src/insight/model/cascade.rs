@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::engine::event::VertexId;
 
-use super::state::{BuildState, Mark, Step};
+use super::state::BuildState;
+use super::step::{Mark, Step};
 
 /// A step that ran for a reason of its own, and what it pulled along.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,10 @@ pub mod cascade;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod state;
+pub mod step;
 pub mod summary;
 
 pub use cascade::{Cascade, RootCause};
-pub use state::{BuildState, Diagnosis, Export, Finish, Mark, Progress, Status, Step};
+pub use state::{BuildState, Diagnosis, Export, Finish};
+pub use step::{Mark, Progress, Status, Step};
 pub use summary::{Counts, headline};

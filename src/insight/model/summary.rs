@@ -1,7 +1,8 @@
 //! The short answers: how many steps of each kind, and one sentence for the whole build.
 
 use super::cascade::Cascade;
-use super::state::{BuildState, Mark};
+use super::state::BuildState;
+use super::step::Mark;
 
 /// The order in which counts are shown.
 pub const SHOWN: [Mark; 9] = [

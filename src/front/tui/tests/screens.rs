@@ -229,9 +229,6 @@ fn a_screenshot_is_deterministic_and_well_formed() {
     assert_eq!(svg, crate::front::tui::screenshot::svg(&buffer));
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
-    if let Some(dir) = option_env!("RBUILD_TUI_SHOTS") {
-        std::fs::write(std::path::Path::new(dir).join("build.svg"), svg).unwrap();
-    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Color;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Widget};
 
@@ -19,14 +20,17 @@ pub fn render(theme: Theme, title: &str, note: &str, area: Rect, buf: &mut Buffe
     if !title.is_empty() {
         block = block.title(Line::from(vec![
             Span::styled("─ ", theme.border()),
-            Span::styled(title, theme.strong()),
+            Span::styled(title, theme.strong().fg(Color::Reset)),
             Span::raw(" "),
         ]));
     }
     if !note.is_empty() {
         block = block.title(
-            Line::from(vec![Span::styled(format!(" {note} "), theme.dim()), Span::styled("─", theme.border())])
-                .right_aligned(),
+            Line::from(vec![
+                Span::styled(format!(" {note} "), theme.dim().fg(Color::Reset)),
+                Span::styled("─", theme.border()),
+            ])
+            .right_aligned(),
         );
     }
     let inner = block.inner(area);

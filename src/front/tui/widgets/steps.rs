@@ -2,7 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget};
 
@@ -107,7 +107,7 @@ fn lower_border(app: &App, top: usize, height: usize, count: usize, area: Rect, 
     let words = format!(" {} ", notes.join("   "));
     let room = area.width.saturating_sub(4);
     if let Some(start) = room.checked_sub(text::width(&words) as u16) {
-        buf.set_string(area.x + 2 + start, area.bottom() - 1, &words, app.theme.dim());
+        buf.set_string(area.x + 2 + start, area.bottom() - 1, &words, app.theme.dim().fg(Color::Reset));
     }
 }
 
