@@ -11,6 +11,9 @@ use crate::insight::model::{BuildState, Cascade, Counts, Mark, Step, headline};
 /// Reads a part of a step's output: build, vertex, offset, length. None when it cannot be read.
 pub type OutputSource = Box<dyn FnMut(&str, VertexId, u64, u64) -> Option<Vec<u8>> + Send>;
 
+/// Reasons told while the build runs; the summary has all of them.
+const SHOWN_REASONS: usize = 3;
+
 /// Writes a build as lines into a writer.
 pub struct PlainReporter<W: Write> {
     out: W,
@@ -59,8 +62,12 @@ impl<W: Write> PlainReporter<W> {
                 writeln!(self.out, "building {file} with context {context}{target}")
             }
             BuildEvent::CacheProbed { vertex, verdict: Verdict::Miss { reasons, .. } } => {
-                let words: Vec<String> = reasons.iter().map(|r| text::line(&r.to_string())).collect();
-                self.say(*vertex, &format!("miss: {}", words.join("; ")))
+                let words: Vec<String> = reasons.iter().take(SHOWN_REASONS).map(|r| text::line(&r.to_string())).collect();
+                let more = match reasons.len().saturating_sub(SHOWN_REASONS) {
+                    0 => String::new(),
+                    more => format!("; and {more} more"),
+                };
+                self.say(*vertex, &format!("miss: {}{more}", words.join("; ")))
             }
             BuildEvent::VertexWaiting { vertex, pid } => {
                 self.say(*vertex, &format!("waiting for process {pid}, which runs the same step"))

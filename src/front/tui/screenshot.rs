@@ -10,6 +10,9 @@ use unicode_width::UnicodeWidthStr;
 const CELL: (f32, f32) = (8.43, 18.0);
 const PAPER: &str = "#16181d";
 const INK: &str = "#d8dee9";
+/// Names of the palette's colours, in its order.
+const NAMES: &str = "Black Red Green Yellow Blue Magenta Cyan Gray DarkGray LightRed LightGreen LightYellow LightBlue \
+    LightMagenta LightCyan White";
 const PALETTE: [&str; 16] = [
     "#2e3440", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#abb2bf", "#6b7280", "#ff7b86", "#b5e890",
     "#ffd68a", "#82c4ff", "#dd9bf0", "#7fdbe6", "#ffffff",
@@ -61,25 +64,8 @@ fn look(cell: &Cell) -> Look {
 
 /// The 16 colours and the default; the interface uses no others.
 fn colour(colour: Color, default: &'static str) -> &'static str {
-    const NAMED: [Color; 16] = [
-        Color::Black,
-        Color::Red,
-        Color::Green,
-        Color::Yellow,
-        Color::Blue,
-        Color::Magenta,
-        Color::Cyan,
-        Color::Gray,
-        Color::DarkGray,
-        Color::LightRed,
-        Color::LightGreen,
-        Color::LightYellow,
-        Color::LightBlue,
-        Color::LightMagenta,
-        Color::LightCyan,
-        Color::White,
-    ];
-    NAMED.iter().position(|named| *named == colour).map_or(default, |at| PALETTE[at])
+    let name = colour.to_string();
+    NAMES.split(' ').position(|known| known == name).map_or(default, |at| PALETTE[at])
 }
 
 fn run(out: &mut String, buffer: &Buffer, (start, end, y): (u16, u16, u16), look: Look) {
@@ -159,4 +145,17 @@ fn shape(symbol: &str, x: f32, y: f32, ink: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("<path d=\"{path}\" stroke=\"{ink}\" fill=\"none\"/>\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_terminal_colour_has_a_place_in_the_palette() {
+        for (at, named) in [(0, Color::Black), (8, Color::DarkGray), (9, Color::LightRed), (15, Color::White)] {
+            assert_eq!(colour(named, INK), PALETTE[at]);
+        }
+        assert_eq!(colour(Color::Reset, INK), INK);
+    }
 }

@@ -1,7 +1,8 @@
 //! Entering and leaving the terminal. It is restored after quit, error, panic and signal.
 
 use std::io::{self, Stdout};
-use std::panic;
+use std::panic::{self, PanicHookInfo};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -89,31 +90,37 @@ fn give_back() {
     let _ = disable_raw_mode();
 }
 
+type Hook = Arc<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
+
 /// Until dropped: a panic of the present thread restores the terminal before it is told; one of another thread becomes
 /// a message, because its words would be written across the screen.
-pub struct PanicGuard;
+pub struct PanicGuard {
+    before: Hook,
+}
 
 impl PanicGuard {
     /// Puts the hook in place.
     pub fn new(messages: Sender<Msg>) -> Self {
-        let before = panic::take_hook();
+        let before: Hook = Arc::from(panic::take_hook());
         let own = thread::current().id();
+        let told = Arc::clone(&before);
         panic::set_hook(Box::new(move |info| {
             if thread::current().id() == own {
                 give_back();
-                before(info);
+                told(info);
             } else {
                 let _ = messages.send(Msg::Panicked(info.to_string()));
             }
         }));
-        Self
+        Self { before }
     }
 }
 
 impl Drop for PanicGuard {
     fn drop(&mut self) {
         if !thread::panicking() {
-            drop(panic::take_hook());
+            let before = Arc::clone(&self.before);
+            panic::set_hook(Box::new(move |info| before(info)));
         }
     }
 }

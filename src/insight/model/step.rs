@@ -164,6 +164,13 @@ impl Step {
         }
     }
 
+    /// The reason when it ran although nothing changed: `--no-cache`, a lost result, another key format.
+    pub fn ran_unchanged(&self) -> Option<&MissReason> {
+        let none = |r: &&MissReason| matches!(r, MissReason::NoCache | MissReason::ResultGone | MissReason::EngineChanged);
+        let own = || self.reasons().iter().filter(|reason| reason.is_own());
+        own().next().filter(|_| own().all(|reason| none(&reason)))
+    }
+
     /// How it was served, for a hit.
     pub fn hit(&self) -> Option<HitReason> {
         match &self.verdict {

@@ -97,6 +97,13 @@ pub fn headline(state: &BuildState) -> String {
     let cascade = Cascade::of(state);
     let dearest = cascade.roots.first().and_then(|root| Some((root, state.step(root.vertex)?)));
     match dearest {
+        Some((root, step)) if step.ran_unchanged().is_some() => {
+            let reason = step.ran_unchanged().map_or_else(String::new, ToString::to_string);
+            match root.followers.len() {
+                0 => format!("{} ran again: {reason}.", step.name),
+                more => format!("{} ran again, and {more} more with it: {reason}.", step.name),
+            }
+        }
         Some((root, step)) if step.mark() == Mark::Changed => match root.followers.len() {
             0 => format!("{} changed. No other step ran because of it.", step.name),
             1 => format!("{} changed, so 1 more step ran again.", step.name),
@@ -139,6 +146,18 @@ mod tests {
         let counts = Counts::of(&state);
         assert_eq!((counts.cached, counts.changed, counts.reran, counts.config), (5, 1, 2, 3));
         assert_eq!(headline(&state), "COPY . . changed, so 2 more steps ran again.");
+    }
+
+    #[test]
+    fn no_cache_is_no_change() {
+        use crate::engine::cache::reason::MissReason;
+        let mut log = fixture::Log::default();
+        log.add(0, fixture::second_build()[0].event.clone());
+        log.step(0, 1, (0, None), "RUN make", crate::engine::event::Role::Step);
+        log.miss(0, 0, vec![MissReason::NoCache], 1, 9);
+        log.add(1, fixture::second_build().pop().unwrap().event);
+        let words = headline(&BuildState::fold(&log.events));
+        assert_eq!(words, "RUN make ran again: --no-cache was given.");
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn build_at_80x24() {
             "▲ 41.2s avoidable: press s",
             "[1 Build]",
             "▾ build",
-            "▾ stage 1",
+            "▾ final stage",
             "✗  3 COPY . .",
             "changed",
             "reran",

@@ -73,7 +73,8 @@ fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     let facts = why::facts(&app.model.state, step);
     let mut page = Page { app, width, lines: Vec::new() };
     page.verdict(step, &facts);
-    page.section("What changed", &facts, |k| matches!(k, FactKind::Reason(c) if c.starts_with('M')));
+    let head = if step.ran_unchanged().is_some() { "Reason" } else { "What changed" };
+    page.section(head, &facts, |k| matches!(k, FactKind::Reason(c) if c.starts_with('M')));
     page.commands(step);
     page.root(step);
     page.section("", &facts, |k| matches!(k, FactKind::RootReason(_)));

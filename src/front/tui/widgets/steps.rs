@@ -118,6 +118,7 @@ fn stage_row(app: &App, first: &Step, width: usize, columns: &Columns) -> Line<'
     let micros: u64 = steps().filter(ran).map(|s| s.elapsed(app.model.clock)).fold(0, u64::saturating_add);
     let name = match &first.stage.name {
         Some(_) => stage_name(first),
+        None if state.steps.iter().all(|s| s.stage.index <= first.stage.index) => "final stage".to_owned(),
         None => format!("stage {}", first.stage.index),
     };
     let time = if micros >= SHOWN_FROM { text::seconds(micros) } else { String::new() };
