@@ -1,3 +1,4 @@
 //! Understands builds: state as a fold of events, what is derived from it, suggestions. No clock, no I/O.
 
+pub mod model;
 pub mod suggest;

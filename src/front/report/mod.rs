@@ -1,0 +1,17 @@
+//! The plain and JSON twin of every view. The hard rule: a report writes into the `Write` it is given, one line per fact,
+//! without spinner or box, and every untrusted word passes through [`crate::front::text`].
+
+pub mod document;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod history;
+pub mod images;
+pub mod plain;
+pub mod suggest;
+pub mod table;
+pub mod why;
+
+pub use document::{Document, document};
+pub use history::BuildRow;
+pub use images::ImageRow;
+pub use plain::PlainReporter;

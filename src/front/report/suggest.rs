@@ -1,0 +1,106 @@
+//! `suggest`, plain and JSON.
+
+use std::io::{self, Write};
+
+use similar::TextDiff;
+
+use super::document;
+use crate::front::text;
+use crate::insight::suggest::{Proof, SuggestReport, Suggestion};
+
+/// How far a suggestion is proven, as a sentence.
+pub fn proof(proof: Proof) -> &'static str {
+    match proof {
+        Proof::NotProven => "not proven: derived from a rule, neither traced nor built",
+    }
+}
+
+/// The change as a unified diff with three lines of context.
+pub fn unified_diff(suggestion: &Suggestion) -> String {
+    TextDiff::from_lines(&suggestion.before, &suggestion.after)
+        .unified_diff()
+        .context_radius(3)
+        .header("Dockerfile", "Dockerfile (suggested)")
+        .to_string()
+}
+
+/// The saving in one sentence.
+pub fn saving(suggestion: &Suggestion) -> String {
+    let Some(saving) = &suggestion.saving else {
+        return "saving unknown: no build on record yet".to_owned();
+    };
+    let saved = text::seconds(saving.now_micros.saturating_sub(saving.after_micros));
+    let (now, after) = (text::seconds(saving.now_micros), text::seconds(saving.after_micros));
+    let touched = match saving.touched.as_slice() {
+        [] => "a source file".to_owned(),
+        [one] => text::line(one),
+        [one, rest @ ..] => format!("{} and {} more", text::line(one), rest.len()),
+    };
+    format!("saves {saved} when {touched} changes: {now} now, {after} after")
+}
+
+/// Everything found. Errors: of the writer.
+pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
+    if report.offered.is_empty() {
+        writeln!(out, "no suggestion for this Dockerfile")?;
+    }
+    for (at, suggestion) in report.offered.iter().enumerate() {
+        writeln!(out, "{}. line {}: {}", at + 1, suggestion.line, text::line(&suggestion.title))?;
+        writeln!(out, "   {}", saving(suggestion))?;
+        writeln!(out, "   {}", proof(suggestion.proof))?;
+        for sentence in &suggestion.evidence {
+            writeln!(out, "   seen: {}", text::line(sentence))?;
+        }
+        for sentence in &suggestion.risks {
+            writeln!(out, "   risk: {}", text::line(sentence))?;
+        }
+        writeln!(out)?;
+        write!(out, "{}", text::block(&unified_diff(suggestion)))?;
+        writeln!(out)?;
+    }
+    for refusal in &report.refused {
+        let (rule, reason) = (text::line(&refusal.rule), text::line(&refusal.reason));
+        writeln!(out, "not offered: line {}, {rule}: {reason}", refusal.line)?;
+    }
+    Ok(())
+}
+
+/// `{"schema":1,"offered":[…],"refused":[…]}`; each offer has its `diff`. Errors: of the writer.
+pub fn json(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
+    let mut offered = Vec::new();
+    for suggestion in &report.offered {
+        let mut value = serde_json::to_value(suggestion)?;
+        if let Some(object) = value.as_object_mut() {
+            object.insert("diff".to_owned(), unified_diff(suggestion).into());
+        }
+        offered.push(value);
+    }
+    document::json(out, &serde_json::json!({"schema": 1, "offered": offered, "refused": report.refused}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::front::report::fixture;
+
+    #[test]
+    fn the_plain_report_has_diff_and_honesty() {
+        let mut out = Vec::new();
+        plain(&mut out, &fixture::suggestions()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        for part in
+            ["+COPY package.json package-lock.json ./", "not proven", "saves 41.2s", "risk: ", "not offered: line 11"]
+        {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_json_report_parses() {
+        let mut out = Vec::new();
+        json(&mut out, &fixture::suggestions()).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["offered"][0]["proof"], "not_proven");
+        assert!(value["offered"][0]["diff"].as_str().unwrap().contains("@@"));
+    }
+}

@@ -1,0 +1,448 @@
+//! The interface as a state machine: messages in, effects out, no I/O.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::keymap::{self, Action, Scope};
+use super::log::LogPane;
+use super::model::{Activity, Fixes, Message, Model};
+use super::theme::Theme;
+use super::views::{self, explain::ExplainView, fix::FixView};
+use super::{Exit, TuiOptions, ViewName};
+use crate::engine::event::{BuildEvent, Stamped, VertexId};
+use crate::insight::model::BuildState;
+use crate::insight::suggest::{SuggestReport, Suggestion};
+
+/// What can happen to the interface.
+pub enum Msg {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The terminal has another size: columns, rows.
+    Resize(u16, u16),
+    /// Time passed; microseconds since the running build began.
+    Tick(u64),
+    /// The project was read.
+    Project {
+        /// Shown name.
+        name: String,
+        /// Steps that were never built.
+        outline: Vec<Stamped>,
+        /// Events of the last build.
+        last: Option<Vec<Stamped>>,
+    },
+    /// The running build said something.
+    Build(Stamped),
+    /// The running build's channel closed.
+    BuildClosed,
+    /// The build could not be started.
+    BuildRefused(String),
+    /// A piece of output was read.
+    Output {
+        /// Of which build.
+        build: String,
+        /// Of which step.
+        vertex: VertexId,
+        /// From where.
+        offset: u64,
+        /// The piece, or why not.
+        bytes: Result<Vec<u8>, String>,
+    },
+    /// Somebody looked for fixes; the number of the question.
+    Suggested(u64, Result<SuggestReport, String>),
+    /// A fix was written: the path of the backup, or why not.
+    Applied(Result<String, String>),
+    /// A thread panicked.
+    Panicked(String),
+    /// SIGTERM or SIGHUP.
+    Terminate,
+}
+
+/// What the interface wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Read name, outline and last build.
+    LoadProject,
+    /// Start a build.
+    StartBuild,
+    /// Ask the running build to end.
+    CancelBuild,
+    /// Read a piece of output.
+    LoadOutput {
+        /// Of which build.
+        build: String,
+        /// Of which step.
+        vertex: VertexId,
+        /// From where.
+        offset: u64,
+        /// Bytes.
+        len: u64,
+    },
+    /// Look for fixes; the number of the question comes back.
+    Suggest(u64),
+    /// Write a fix.
+    Apply(Box<Suggestion>),
+    /// Stop the process until it is continued.
+    Suspend,
+    /// Draw every cell anew.
+    Redraw,
+    /// Leave.
+    Leave(Exit),
+}
+
+/// A question with two answers; the default is the harmless one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Write the selected fix.
+    Apply,
+    /// Quit while a build runs.
+    Quit,
+}
+
+/// What lies over the view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Overlay {
+    /// The help with its search and scroll position.
+    Help {
+        /// What was typed.
+        query: String,
+        /// First line shown.
+        top: usize,
+    },
+    /// A question, and whether `yes` is marked.
+    Dialog(Question, bool),
+    /// The filter is being typed.
+    Filter,
+}
+
+/// The whole interface.
+pub struct App {
+    /// What the views draw from.
+    pub model: Model,
+    /// How things look.
+    pub theme: Theme,
+    /// The open view.
+    pub view: ViewName,
+    /// State of the Explain view.
+    pub explain: ExplainView,
+    /// State of the Fix view.
+    pub fix: FixView,
+    /// Output of the selected step.
+    pub log: LogPane,
+    /// The log covers the view.
+    pub full_log: bool,
+    /// What lies over the view.
+    pub overlay: Option<Overlay>,
+    /// Columns and rows.
+    pub size: (u16, u16),
+    /// The selection follows the build.
+    pub(super) follow: bool,
+    start_build: bool,
+    leaving: Option<Exit>,
+    question: u64,
+}
+
+impl App {
+    /// The interface before it knows anything, and the first effects.
+    pub fn new(options: &TuiOptions) -> (Self, Vec<Effect>) {
+        let app = Self {
+            model: Model::default(),
+            theme: Theme { mono: options.no_color, ascii: options.ascii },
+            view: options.initial_view,
+            explain: ExplainView::default(),
+            fix: FixView::default(),
+            log: LogPane::default(),
+            full_log: false,
+            overlay: None,
+            size: (80, 24),
+            follow: true,
+            start_build: options.start_build,
+            leaving: None,
+            question: 0,
+        };
+        (app, vec![Effect::LoadProject])
+    }
+
+    /// Whether the screen changes by itself as time passes.
+    pub fn is_live(&self) -> bool {
+        self.model.activity != Activity::Idle
+    }
+
+    /// Takes a message; returns what must be done.
+    pub fn update(&mut self, msg: Msg) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match msg {
+            Msg::Key(key) => self.key(key, &mut effects),
+            Msg::Resize(columns, rows) => self.size = (columns, rows),
+            Msg::Tick(clock) => self.model.clock = clock,
+            Msg::Project { name, outline, last } => self.project(name, &outline, last, &mut effects),
+            Msg::Build(event) => self.build_event(&event, &mut effects),
+            Msg::BuildClosed => self.build_closed(&mut effects),
+            Msg::BuildRefused(message) => {
+                self.model.message = Some(Message::Bad(message));
+                self.build_closed(&mut effects);
+            }
+            Msg::Output { build, vertex, offset, bytes } => self.log.loaded(&build, vertex, offset, bytes),
+            Msg::Suggested(question, result) if question == self.question => self.suggested(result),
+            Msg::Suggested(..) => {}
+            Msg::Applied(result) => self.applied(result, &mut effects),
+            Msg::Panicked(text) => self.model.message = Some(Message::Bad(format!("internal error: {text}"))),
+            Msg::Terminate => {
+                if self.is_live() {
+                    effects.push(Effect::CancelBuild);
+                }
+                effects.push(Effect::Leave(Exit::Terminated));
+            }
+        }
+        self.clamp();
+        effects.extend(self.log.follow(&self.model.state.build, self.model.step()));
+        effects
+    }
+
+    fn clamp(&mut self) {
+        if self.model.step().is_none() {
+            self.model.selected = self.model.state.steps.first().map(|step| step.line);
+        }
+        let fixes = self.model.report().map_or(0, |report| report.offered.len() + report.refused.len());
+        self.fix.selected = self.fix.selected.min(fixes.saturating_sub(1));
+        if self.explain.top > 0 {
+            self.explain.top = self.explain.top.min(views::explain::max_top(self));
+        }
+        if self.fix.top > 0 {
+            self.fix.top = self.fix.top.min(views::fix::max_top(self));
+        }
+    }
+
+    fn project(&mut self, name: String, outline: &[Stamped], last: Option<Vec<Stamped>>, effects: &mut Vec<Effect>) {
+        self.model.name = name;
+        if !self.is_live() {
+            self.model.state = BuildState::fold(last.as_deref().unwrap_or(outline));
+            self.model.selected = self.model.telling_line();
+        }
+        self.suggest(effects);
+        if std::mem::take(&mut self.start_build) {
+            self.start(effects);
+        }
+    }
+
+    fn start(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_live() {
+            self.model.message = Some(Message::Bad("a build is running: ctrl-c cancels it".to_owned()));
+            return;
+        }
+        self.model.activity = Activity::Building;
+        self.model.clock = 0;
+        self.model.message = None;
+        self.follow = true;
+        effects.push(Effect::StartBuild);
+    }
+
+    fn suggest(&mut self, effects: &mut Vec<Effect>) {
+        self.question += 1;
+        if self.model.report().is_none() {
+            self.model.fixes = Fixes::Looking;
+        }
+        effects.push(Effect::Suggest(self.question));
+    }
+
+    fn suggested(&mut self, result: Result<SuggestReport, String>) {
+        self.model.fixes = match result {
+            Ok(report) => Fixes::Known(report),
+            Err(message) => Fixes::Failed(message),
+        };
+    }
+
+    fn applied(&mut self, result: Result<String, String>, effects: &mut Vec<Effect>) {
+        self.model.message = Some(match result {
+            Ok(backup) => Message::Good(format!("Written. The file before is kept as {backup}. Press b to build.")),
+            Err(message) => Message::Bad(message),
+        });
+        self.suggest(effects);
+    }
+
+    fn build_event(&mut self, stamped: &Stamped, effects: &mut Vec<Effect>) {
+        if matches!(stamped.event, BuildEvent::BuildStarted { .. }) {
+            self.model.state = BuildState::default();
+        }
+        self.model.state.apply(stamped);
+        self.model.clock = self.model.clock.max(stamped.at);
+        match stamped.event {
+            BuildEvent::VertexStarted { vertex } if self.follow => {
+                let line = self.model.state.step(vertex).map(|step| step.line);
+                self.model.selected = line.or(self.model.selected);
+            }
+            BuildEvent::BuildFinished { .. } => self.build_closed(effects),
+            _ => {}
+        }
+    }
+
+    fn build_closed(&mut self, effects: &mut Vec<Effect>) {
+        if self.model.activity == Activity::Idle {
+            return;
+        }
+        if self.model.state.is_running() {
+            self.model.message = Some(Message::Bad("the build ended without saying how".to_owned()));
+        }
+        self.model.activity = Activity::Idle;
+        if let Some(exit) = self.leaving {
+            effects.push(Effect::Leave(exit));
+            return;
+        }
+        if self.follow {
+            self.model.selected = self.model.telling_line().or(self.model.selected);
+        }
+        self.suggest(effects);
+    }
+
+    /// The scopes of keys, the front layer first.
+    pub fn scopes(&self) -> Vec<Scope> {
+        match &self.overlay {
+            Some(Overlay::Dialog(..)) => return vec![Scope::Dialog],
+            Some(Overlay::Help { .. }) => return vec![Scope::Help],
+            Some(Overlay::Filter) => return vec![Scope::Filter],
+            None => {}
+        }
+        let view = match (self.full_log, self.view) {
+            (true, _) => Scope::Log,
+            (false, ViewName::Fix) => Scope::Fix,
+            (false, _) => Scope::Steps,
+        };
+        vec![view, Scope::Everywhere]
+    }
+
+    fn key(&mut self, key: KeyEvent, effects: &mut Vec<Effect>) {
+        self.model.message = None;
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        if control && matches!(key.code, KeyCode::Char('c')) {
+            return self.interrupt(effects);
+        }
+        if let Some(action) = keymap::lookup(&self.scopes(), key) {
+            return self.act(action, effects);
+        }
+        let (KeyCode::Char(letter), false) = (key.code, control) else { return };
+        match &mut self.overlay {
+            Some(Overlay::Help { query, top }) => {
+                query.push(letter);
+                *top = 0;
+            }
+            Some(Overlay::Filter) => {
+                self.model.filter.push(letter);
+                self.select_listed();
+            }
+            _ => {}
+        }
+    }
+
+    fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        match action {
+            Action::Build => self.start(effects),
+            Action::Why | Action::Open => self.show(ViewName::Explain),
+            Action::Fixes => self.show(ViewName::Fix),
+            Action::View(view) => self.show(view),
+            Action::NextView => self.show(turn(self.view, 1)),
+            Action::PreviousView => self.show(turn(self.view, 2)),
+            Action::Apply => self.ask_apply(),
+            Action::Filter => {
+                self.overlay = Some(Overlay::Filter);
+            }
+            Action::Log => {
+                self.full_log = !self.full_log;
+                self.log.top = None;
+            }
+            Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::Top | Action::Bottom => {
+                self.go(action);
+            }
+            Action::NextMiss => self.next_miss(false),
+            Action::PreviousMiss => self.next_miss(true),
+            Action::Help => self.overlay = Some(Overlay::Help { query: String::new(), top: 0 }),
+            Action::Back => self.back(),
+            Action::Erase => self.erase(),
+            Action::Toggle => {
+                if let Some(Overlay::Dialog(_, yes)) = &mut self.overlay {
+                    *yes = !*yes;
+                }
+            }
+            Action::Choose => self.choose(effects),
+            Action::Suspend => effects.push(Effect::Suspend),
+            Action::Redraw => effects.push(Effect::Redraw),
+            Action::Quit if self.is_live() => self.overlay = Some(Overlay::Dialog(Question::Quit, false)),
+            Action::Quit => effects.push(Effect::Leave(Exit::Quit)),
+            Action::Interrupt => self.interrupt(effects),
+        }
+    }
+
+    fn show(&mut self, view: ViewName) {
+        self.view = view;
+        self.full_log = false;
+        self.explain.top = 0;
+        self.fix.top = 0;
+    }
+
+    fn interrupt(&mut self, effects: &mut Vec<Effect>) {
+        if self.model.activity == Activity::Building {
+            self.model.activity = Activity::Cancelling;
+            let words = "Cancelling the build. Press ctrl-c again to leave at once.";
+            self.model.message = Some(Message::Bad(words.to_owned()));
+            effects.push(Effect::CancelBuild);
+        } else {
+            effects.push(Effect::Leave(Exit::Interrupted));
+        }
+    }
+
+    fn ask_apply(&mut self) {
+        if self.model.activity != Activity::Idle {
+            self.model.message = Some(Message::Bad("wait for the build to end before writing the Dockerfile".to_owned()));
+        } else if self.fix.suggestion(&self.model).is_some() {
+            self.overlay = Some(Overlay::Dialog(Question::Apply, false));
+        } else {
+            self.model.message = Some(Message::Bad("there is nothing to apply here".to_owned()));
+        }
+    }
+
+    fn choose(&mut self, effects: &mut Vec<Effect>) {
+        match self.overlay.take() {
+            Some(Overlay::Dialog(Question::Apply, true)) => {
+                effects.extend(self.fix.suggestion(&self.model).map(|s| Effect::Apply(Box::new(s.clone()))));
+            }
+            Some(Overlay::Dialog(Question::Quit, true)) if self.is_live() => {
+                self.leaving = Some(Exit::Quit);
+                self.model.activity = Activity::Cancelling;
+                self.model.message = Some(Message::Bad("Cancelling the build, then leaving.".to_owned()));
+                effects.push(Effect::CancelBuild);
+            }
+            Some(Overlay::Dialog(Question::Quit, true)) => effects.push(Effect::Leave(Exit::Quit)),
+            _ => {}
+        }
+    }
+
+    fn back(&mut self) {
+        if let Some(overlay) = self.overlay.take() {
+            if overlay == Overlay::Filter {
+                self.model.filter.clear();
+            }
+        } else if self.full_log {
+            self.full_log = false;
+            self.log.top = None;
+        } else if !self.model.filter.is_empty() && self.view == ViewName::Build {
+            self.model.filter.clear();
+        } else {
+            self.show(ViewName::Build);
+        }
+    }
+
+    fn erase(&mut self) {
+        match &mut self.overlay {
+            Some(Overlay::Help { query, .. }) => {
+                query.pop();
+            }
+            Some(Overlay::Filter) => {
+                self.model.filter.pop();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn turn(view: ViewName, steps: usize) -> ViewName {
+    const ORDER: [ViewName; 3] = [ViewName::Build, ViewName::Explain, ViewName::Fix];
+    let at = ORDER.iter().position(|v| *v == view).unwrap_or(0);
+    ORDER[(at + steps) % ORDER.len()]
+}
