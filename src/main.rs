@@ -7,6 +7,5 @@ fn main() -> ExitCode {
     if let Some(code) = rbuild_tui::engine::worker::hidden_main() {
         return code;
     }
-    // The command line: `rbuild_tui::front::cli::main()`.
-    ExitCode::SUCCESS
+    rbuild_tui::front::cli::main()
 }

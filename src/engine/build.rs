@@ -368,7 +368,7 @@ fn layer_times(
 }
 
 /// The events that introduce the steps of a graph.
-pub(super) fn registrations(graph: &BuildGraph, previous: Option<&BuildRecord>) -> Vec<BuildEvent> {
+pub fn registrations(graph: &BuildGraph, previous: Option<&BuildRecord>) -> Vec<BuildEvent> {
     let register = |vertex: &super::graph::Vertex| BuildEvent::VertexRegistered {
         vertex: vertex.id,
         slot: vertex.slot.clone(),

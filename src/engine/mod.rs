@@ -20,7 +20,7 @@ mod forecast;
 mod project;
 
 pub use bases::NamedContext;
-pub use build::{BuildOutcome, BuildRequest, ExportTo};
+pub use build::{BuildOutcome, BuildRequest, ExportTo, registrations};
 pub use context::IgnoreFile;
 pub use error::{EngineError, ErrorKind};
 pub use forecast::{Price, Touched};

@@ -93,6 +93,14 @@ pub fn scan(root: &Path, selectors: &[Selector], filter: &dyn Filter, index: &St
     Ok(Scanned { tree: Tree::new(entries, RootHeader::Constant), index, hashed })
 }
 
+/// The files, links and directories that the filter leaves, without reading any file: path and modification time.
+pub fn list(root: &Path, filter: &dyn Filter) -> Result<Vec<(String, EntryKind, (i64, u32))>, PathError> {
+    let found = walk(root, &BTreeSet::from([String::new()]), filter)?;
+    let mut out: Vec<_> = found.into_iter().map(|f| (f.entry.path, f.entry.kind, f.entry.modified)).collect();
+    out.sort();
+    Ok(out)
+}
+
 /// Targets of links that lie on or above a wanted path, and are not wanted yet.
 fn link_targets(found: &[Found], wanted: &BTreeSet<String>) -> Vec<String> {
     let mut out = Vec::new();

@@ -1,0 +1,201 @@
+//! The arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  rbuild-tui                      open the folder's Dockerfile in the interface
+  rbuild-tui demo                 see a cache miss explained and fixed, offline
+  rbuild-tui image load base.tar  bring a base image in
+  rbuild-tui build -t app .       build
+  rbuild-tui why                  why did each step run, or not
+  rbuild-tui suggest              what to change, and what it saves";
+
+/// A build explorer and cache debugger for Dockerfiles, on a builder of its own.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_precedence_over_arg = true)]
+pub struct Cli {
+    /// Without a subcommand: the project to open.
+    #[command(flatten)]
+    pub project: ScreenArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Folder of the store.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Lines instead of screens.
+    #[arg(long, global = true)]
+    pub plain: bool,
+    /// JSON instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Only what matters.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// `rbuild-tui [PATH]`.
+#[derive(Debug, Args)]
+pub struct ScreenArgs {
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// Draw with ASCII only.
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build a Dockerfile.
+    Build(BuildArgs),
+    /// Explain hits and misses of the last build.
+    Why(WhyArgs),
+    /// Show rewrites that save time, with their evidence.
+    Suggest(SuggestArgs),
+    /// Builds on record.
+    History(HistoryArgs),
+    /// Images of the store.
+    Image(ImageArgs),
+    /// Build a small project twice and see one miss explained and one fix on offer; no network, no Docker.
+    Demo(DemoArgs),
+}
+
+/// What a project is made of.
+#[derive(Debug, Clone, Args, Default)]
+pub struct ProjectArgs {
+    /// The build context.
+    #[arg(default_value = ".", value_name = "PATH")]
+    pub path: PathBuf,
+    /// The Dockerfile [default: PATH/Dockerfile].
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The stage to build.
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// A build argument; without a value it is taken from the environment.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// A further context: a folder, or an image in an OCI layout.
+    #[arg(long, value_name = "NAME=DIR|oci-layout://PATH")]
+    pub build_context: Vec<String>,
+    /// Run every RUN, COPY and ADD again.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Network of RUNs that do not say.
+    #[arg(long, value_name = "MODE", value_parser = ["default", "host", "none"])]
+    pub network: Option<String>,
+    /// Allow what a Dockerfile may not do by itself.
+    #[arg(long, value_name = "ENTITLEMENT", value_parser = ["network.host"])]
+    pub allow: Vec<String>,
+}
+
+/// `build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// Name of the image in the store.
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// Write the image: type=oci|docker,dest=PATH[,tar=false][,rewrite-timestamp=true].
+    #[arg(short, long, value_name = "SPEC")]
+    pub output: Vec<String>,
+    /// How the build is shown.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: Progress,
+    /// Steps at a time [default: twice the cores].
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    pub jobs: usize,
+}
+
+/// `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Lines.
+    Auto,
+    /// Lines.
+    Plain,
+    /// The interface.
+    Tui,
+    /// Events as JSON lines.
+    Json,
+    /// Only failures.
+    Quiet,
+}
+
+/// `why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// A line of the Dockerfile [default: all].
+    #[arg(value_name = "STEP")]
+    pub step: Option<u32>,
+    /// The build context.
+    #[arg(long, short = 'C', default_value = ".", value_name = "PATH")]
+    pub context: PathBuf,
+    /// The Dockerfile [default: PATH/Dockerfile].
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The stage that was built.
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+}
+
+/// `suggest`.
+#[derive(Debug, Args)]
+pub struct SuggestArgs {
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// Write the first suggestion into the Dockerfile; a backup is kept beside it.
+    #[arg(long)]
+    pub apply: bool,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// What about them.
+    #[command(subcommand)]
+    pub command: HistoryCommand,
+}
+
+/// `history ...`.
+#[derive(Debug, Subcommand)]
+pub enum HistoryCommand {
+    /// List builds, newest first.
+    Ls,
+}
+
+/// `image`.
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    /// What about them.
+    #[command(subcommand)]
+    pub command: ImageCommand,
+}
+
+/// `image ...`.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Bring images in from an OCI layout (folder or tar) or an archive of `docker save`.
+    Load {
+        /// The layout or archive.
+        path: PathBuf,
+        /// Name of the image, where the file holds one.
+        #[arg(short, long, value_name = "NAME")]
+        tag: Option<String>,
+    },
+    /// List images.
+    Ls,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the project is written [default: a folder in the store].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}

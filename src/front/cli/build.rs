@@ -1,0 +1,221 @@
+//! `build`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::args::{BuildArgs, Progress, ProjectArgs};
+use super::{Context, host};
+use crate::engine::event::{BuildEvent, Stamped};
+use crate::engine::handle::BuildHandle;
+use crate::engine::image::ExportFormat;
+use crate::engine::oci::Reference;
+use crate::engine::{BuildRequest, Engine, EngineError, ExportTo, NamedContext, Project};
+use crate::front::report::document;
+use crate::front::report::plain::{OutputSource, PlainReporter};
+use crate::front::tui::ViewName;
+use crate::insight::model::BuildState;
+
+/// A project from its arguments.
+pub fn project(context: &Context, args: &ProjectArgs) -> Result<Project, EngineError> {
+    let mut project = Project::open(&args.path, args.file.as_deref())?;
+    project.target.clone_from(&args.target);
+    project.no_cache = args.no_cache;
+    project.network = args.network.clone().filter(|mode| mode != "default");
+    project.allow.clone_from(&args.allow);
+    for given in &args.build_arg {
+        let (name, value) = match given.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (given.as_str(), context.config.variable(given).map(str::to_owned)),
+        };
+        if name.is_empty() {
+            return Err(usage(format!("--build-arg `{}` has no name", given.escape_debug())));
+        }
+        if let Some(value) = value {
+            project.build_args.insert(name.to_owned(), value);
+        }
+    }
+    for given in &args.build_context {
+        let Some((name, value)) = given.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty()) else {
+            return Err(usage(format!("--build-context `{}` is not NAME=VALUE", given.escape_debug())));
+        };
+        let named = NamedContext::parse(value).map_err(|why| usage(format!("--build-context {why}")))?;
+        project.contexts.insert(name.to_owned(), named);
+    }
+    let epoch = project.build_args.get("SOURCE_DATE_EPOCH").cloned().or_else(|| context.config.source_date_epoch.clone());
+    if let Some(text) = epoch {
+        let seconds = text
+            .parse()
+            .map_err(|_| usage(format!("SOURCE_DATE_EPOCH `{}` is no number of seconds", text.escape_debug())))?;
+        project.epoch = Some(seconds);
+    }
+    Ok(project)
+}
+
+fn usage(message: String) -> EngineError {
+    EngineError::user(message, Some("see `rbuild-tui build --help`".into()))
+}
+
+/// `type=oci,dest=PATH`, `type=docker,dest=PATH`.
+fn export_to(spec: &str) -> Result<ExportTo, EngineError> {
+    let fail = |why: &str| usage(format!("--output `{}` {why}", spec.escape_debug()));
+    let mut to =
+        ExportTo { format: ExportFormat::Oci, destination: PathBuf::new(), directory: false, rewrite_timestamps: false };
+    let mut kind = None;
+    for part in spec.split(',') {
+        let Some((key, value)) = part.split_once('=') else { return Err(fail("is not a list of key=value")) };
+        let yes = value == "true" || value == "1";
+        match key {
+            "type" => kind = Some(value),
+            "dest" => to.destination = value.into(),
+            "tar" => to.directory = !yes,
+            "rewrite-timestamp" => to.rewrite_timestamps = yes,
+            _ => {
+                return Err(fail(&format!(
+                    "has an unknown key `{}`; there is type, dest, tar, rewrite-timestamp",
+                    key.escape_debug()
+                )));
+            }
+        }
+    }
+    to.format = match kind {
+        Some("oci") => ExportFormat::Oci,
+        Some("docker") => ExportFormat::Docker,
+        Some(other) => {
+            return Err(fail(&format!(
+                "has the type `{}`, which is not acted on yet; there is oci and docker",
+                other.escape_debug()
+            )));
+        }
+        None => return Err(fail("names no type; write type=oci or type=docker")),
+    };
+    if to.destination.as_os_str().is_empty() {
+        return Err(fail("names no destination; add dest=PATH"));
+    }
+    if to.directory && to.format == ExportFormat::Docker {
+        return Err(fail("is a docker archive, which is always a tar"));
+    }
+    Ok(to)
+}
+
+/// The request of `build`.
+fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineError> {
+    let project = project(context, &args.project)?;
+    for tag in &args.tag {
+        Reference::parse(tag).map_err(|e| usage(e.to_string()))?;
+    }
+    let exports: Vec<ExportTo> = args.output.iter().map(|spec| export_to(spec)).collect::<Result<_, _>>()?;
+    if project.epoch.is_none() && exports.iter().any(|e| e.rewrite_timestamps) {
+        return Err(usage("rewrite-timestamp=true needs SOURCE_DATE_EPOCH".into()));
+    }
+    Ok(BuildRequest { project, tags: args.tag.clone(), exports, jobs: args.jobs })
+}
+
+pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {
+    let request = request(context, args)?;
+    // Before any thread.
+    let engine = context.engine()?;
+    if args.progress == Progress::Tui {
+        return super::screen::open(context, host::ProjectHost::new(engine, request), true, ViewName::Build, false);
+    }
+    let handle = engine.start(request);
+    let reporter: Box<dyn Reporter> = match (args.progress, context.output.json) {
+        (Progress::Json, _) => Box::new(EventLines::default()),
+        (_, true) => Box::new(Document::default()),
+        (progress, false) => {
+            let quiet = context.output.quiet || progress == Progress::Quiet;
+            Box::new(PlainReporter::new(std::io::stdout(), Some(output_source(&engine))).quiet(quiet))
+        }
+    };
+    watch(handle, reporter)
+}
+
+/// Reads what steps wrote, for the plain report.
+pub fn output_source(engine: &Engine) -> OutputSource {
+    let engine = engine.clone();
+    Box::new(move |build, vertex, offset, len| host::read_output(&engine.store, build, vertex, offset, len).ok())
+}
+
+/// Something that shows a build; errors are those of standard output.
+trait Reporter: Send {
+    fn event(&mut self, event: &Stamped) -> std::io::Result<()>;
+}
+
+impl<W: Write + Send> Reporter for PlainReporter<W> {
+    fn event(&mut self, event: &Stamped) -> std::io::Result<()> {
+        PlainReporter::event(self, event)
+    }
+}
+
+/// `--progress=json`: each event a line, then the document.
+#[derive(Default)]
+struct EventLines(Document);
+
+impl Reporter for EventLines {
+    fn event(&mut self, event: &Stamped) -> std::io::Result<()> {
+        document::write_event(&mut std::io::stdout().lock(), event)?;
+        self.0.event(event)
+    }
+}
+
+/// `--json`: one document at the end.
+#[derive(Default)]
+struct Document(BuildState);
+
+impl Reporter for Document {
+    fn event(&mut self, event: &Stamped) -> std::io::Result<()> {
+        self.0.apply(event);
+        match &event.event {
+            BuildEvent::BuildFinished { error, .. } => {
+                if let Some(error) = error {
+                    eprintln!("error: {}", crate::front::text::block(error).trim_end());
+                }
+                document::write(&mut std::io::stdout().lock(), &self.0)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Shows a build to its end. The first ctrl-c (or TERM, or HUP) cancels it; a second one ends at once.
+fn watch(mut handle: BuildHandle, mut reporter: Box<dyn Reporter>) -> Result<u8, EngineError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let fail = |e: std::io::Error| EngineError::environment(format!("cannot wait for the build: {e}"), None);
+    let runtime = runtime.map_err(fail)?;
+    runtime.block_on(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(fail)?;
+        let mut ended = super::FAILED;
+        let mut cancelled = false;
+        loop {
+            let event = tokio::select! {
+                event = handle.events.recv() => event,
+                _ = interrupt.recv() => { cancel(&handle, &mut cancelled); continue }
+                _ = terminate.recv() => { cancel(&handle, &mut cancelled); continue }
+                _ = hangup.recv() => { cancel(&handle, &mut cancelled); continue }
+            };
+            let Some(event) = event else { return Ok(ended) };
+            if let BuildEvent::BuildFinished { error, cancelled, .. } = &event.event {
+                ended = match (cancelled, error) {
+                    (true, _) => super::CANCELLED,
+                    (false, None) => super::DONE,
+                    (false, Some(_)) => super::FAILED,
+                };
+            }
+            if reporter.event(&event).is_err() {
+                // Nobody reads any more: what runs is ended.
+                handle.cancel.cancel();
+            }
+        }
+    })
+}
+
+fn cancel(handle: &BuildHandle, before: &mut bool) {
+    if *before {
+        std::process::exit(i32::from(super::CANCELLED));
+    }
+    *before = true;
+    eprintln!("cancelling the build; once more to end at once");
+    handle.cancel.cancel();
+}

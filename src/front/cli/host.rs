@@ -1,0 +1,116 @@
+//! The project behind the interface.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use crate::engine::event::{BuildEvent, Stamped, VertexId, log};
+use crate::engine::handle::BuildHandle;
+use crate::engine::store::Store;
+use crate::engine::{BuildRequest, Engine, EngineError};
+use crate::front::tui::host::Host;
+use crate::ground::fs::{AtomicFile, PathResultExt};
+use crate::insight::suggest::{SuggestReport, Suggestion};
+use crate::insight::workbench::advice::advise;
+
+/// A project that can be built, explained and rewritten.
+pub struct ProjectHost {
+    engine: Engine,
+    request: BuildRequest,
+}
+
+impl ProjectHost {
+    pub fn new(engine: Engine, request: BuildRequest) -> Self {
+        Self { engine, request }
+    }
+}
+
+/// Events of the last build of a project.
+pub fn last_events(store: &Store, project: &str) -> Option<Vec<Stamped>> {
+    let row = store.index.last_build(project).ok()??;
+    log::read(&store.layout.build(&row.id).join("events.jsonl")).ok().map(|events| events.events)
+}
+
+/// A part of what a step wrote.
+pub fn read_output(store: &Store, build: &str, vertex: VertexId, offset: u64, len: u64) -> std::io::Result<Vec<u8>> {
+    let path = store.layout.build(build).join(format!("{}.log", vertex.0));
+    let mut file = std::fs::File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut out = Vec::new();
+    file.take(len).read_to_end(&mut out)?;
+    Ok(out)
+}
+
+/// Writes a suggestion; the file as it was is kept beside it. Returns the path of the backup. Refused when the file is not
+/// the one that the suggestion was made for.
+pub fn apply(request: &BuildRequest, suggestion: &Suggestion) -> Result<PathBuf, EngineError> {
+    use std::io::Write;
+    let project = &request.project;
+    let now = project.read_dockerfile()?;
+    if now != suggestion.before {
+        let hint = "look at the suggestions again".to_owned();
+        return Err(EngineError::user(format!("{} changed since the suggestion was made", project.file_name()), Some(hint)));
+    }
+    let path = &project.dockerfile;
+    let backup = free_backup(path);
+    std::fs::copy(path, &backup).at("write the backup", &backup)?;
+    // Through a link, the file that it points to is replaced, not the link.
+    let target = path.canonicalize().at("open", path)?;
+    let mode = std::fs::metadata(&target).at("read", &target)?.permissions();
+    let mut file = AtomicFile::create(&target)?;
+    file.write_all(suggestion.after.as_bytes()).at("write", &target)?;
+    file.file().set_permissions(mode).at("write", &target)?;
+    file.commit()?;
+    Ok(backup)
+}
+
+fn free_backup(path: &std::path::Path) -> PathBuf {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let candidate = |n: u32| {
+        let suffix = if n == 0 { String::new() } else { format!(".{n}") };
+        path.with_file_name(format!("{name}.orig{suffix}"))
+    };
+    (0..1000).map(candidate).find(|path| !path.exists()).unwrap_or_else(|| candidate(1000))
+}
+
+impl Host for ProjectHost {
+    fn name(&self) -> String {
+        let folder = self.request.project.context.file_name();
+        folder.map_or_else(|| "project".to_owned(), |name| name.to_string_lossy().into_owned())
+    }
+
+    fn dockerfile(&self) -> Result<String, String> {
+        self.request.project.read_dockerfile().map_err(|e| e.text())
+    }
+
+    fn outline(&self) -> Vec<Stamped> {
+        let project = &self.request.project;
+        let fail = |error: EngineError| vec![BuildEvent::Diagnosed { text: error.text(), error: true, line: 0 }];
+        let events = match project.load().and_then(|loaded| project.lower(&self.engine.store, &loaded, None)) {
+            Ok((graph, _)) => crate::engine::registrations(&graph, None),
+            Err(error) => fail(error),
+        };
+        events.into_iter().zip(0..).map(|(event, seq)| Stamped { seq, at: 0, event }).collect()
+    }
+
+    fn last_build(&self) -> Option<Vec<Stamped>> {
+        last_events(&self.engine.store, &self.request.project.id())
+    }
+
+    fn start_build(&self) -> Result<BuildHandle, String> {
+        Ok(self.engine.start(self.request.clone()))
+    }
+
+    fn output(&self, build: &str, vertex: VertexId, offset: u64, len: u64) -> Result<Vec<u8>, String> {
+        read_output(&self.engine.store, build, vertex, offset, len).map_err(|e| crate::ground::fs::error::describe(&e))
+    }
+
+    fn suggest(&self) -> Result<SuggestReport, String> {
+        let last = self.last_build();
+        advise(&self.request.project, &self.engine.store, last.as_deref()).map_err(|e| e.text())
+    }
+
+    fn apply(&self, suggestion: &Suggestion) -> Result<String, String> {
+        let backup = apply(&self.request, suggestion).map_err(|e| e.text())?;
+        Ok(backup.display().to_string())
+    }
+}

@@ -1,0 +1,93 @@
+//! Arguments and subcommands; picks interface or report. The only room that prints.
+
+mod args;
+mod build;
+mod demo;
+mod history;
+mod host;
+mod image;
+mod last;
+mod output;
+mod screen;
+mod suggest;
+mod why;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::engine::worker::Worker;
+use crate::engine::{Engine, EngineError, ErrorKind};
+use crate::front::text;
+use crate::ground::config::Config;
+use args::{Cli, Command};
+use output::Output;
+
+/// Done.
+pub const DONE: u8 = 0;
+/// The build or check failed.
+pub const FAILED: u8 = 1;
+/// No permission, no space, no image.
+pub const ENVIRONMENT: u8 = 3;
+/// Cancelled.
+pub const CANCELLED: u8 = 130;
+
+/// The command line from end to end: 0 done; 1 the build or check failed; 2 wrong usage; 3 environment; 130 cancelled.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = Config::from_environment();
+    let context = Context { output: Output::new(&cli, &config), config, cli };
+    let ended = match &context.cli.command {
+        None => screen::run(&context, &context.cli.project),
+        Some(Command::Build(args)) => build::run(&context, args),
+        Some(Command::Why(args)) => why::run(&context, args),
+        Some(Command::Suggest(args)) => suggest::run(&context, args),
+        Some(Command::History(args)) => history::run(&context, args),
+        Some(Command::Image(args)) => image::run(&context, args),
+        Some(Command::Demo(args)) => demo::run(&context, args),
+    };
+    ExitCode::from(ended.unwrap_or_else(|error| report(&error)))
+}
+
+/// What every subcommand works with.
+struct Context {
+    cli: Cli,
+    config: Config,
+    output: Output,
+}
+
+impl Context {
+    fn store_path(&self) -> Result<PathBuf, EngineError> {
+        let given = self.cli.store.clone().or_else(|| self.config.store.clone());
+        let hint = "name one with --store, or set HOME".to_owned();
+        given.ok_or_else(|| EngineError::environment("there is no folder for the store", Some(hint)))
+    }
+
+    /// The store alone: for commands that run nothing.
+    fn store(&self) -> Result<crate::engine::store::Store, EngineError> {
+        Ok(crate::engine::store::Store::open(&self.store_path()?)?)
+    }
+
+    /// Store and worker. Called before any thread exists.
+    fn engine(&self) -> Result<Engine, EngineError> {
+        let path = self.store_path()?;
+        // Made here first, so that a store that cannot be written is one message, not the worker's end.
+        drop(crate::engine::store::Store::open(&path)?);
+        Engine::open(&path, Worker::spawn(&path)?)
+    }
+}
+
+/// Prints an error and returns its exit code.
+fn report(error: &EngineError) -> u8 {
+    eprintln!("error: {}", text::block(&error.text()).trim_end());
+    code(error)
+}
+
+fn code(error: &EngineError) -> u8 {
+    match error.kind {
+        ErrorKind::User => FAILED,
+        ErrorKind::Environment => ENVIRONMENT,
+        ErrorKind::Cancelled => CANCELLED,
+    }
+}

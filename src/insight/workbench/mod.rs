@@ -1,0 +1,3 @@
+//! Insight that needs hands: it reads contexts and records.
+
+pub mod advice;
