@@ -375,3 +375,117 @@ fn dockerignore_patterns() {
         }
     });
 }
+
+/// What holds for every tree: printing is lossless, pieces follow each other, spans lie on character boundaries and nest.
+fn check_tree(file: &Dockerfile, source: &str) -> Option<String> {
+    let mut at = 0;
+    for piece in &file.pieces {
+        if piece.span.start != at {
+            return Some(format!("a gap before byte {}", piece.span.start));
+        }
+        at = piece.span.end;
+    }
+    if file.print() != source {
+        return Some("printing changes it".to_owned());
+    }
+    let mut last = 0;
+    for instruction in &file.instructions {
+        let outer = instruction.span;
+        let inner = std::iter::once(instruction.keyword_span)
+            .chain(instruction.flags.iter().map(|flag| flag.span))
+            .chain(instruction.heredocs.iter().map(|heredoc| heredoc.span))
+            .chain(words(&instruction.arguments));
+        for span in inner.chain([outer]) {
+            if source.get(span.start..span.end).is_none() || span.start < outer.start || span.end > outer.end.max(span.start)
+            {
+                return Some(format!("span {span:?} in {outer:?} of line {}", instruction.line));
+            }
+        }
+        if outer.start < last {
+            return Some(format!("line {} overlaps", instruction.line));
+        }
+        last = outer.end;
+    }
+    file.diagnostics.iter().find(|d| source.get(d.span.start..d.span.end).is_none()).map(|d| format!("{d:?}"))
+}
+
+fn words(arguments: &Arguments) -> Vec<rbuild_tui::language::dockerfile::Span> {
+    match arguments {
+        Arguments::From { image, name } => name.iter().chain([image]).map(|word| word.span).collect(),
+        Arguments::Copy { sources, destination } => sources.iter().chain([destination]).map(|word| word.span).collect(),
+        Arguments::Env(list) | Arguments::Label(list) | Arguments::Arg(list) => {
+            list.iter().flat_map(|entry| entry.value.iter().chain([&entry.name])).map(|word| word.span).collect()
+        }
+        Arguments::Workdir(word) | Arguments::User(word) | Arguments::Stopsignal(word) => vec![word.span],
+        Arguments::Expose(list) | Arguments::Volume(list) => list.iter().map(|word| word.span).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn wild() {
+    run("wild", |folder, case| {
+        let (stage, expect) = (case["stage"].as_str().unwrap_or(""), case["expect"].as_str().unwrap_or(""));
+        let Some(name) = case["file"].as_str() else { return Verdict::Skipped("no file") };
+        let Ok(bytes) = std::fs::read(folder.join(name)) else { return Verdict::Failed("cannot read it".to_owned()) };
+        let bytes = if name.ends_with(".gz") { unpacked(&bytes) } else { bytes };
+        let Ok(source) = String::from_utf8(bytes) else { return Verdict::Skipped("no UTF-8: refused before the parser") };
+        if stage == "ignore" {
+            let _ = IgnoreRules::parse(&source);
+            return Verdict::Passed;
+        }
+        let begun = std::time::Instant::now();
+        let file = parse(&source);
+        if begun.elapsed().as_secs() > 2 {
+            return Verdict::Failed(format!("took {:?}", begun.elapsed()));
+        }
+        if let Some(problem) = check_tree(&file, &source) {
+            return Verdict::Failed(problem);
+        }
+        match (stage, expect) {
+            ("parse" | "instruction", "error") => expect_equal(file.has_errors(), true),
+            (_, "ok") => expect_equal(errors(&file), Vec::new()),
+            (_, "error") => Verdict::Skipped("found by a later step"),
+            _ => Verdict::Passed,
+        }
+    });
+}
+
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(bytes), &mut out);
+    out
+}
+
+#[test]
+fn buildkit_error_lines() {
+    run("buildkit-error-lines", |_, case| {
+        let file = parse(case["dockerfile"].as_str().unwrap_or(""));
+        let lines: Vec<u64> =
+            case["expect"]["error_lines"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+        if !file.has_errors() {
+            return Verdict::Skipped("found when it runs");
+        }
+        let found = file.diagnostics.iter().find(|d| d.severity == Severity::Error).map(|d| file.lines.line(d.span.start));
+        expect_equal(found.map(u64::from), lines.first().copied())
+    });
+}
+
+/// Every Dockerfile text of every set parses without harm to it.
+#[test]
+fn every_set_prints_back() {
+    let Some(folder) = folder() else { return };
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).expect("the folder can be listed").flatten() {
+        let Ok(text) = std::fs::read_to_string(entry.path().join("cases.json")) else { continue };
+        let document: Value = serde_json::from_str(&text).expect("cases.json is JSON");
+        for case in document["cases"].as_array().into_iter().flatten() {
+            for key in ["dockerfile", "before", "after"] {
+                let Some(source) = case[key].as_str() else { continue };
+                count += 1;
+                assert_eq!(check_tree(&parse(source), source), None, "{}", case["name"]);
+            }
+        }
+    }
+    println!("every set: {count} texts print back");
+}

@@ -232,7 +232,7 @@ fn pip(arguments: &[&str]) -> Option<Install> {
 }
 
 /// Splits `--name=value`, and `-rfile` of the short options that may be written so.
-fn split_option<'a>(argument: &'a str) -> (&'a str, Option<&'a str>) {
+fn split_option(argument: &str) -> (&str, Option<&str>) {
     if argument.starts_with("--") {
         return argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
     }

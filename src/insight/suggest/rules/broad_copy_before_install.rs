@@ -228,14 +228,7 @@ impl<'c> Case<'c> {
                 Keyword::Workdir | Keyword::User | Keyword::Env | Keyword::Arg | Keyword::Shell
             );
             match &instruction.arguments {
-                Arguments::Run(_) => {
-                    if !commands_of(instruction, &self.dockerfile.source)
-                        .iter()
-                        .all(|command| command.name() == "cd" || is_harmless(command))
-                    {
-                        moved.push(at);
-                    }
-                }
+                Arguments::Run(_) if self.needs_sources(instruction) => moved.push(at),
                 Arguments::Copy { destination, .. } => self.check_other_copy(at, &destination.text)?,
                 Arguments::Env(_) | Arguments::Arg(_) if variables => {
                     let line = instruction.line;
@@ -252,6 +245,12 @@ impl<'c> Case<'c> {
             }
         }
         Ok(moved)
+    }
+
+    fn needs_sources(&self, run: &Instruction) -> bool {
+        let commands = commands_of(run, &self.dockerfile.source);
+        // A script in a heredoc of its own is not read.
+        commands.is_empty() || !commands.iter().all(|command| command.name() == "cd" || is_harmless(command))
     }
 
     fn check_other_copy(&self, at: usize, destination: &str) -> Result<(), Reason> {
