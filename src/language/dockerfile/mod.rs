@@ -12,6 +12,7 @@ pub mod glob;
 pub mod heredoc;
 pub mod ignore;
 mod logical;
+pub mod mount;
 pub mod nearest;
 pub mod parser;
 mod pattern;
@@ -31,6 +32,7 @@ pub use expand::{Environment, ExpandError, Expanded, ExpandedWords, expand_hered
 pub use glob::{BadPattern, check_pattern, go_match};
 pub use heredoc::{RunScript, heredocs_of_line, parse_heredoc_word, run_script};
 pub use ignore::{IgnoreError, IgnoreErrorKind, IgnoreRules, RuleHit};
+pub use mount::{MountError, MountKind, RunMount, Sharing, parse_mount};
 pub use nearest::nearest;
 pub use parser::{FILE_LIMIT, LINE_LIMIT, parse};
 pub use render::render;

@@ -226,7 +226,7 @@ impl<'s> Parser<'s> {
             self.unknown(written, line);
             return None;
         };
-        let (flags, rest) = take_flags(whole.after(end));
+        let (flags, rest) = take_flags(whole.after(end), &mut self.findings);
         Some(Head { keyword, keyword_span: written.span(), flags, rest })
     }
 
@@ -264,7 +264,7 @@ impl<'s> Parser<'s> {
                 return Vec::new();
             };
             keyword = *inner;
-            rest = take_flags(rest.after(end)).1;
+            rest = take_flags(rest.after(end), &mut Vec::new()).1;
         }
         if !Request::can_have_heredocs(keyword, rest) {
             return Vec::new();
@@ -322,7 +322,7 @@ impl<'s> Parser<'s> {
         let Head { keyword, keyword_span, flags, rest } = head;
         let never_looked_at = matches!(keyword, Keyword::Arg | Keyword::Stopsignal)
             || (keyword == Keyword::Healthcheck && rest.text().eq_ignore_ascii_case("none"));
-        check_flags(keyword, &flags, never_looked_at, &mut self.findings);
+        check_flags(keyword, &flags, never_looked_at, self.escape, &mut self.findings);
         let arguments = if keyword == Keyword::Onbuild {
             self.onbuild(rest, keyword_span, &heredocs)?
         } else {
