@@ -39,3 +39,6 @@ pub use render::render;
 pub use span::{LineIndex, Position, Span};
 pub use stage::{Stage, find_stage, find_stage_by_name};
 pub use words::quoted_words;
+
+#[cfg(test)]
+mod random_tests;
