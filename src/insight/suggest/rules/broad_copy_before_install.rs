@@ -2,7 +2,7 @@
 //! install's manifests, installs, and only then copies the rest.
 
 use super::super::{ContextView, Proof, Refusal, Rule, SuggestReport, Suggestion};
-use super::harmless::is_harmless;
+use super::harmless::{is_harmless, is_piped_interpreter, works_on_sources};
 use super::manifests::{Manifests, Reason, Site, manifests};
 use super::place::{
     BroadSource, absolute, below, copy_of_context, join, overlap, unquoted, working_folder, written_destination,
@@ -228,7 +228,7 @@ impl<'c> Case<'c> {
                 Keyword::Workdir | Keyword::User | Keyword::Env | Keyword::Arg | Keyword::Shell
             );
             match &instruction.arguments {
-                Arguments::Run(_) if self.needs_sources(instruction) => moved.push(at),
+                Arguments::Run(_) if self.must_move(at)? => moved.push(at),
                 Arguments::Copy { destination, .. } => self.check_other_copy(at, &destination.text)?,
                 Arguments::Env(_) | Arguments::Arg(_) if variables => {
                     let line = instruction.line;
@@ -247,10 +247,35 @@ impl<'c> Case<'c> {
         Ok(moved)
     }
 
-    fn needs_sources(&self, run: &Instruction) -> bool {
+    /// Whether a RUN between COPY and install works on the sources and goes below with them.
+    fn must_move(&self, at: usize) -> Result<bool, Reason> {
+        let run = self.stage.instructions[at];
+        let line = run.line;
         let commands = commands_of(run, &self.dockerfile.source);
-        // A script in a heredoc of its own is not read.
-        commands.is_empty() || !commands.iter().all(|command| command.name() == "cd" || is_harmless(command))
+        let same = |command: &ShellCommand| {
+            let kind = Install::of(command).map(|install| std::mem::discriminant(&install));
+            kind.is_some_and(|kind| self.installs.iter().any(|own| std::mem::discriminant(&own.install) == kind))
+        };
+        if let Some(command) = commands.iter().find(|command| same(command)) {
+            return Err(format!("`{}` in line {line} installs below the COPY too, and comes first", command.one_line()));
+        }
+        let mut moves = false;
+        let mut before = None;
+        for command in &commands {
+            let needs_nothing = command.name() == "cd" || is_harmless(command) || is_piped_interpreter(command, before);
+            if !needs_nothing && !works_on_sources(command) && Install::of(command).is_none() {
+                let name = command.one_line();
+                return Err(format!(
+                    "`{name}` in line {line} may need the sources and may provide what the install uses, so its place is not certain"
+                ));
+            }
+            moves |= !needs_nothing;
+            before = Some(command);
+        }
+        if commands.is_empty() {
+            return Err(format!("line {line} runs a script of its own, which is not read"));
+        }
+        Ok(moves)
     }
 
     fn check_other_copy(&self, at: usize, destination: &str) -> Result<(), Reason> {
