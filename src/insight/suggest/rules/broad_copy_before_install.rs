@@ -3,7 +3,7 @@
 
 use super::super::{ContextView, Proof, Refusal, Rule, SuggestReport, Suggestion};
 use super::harmless::{is_harmless, is_piped_interpreter, works_on_sources};
-use super::manifests::{Manifests, Reason, Site, manifests};
+use super::manifests::{Manifests, Reason, Site, main_manifest, manifests};
 use super::place::{
     BroadSource, absolute, below, copy_of_context, join, overlap, unquoted, working_folder, written_destination,
 };
@@ -103,12 +103,15 @@ impl<'c> Case<'c> {
                             installs,
                         });
                     }
-                    Some(false) if fallback.is_none() => fallback = Some((copy_at, source, destination.clone())),
+                    Some(false) if fallback.is_none() && source.folder.is_empty() => {
+                        fallback = Some((copy_at, source, destination.clone()))
+                    }
                     _ => {}
                 }
             }
         }
-        let (copy_at, source, destination) = fallback?;
+        // A manifest that another COPY brings is not missing.
+        let (copy_at, source, destination) = fallback.filter(|_| !names_manifest(stage, run_at, &first.install))?;
         Some(Self { dockerfile, stages, stage, context, run_at, copy_at, source, destination, commands, installs })
     }
 
@@ -415,6 +418,18 @@ impl<'c> Case<'c> {
             after,
         }
     }
+}
+
+/// Whether a COPY above a RUN names the install's main manifest by itself, out of the context or another stage.
+fn names_manifest(stage: &Stage<'_>, run_at: usize, install: &Install) -> bool {
+    let file_name = |path: &str| path.rsplit('/').next().unwrap_or("").to_owned();
+    let Some(wanted) = main_manifest(install).map(file_name) else { return false };
+    stage.instructions.iter().take(run_at).any(|instruction| match &instruction.arguments {
+        Arguments::Copy { sources, .. } => {
+            sources.iter().any(|word| go_match(&file_name(unquoted(&word.text)), &wanted).unwrap_or(false))
+        }
+        _ => false,
+    })
 }
 
 /// `a`, `a and b`, `a, b and c`.

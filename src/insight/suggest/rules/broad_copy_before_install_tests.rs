@@ -169,6 +169,7 @@ fn silent_when_there_is_nothing_to_do() {
         "FROM node\nWORKDIR /app\nCOPY . .\nRUN npm run build\n",
         "FROM node\nWORKDIR /app\nCOPY . /other\nRUN npm ci\n",
         "FROM node\nCOPY . .\nFROM node\nRUN npm ci\n",
+        "FROM node\nCOPY web/package.json ./\nCOPY src/ ./\nRUN npm ci\n",
     ] {
         let report = check(source, &NODE);
         assert_eq!(report, SuggestReport::default(), "{source}");
