@@ -3,6 +3,7 @@
 
 mod arguments;
 pub mod ast;
+mod describe;
 pub mod diagnostic;
 pub mod directive;
 pub mod edit;
