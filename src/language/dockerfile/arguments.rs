@@ -90,12 +90,12 @@ impl Request<'_> {
                 findings.push(Diagnostic::error(middle.span(), message).with_help("write `FROM image AS name`"));
                 None
             }
-            [_, first, .., last] => self.from_too_many(findings, first.span().start, last.span().end),
-            [_, first] => self.from_too_many(findings, first.span().start, first.span().end),
+            [_, first, .., last] => self.wrong_count_in_from(findings, first.span().start, last.span().end),
+            [_, first] => self.wrong_count_in_from(findings, first.span().start, first.span().end),
         }
     }
 
-    fn from_too_many<T>(&self, findings: &mut Findings, start: usize, end: usize) -> Option<T> {
+    fn wrong_count_in_from<T>(&self, findings: &mut Findings, start: usize, end: usize) -> Option<T> {
         let message = "`FROM` requires either one or three arguments";
         findings
             .push(Diagnostic::error(Span::new(start, end), message).with_help("write `FROM image` or `FROM image AS name`"));

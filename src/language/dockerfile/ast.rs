@@ -149,7 +149,7 @@ keywords! {
 pub struct Flag {
     /// Without the dashes.
     pub name: String,
-    /// After the `=`, as written (not expanded).
+    /// After the `=`, not expanded; quotes and backslashes are already removed, as BuildKit's parser does.
     pub value: Option<String>,
     /// The whole flag.
     pub span: Span,
@@ -244,6 +244,6 @@ pub struct Heredoc {
     pub file_descriptor: u32,
     /// The body with its line breaks (tabs already removed for `<<-`), without the delimiter line.
     pub content: String,
-    /// The body's lines in the source.
+    /// The body's lines in the source; their text still has the leading tabs of `<<-`.
     pub span: Span,
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::render::render;
 use super::span::Span;
 
 /// How bad it is.

@@ -3,18 +3,24 @@
 use super::ast::{Flag, Keyword};
 use super::diagnostic::Diagnostic;
 use super::logical::Slice;
+use super::mount::{MountError, parse_mount};
 use super::nearest::nearest;
 
 /// Takes the flags off the front of an instruction's arguments; quotes and backslashes in them are removed.
 ///
+/// A quote that is never closed would make the whole command part of the flag; it is an error here.
+///
 /// Source of the rule: `extractBuilderFlags` of BuildKit's parser.
-pub(super) fn take_flags(rest: Slice<'_>) -> (Vec<Flag>, Slice<'_>) {
+pub(super) fn take_flags<'l>(rest: Slice<'l>, diagnostics: &mut Vec<Diagnostic>) -> (Vec<Flag>, Slice<'l>) {
     let mut flags = Vec::new();
     let mut rest = rest.trim();
     while rest.text().starts_with("--") {
-        let (word, length) = flag_word(rest.text());
+        let (word, length, closed) = flag_word(rest.text());
         let span = rest.part(0, length).span();
         rest = rest.after(length).trim();
+        if !closed {
+            diagnostics.push(Diagnostic::error(span, "a quote in the flag is never closed"));
+        }
         let Some(written) = word.strip_prefix("--").filter(|written| !written.is_empty()) else { break };
         let (name, value) = match written.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
@@ -25,21 +31,21 @@ pub(super) fn take_flags(rest: Slice<'_>) -> (Vec<Flag>, Slice<'_>) {
     (flags, rest)
 }
 
-/// The first word with quotes and backslashes removed, and how many bytes it takes.
-fn flag_word(text: &str) -> (String, usize) {
+/// The first word with quotes and backslashes removed, how many bytes it takes, and whether its quotes are closed.
+fn flag_word(text: &str) -> (String, usize, bool) {
     let mut word = String::new();
     let mut quote = None;
     let mut characters = text.char_indices();
     while let Some((at, character)) = characters.next() {
         match quote {
-            None if character.is_whitespace() => return (word, at),
+            None if character.is_whitespace() => return (word, at, true),
             None if character == '\'' || character == '"' => quote = Some(character),
             Some(open) if character == open => quote = None,
             _ if character == '\\' => word.extend(characters.next().map(|(_, escaped)| escaped)),
             _ => word.push(character),
         }
     }
-    (word, text.len())
+    (word, text.len(), quote.is_none())
 }
 
 /// How a flag is given.
@@ -92,7 +98,7 @@ fn known_flags(keyword: Keyword) -> &'static [(&'static str, FlagKind)] {
 /// ARG, STOPSIGNAL and `HEALTHCHECK NONE` never look at theirs in BuildKit: there they are ignored, with a warning.
 ///
 /// Source of the rule: `BFlags.Parse` of BuildKit's instructions.
-pub(super) fn check_flags(keyword: Keyword, flags: &[Flag], ignored: bool, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check_flags(keyword: Keyword, flags: &[Flag], ignored: bool, escape: char, diagnostics: &mut Vec<Diagnostic>) {
     let known = known_flags(keyword);
     for (at, flag) in flags.iter().enumerate() {
         if ignored {
@@ -108,9 +114,29 @@ pub(super) fn check_flags(keyword: Keyword, flags: &[Flag], ignored: bool, diagn
             diagnostics.push(Diagnostic::error(flag.span, format!("duplicate flag `--{}`", flag.name)));
             continue;
         }
-        if let Some(message) = bad_value(*kind, flag) {
+        let run_value = || if keyword == Keyword::Run { bad_run_value(flag, escape) } else { None };
+        if let Some(message) = bad_value(*kind, flag).or_else(run_value) {
             diagnostics.push(Diagnostic::error(flag.span, message));
         }
+    }
+}
+
+/// What is wrong with a value of RUN's flags. One with variables is looked at when they are known.
+fn bad_run_value(flag: &Flag, escape: char) -> Option<String> {
+    let value = flag.value.as_deref()?;
+    match flag.name.as_str() {
+        "network" if !matches!(value, "default" | "none" | "host") => {
+            Some(format!("invalid network mode `{value}`: use `default`, `none` or `host`"))
+        }
+        "security" if !matches!(value, "sandbox" | "insecure") => {
+            Some(format!("invalid security mode `{value}`: use `sandbox` or `insecure`"))
+        }
+        "mount" => {
+            let result = parse_mount(value, &|_: &str| -> Option<String> { None }, escape);
+            let final_anyway = matches!(result, Err(MountError::VariableInFrom | MountError::Quotes));
+            result.err().filter(|_| final_anyway || !value.contains('$')).map(|error| error.to_string())
+        }
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod arguments;
 pub mod ast;
+mod describe;
 pub mod diagnostic;
 pub mod directive;
 pub mod edit;
@@ -12,6 +13,7 @@ pub mod glob;
 pub mod heredoc;
 pub mod ignore;
 mod logical;
+pub mod mount;
 pub mod nearest;
 pub mod parser;
 mod pattern;
@@ -29,10 +31,15 @@ pub use directive::{DetectedDirective, detect_check, detect_syntax};
 pub use edit::{Edit, apply, line_ending};
 pub use expand::{Environment, ExpandError, Expanded, ExpandedWords, expand_heredoc, expand_word, expand_words, names_in};
 pub use glob::{BadPattern, check_pattern, go_match};
-pub use heredoc::{RunScript, parse_heredoc_word, run_script};
+pub use heredoc::{RunScript, heredocs_of_line, parse_heredoc_word, run_script};
 pub use ignore::{IgnoreError, IgnoreErrorKind, IgnoreRules, RuleHit};
+pub use mount::{MountError, MountKind, RunMount, Sharing, parse_mount};
 pub use nearest::nearest;
 pub use parser::{FILE_LIMIT, LINE_LIMIT, parse};
 pub use render::render;
 pub use span::{LineIndex, Position, Span};
 pub use stage::{Stage, find_stage, find_stage_by_name};
+pub use words::quoted_words;
+
+#[cfg(test)]
+mod random_tests;

@@ -32,6 +32,13 @@ pub(super) fn is_blank(character: char) -> bool {
     matches!(character, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ')
 }
 
+/// Splits a text as ENV, LABEL and ARG are split: at blanks outside of quotes; quotes and escapes stay in the words.
+pub fn quoted_words(text: &str, escape: char) -> Vec<String> {
+    let mut line = super::logical::LogicalLine::default();
+    line.push(text, 0);
+    split_quoted(line.whole(), escape).into_iter().map(|word| word.text).collect()
+}
+
 /// Splits at blanks outside of quotes; quotes and escapes stay in the words.
 ///
 /// Source of the rule: `parseWords` of BuildKit's parser.

@@ -2,8 +2,8 @@
 //! install's manifests, installs, and only then copies the rest.
 
 use super::super::{ContextView, Proof, Refusal, Rule, SuggestReport, Suggestion};
-use super::harmless::is_harmless;
-use super::manifests::{Manifests, Reason, Site, manifests};
+use super::harmless::{is_harmless, is_piped_interpreter, works_on_sources};
+use super::manifests::{Manifests, Reason, Site, main_manifest, manifests};
 use super::place::{
     BroadSource, absolute, below, copy_of_context, join, overlap, unquoted, working_folder, written_destination,
 };
@@ -103,12 +103,15 @@ impl<'c> Case<'c> {
                             installs,
                         });
                     }
-                    Some(false) if fallback.is_none() => fallback = Some((copy_at, source, destination.clone())),
+                    Some(false) if fallback.is_none() && source.folder.is_empty() => {
+                        fallback = Some((copy_at, source, destination.clone()))
+                    }
                     _ => {}
                 }
             }
         }
-        let (copy_at, source, destination) = fallback?;
+        // A manifest that another COPY brings is not missing.
+        let (copy_at, source, destination) = fallback.filter(|_| !names_manifest(stage, run_at, &first.install))?;
         Some(Self { dockerfile, stages, stage, context, run_at, copy_at, source, destination, commands, installs })
     }
 
@@ -228,14 +231,7 @@ impl<'c> Case<'c> {
                 Keyword::Workdir | Keyword::User | Keyword::Env | Keyword::Arg | Keyword::Shell
             );
             match &instruction.arguments {
-                Arguments::Run(_) => {
-                    if !commands_of(instruction, &self.dockerfile.source)
-                        .iter()
-                        .all(|command| command.name() == "cd" || is_harmless(command))
-                    {
-                        moved.push(at);
-                    }
-                }
+                Arguments::Run(_) if self.must_move(at)? => moved.push(at),
                 Arguments::Copy { destination, .. } => self.check_other_copy(at, &destination.text)?,
                 Arguments::Env(_) | Arguments::Arg(_) if variables => {
                     let line = instruction.line;
@@ -252,6 +248,37 @@ impl<'c> Case<'c> {
             }
         }
         Ok(moved)
+    }
+
+    /// Whether a RUN between COPY and install works on the sources and goes below with them.
+    fn must_move(&self, at: usize) -> Result<bool, Reason> {
+        let run = self.stage.instructions[at];
+        let line = run.line;
+        let commands = commands_of(run, &self.dockerfile.source);
+        let same = |command: &ShellCommand| {
+            let kind = Install::of(command).map(|install| std::mem::discriminant(&install));
+            kind.is_some_and(|kind| self.installs.iter().any(|own| std::mem::discriminant(&own.install) == kind))
+        };
+        if let Some(command) = commands.iter().find(|command| same(command)) {
+            return Err(format!("`{}` in line {line} installs below the COPY too, and comes first", command.one_line()));
+        }
+        let mut moves = false;
+        let mut before = None;
+        for command in &commands {
+            let needs_nothing = command.name() == "cd" || is_harmless(command) || is_piped_interpreter(command, before);
+            if !needs_nothing && !works_on_sources(command) && Install::of(command).is_none() {
+                let name = command.one_line();
+                return Err(format!(
+                    "`{name}` in line {line} may need the sources and may provide what the install uses, so its place is not certain"
+                ));
+            }
+            moves |= !needs_nothing;
+            before = Some(command);
+        }
+        if commands.is_empty() {
+            return Err(format!("line {line} runs a script of its own, which is not read"));
+        }
+        Ok(moves)
     }
 
     fn check_other_copy(&self, at: usize, destination: &str) -> Result<(), Reason> {
@@ -391,6 +418,18 @@ impl<'c> Case<'c> {
             after,
         }
     }
+}
+
+/// Whether a COPY above a RUN names the install's main manifest by itself, out of the context or another stage.
+fn names_manifest(stage: &Stage<'_>, run_at: usize, install: &Install) -> bool {
+    let file_name = |path: &str| path.rsplit('/').next().unwrap_or("").to_owned();
+    let Some(wanted) = main_manifest(install).map(file_name) else { return false };
+    stage.instructions.iter().take(run_at).any(|instruction| match &instruction.arguments {
+        Arguments::Copy { sources, .. } => {
+            sources.iter().any(|word| go_match(&file_name(unquoted(&word.text)), &wanted).unwrap_or(false))
+        }
+        _ => false,
+    })
 }
 
 /// `a`, `a and b`, `a, b and c`.

@@ -152,6 +152,12 @@ fn refused_when_the_order_matters() {
     );
     refuses("FROM node\nWORKDIR /app\nCOPY . .\nCOPY --from=x /a ./b\nRUN npm ci\n", &NODE, "order matters");
     refuses("FROM node\nWORKDIR /app\nCOPY . .\nRUN make\nUSER node\nRUN npm ci\n", &NODE, "needs the sources");
+    refuses("FROM node\nWORKDIR /app\nCOPY . .\nRUN ln -s /opt/node /usr/bin/node\nRUN npm ci\n", &NODE, "not certain");
+    refuses(
+        "FROM node\nWORKDIR /app\nCOPY . .\nRUN <<EOF\n#!/usr/bin/env python3\nprint()\nEOF\nRUN npm ci\n",
+        &NODE,
+        "not read",
+    );
     refuses("FROM node\nWORKDIR /app\nCOPY . .\nRUN if true; then npm ci; fi\n", &NODE, "branch");
 }
 
@@ -163,8 +169,30 @@ fn silent_when_there_is_nothing_to_do() {
         "FROM node\nWORKDIR /app\nCOPY . .\nRUN npm run build\n",
         "FROM node\nWORKDIR /app\nCOPY . /other\nRUN npm ci\n",
         "FROM node\nCOPY . .\nFROM node\nRUN npm ci\n",
+        "FROM node\nCOPY web/package.json ./\nCOPY src/ ./\nRUN npm ci\n",
     ] {
         let report = check(source, &NODE);
         assert_eq!(report, SuggestReport::default(), "{source}");
     }
+}
+
+/// Seen in jellyseerr: the second install removes what only the build needed, so it cannot go above the first.
+#[test]
+fn two_installs_of_a_kind_keep_their_order() {
+    let files = [("package.json", "{}"), ("yarn.lock", ""), ("index.js", "")];
+    let source = "FROM node\nWORKDIR /app\nCOPY . .\nRUN yarn && yarn build\nRUN yarn install --production\n";
+    let report = check(source, &files);
+    assert!(report.offered.is_empty(), "{report:?}");
+    assert!(report.refused.iter().any(|refusal| refusal.line == 5 && refusal.reason.contains("comes first")), "{report:?}");
+}
+
+/// Seen in h2ogpt: the step that brings pip stays above the install.
+#[test]
+fn an_installer_out_of_a_pipe_stays_above() {
+    fires(
+        "FROM ubuntu\nCOPY . .\nRUN curl -sS https://x/get-pip.py | python3\nRUN pip install -r requirements.txt\n",
+        &[("requirements.txt", "flask\n"), ("a.py", "")],
+        "copy requirements.txt before pip install -r requirements.txt",
+        "FROM ubuntu\nRUN curl -sS https://x/get-pip.py | python3\nCOPY requirements.txt ./\nRUN pip install -r requirements.txt\nCOPY . .\n",
+    );
 }

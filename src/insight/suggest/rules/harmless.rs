@@ -1,6 +1,7 @@
-//! Which commands surely need nothing of the sources: a short list, everything else counts as needing them.
+//! Which commands surely need nothing of the sources, and which surely do: two short lists. A command on neither may need the
+//! sources and may also provide what an install uses, so its place is not certain.
 
-use crate::language::shell::{Install, ShellCommand, is_local_package};
+use crate::language::shell::{Install, Joint, ShellCommand, is_local_package};
 
 /// Whether a command needs nothing that a COPY of the sources brings.
 pub(super) fn is_harmless(command: &ShellCommand) -> bool {
@@ -32,6 +33,34 @@ pub(super) fn is_harmless(command: &ShellCommand) -> bool {
         "node" => matches!(arguments.as_slice(), ["--version" | "-v"]),
         _ => false,
     }
+}
+
+/// Whether a command works on the sources, so that nothing an install uses comes from it.
+pub(super) fn works_on_sources(command: &ShellCommand) -> bool {
+    let arguments: Vec<&str> = command.arguments().collect();
+    let path = command.words.first().map_or("", |word| word.text.as_str());
+    let is_script = |argument: &&str| [".js", ".ts", ".py", ".sh", ".mjs", ".cjs"].iter().any(|end| argument.ends_with(end));
+    let is_relative = |argument: &&&str| !argument.starts_with(['-', '/', '$']) && !argument.contains("://");
+    match command.name() {
+        "make" | "cmake" | "ninja" | "cargo" | "go" | "mvn" | "gradle" | "tsc" | "ng" | "npx" | "vite" | "webpack"
+        | "ls" => true,
+        "npm" | "yarn" | "pnpm" => matches!(arguments.first(), Some(&("run" | "test" | "build" | "run-script" | "prune"))),
+        "chown" | "chmod" | "cp" | "mv" | "sed" | "rm" => arguments.last().is_some_and(|argument| is_relative(&argument)),
+        "node" | "sh" | "bash" | "ash" => arguments.iter().filter(is_relative).any(is_script),
+        name if name.starts_with("python") => arguments.iter().filter(is_relative).any(is_script),
+        _ => path.starts_with("./"),
+    }
+}
+
+/// `curl ... | sh`: an interpreter that reads its program out of a pipe whose beginning is harmless.
+pub(super) fn is_piped_interpreter(command: &ShellCommand, before: Option<&ShellCommand>) -> bool {
+    let reads_pipe = command.arguments().all(|argument| argument.starts_with('-')) && !command.compound;
+    let name = command.name();
+    let interpreter = matches!(name, "sh" | "bash" | "ash" | "node") || name.starts_with("python");
+    command.joint == Joint::Pipe
+        && reads_pipe
+        && interpreter
+        && before.is_some_and(|before| is_harmless(before) && before.name() != "echo")
 }
 
 fn is_local_file(argument: &str) -> bool {

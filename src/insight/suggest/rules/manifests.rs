@@ -47,12 +47,16 @@ impl Site<'_> {
 
     /// Whether the COPY is where the install's main manifest would come from, and whether the context has it.
     pub(super) fn brings(&self, install: &Install) -> Option<bool> {
-        let main = match install {
-            Install::Npm { .. } | Install::Yarn { .. } => "package.json",
-            Install::Pip { requirements, .. } => requirements.first()?,
-            Install::Vendor { .. } => "vendor.lock",
-        };
-        self.locate(main).map(|(context_path, _)| self.context.exists(&context_path))
+        self.locate(main_manifest(install)?).map(|(context_path, _)| self.context.exists(&context_path))
+    }
+}
+
+/// The file without which an install does nothing.
+pub(super) fn main_manifest(install: &Install) -> Option<&str> {
+    match install {
+        Install::Npm { .. } | Install::Yarn { .. } => Some("package.json"),
+        Install::Pip { requirements, .. } => requirements.first().map(String::as_str),
+        Install::Vendor { .. } => Some("vendor.lock"),
     }
 }
 
