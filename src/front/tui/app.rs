@@ -215,6 +215,7 @@ impl App {
         self.model.name = name;
         if !self.is_live() {
             self.model.state = BuildState::fold(last.as_deref().unwrap_or(outline));
+            self.model.state.end_here();
             self.model.selected = self.model.telling_line();
         }
         self.suggest(effects);
@@ -278,9 +279,7 @@ impl App {
         if self.model.activity == Activity::Idle {
             return;
         }
-        if self.model.state.is_running() {
-            self.model.message = Some(Message::Bad("the build ended without saying how".to_owned()));
-        }
+        self.model.state.end_here();
         self.model.activity = Activity::Idle;
         if let Some(exit) = self.leaving {
             effects.push(Effect::Leave(exit));

@@ -112,6 +112,15 @@ impl BuildState {
         !self.build.is_empty() && self.finish.is_none()
     }
 
+    /// Ends a build whose last event is missing, because its process was killed; does nothing to one that ended or never
+    /// began.
+    pub fn end_here(&mut self) {
+        if self.is_running() {
+            let error = Some("The build did not come to its end. Finished steps are kept: build again.".to_owned());
+            self.finish = Some(Finish { error, cancelled: false, image: None, micros: self.now });
+        }
+    }
+
     /// Takes one event. Never fails; what does not fit is counted in `unfit`.
     pub fn apply(&mut self, stamped: &Stamped) {
         self.events += 1;
@@ -273,6 +282,17 @@ mod tests {
         assert_eq!(mark(4), Some(Mark::Reran));
         assert_eq!(mark(5), Some(Mark::Config));
         assert_eq!(BuildState::fold(&fixture::first_build()).at_line(4).map(Step::mark), Some(Mark::New));
+    }
+
+    #[test]
+    fn a_killed_build_is_ended_by_its_reader() {
+        let mut state = BuildState::fold(&fixture::second_build()[..20]);
+        state.end_here();
+        assert!(!state.is_running());
+        assert!(state.steps.iter().all(|s| !matches!(state.mark(s), Mark::Waiting | Mark::Running)));
+        let mut never = BuildState::default();
+        never.end_here();
+        assert_eq!(never, BuildState::default());
     }
 
     #[test]

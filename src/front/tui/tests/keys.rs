@@ -161,3 +161,13 @@ fn the_footer_shows_only_keys_that_work() {
     let footer = screen.lines().last().unwrap().to_owned();
     assert!(footer.contains("a apply") && !footer.contains("filter"), "{footer}");
 }
+
+#[test]
+fn a_build_that_stops_talking_is_over() {
+    let mut bench = Bench::new();
+    bench.build(&fixture::second_build()[..20]);
+    bench.send(Msg::BuildClosed);
+    assert!(!bench.app.is_live());
+    let screen = bench.screen(80, 24);
+    assert!(screen.contains("did not come to its end") && !screen.contains("running"), "{screen}");
+}

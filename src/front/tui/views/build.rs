@@ -11,7 +11,7 @@ use crate::front::text;
 use crate::front::tui::app::App;
 use crate::front::tui::keymap::{self, Action};
 use crate::front::tui::widgets::{pane, steps};
-use crate::insight::model::{Mark, Step};
+use crate::insight::model::{Mark, Status, Step};
 
 /// Draws the view.
 pub fn render(app: &App, body: Rect, buf: &mut Buffer) {
@@ -115,8 +115,11 @@ fn notes(app: &App, step: &Step) -> Vec<Line<'static>> {
     lines
 }
 
-fn nothing(app: &App, step: &Step) -> &'static str {
-    match app.model.state.mark(step) {
+fn nothing(app: &App, step: &Step) -> String {
+    if let Status::Blocked { pid } = step.status {
+        return format!("Process {pid} runs the same step: its result will be taken.");
+    }
+    let words = match app.model.state.mark(step) {
         Mark::Config => "Nothing to run: this line only changes the image's configuration.",
         Mark::Cached => "Served from the cache: nothing was executed.",
         Mark::Waiting if app.model.is_outline() => "Not built yet: press b to build.",
@@ -125,7 +128,8 @@ fn nothing(app: &App, step: &Step) -> &'static str {
         Mark::Skipped => "Not tried, because the build ended before.",
         Mark::Cancelled => "Cancelled.",
         Mark::New | Mark::Changed | Mark::Reran | Mark::Failed => "It wrote nothing.",
-    }
+    };
+    words.to_owned()
 }
 
 /// What is shown when there are no steps: findings, the error, or that something is under way.
