@@ -74,7 +74,13 @@ impl Engine {
         if let Err(error) = std::thread::Builder::new().stack_size(64 << 20).spawn(run) {
             let (sender, events) = unbounded_channel();
             let message = format!("cannot start a thread: {error}");
-            let event = BuildEvent::BuildFinished { error: Some(message), cancelled: false, image: None, micros: 0 };
+            let event = BuildEvent::BuildFinished {
+                error: Some(message),
+                cancelled: false,
+                environment: true,
+                image: None,
+                micros: 0,
+            };
             let _ = sender.send(Stamped { seq: 0, at: 0, event });
             return BuildHandle { events, cancel };
         }
@@ -120,7 +126,9 @@ impl Engine {
             Err(error) => (Some(error.text()), None),
         };
         let cancelled = matches!(&ended, Err(EngineError { kind: ErrorKind::Cancelled, .. }));
-        speaker.say(BuildEvent::BuildFinished { error, cancelled, image, micros: speaker.elapsed() });
+        let environment = matches!(&ended, Err(EngineError { kind: ErrorKind::Environment, .. }));
+        let micros = speaker.elapsed();
+        speaker.say(BuildEvent::BuildFinished { error, cancelled, environment, image, micros });
         ended
     }
 }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
-use super::entry::{Entry, EntryKind, Selector, header_digest, record_digester};
+use super::entry::{Entry, EntryKind, Selector, header_digest, record_digester, xattr_counts};
 use super::pattern;
 use super::stat_index::StatIndex;
 use super::tree::{RootHeader, Tree};
@@ -291,9 +291,33 @@ impl Scan<'_> {
             }
             _ => None,
         };
-        out.push(Found { entry: entry_of(path, kind, &stat, link), stat, excluded });
+        let mut entry = entry_of(path, kind, &stat, link);
+        entry.xattrs = xattrs(&self.root.join(&entry.path));
+        if kind != EntryKind::File && !entry.xattrs.is_empty() {
+            entry.digest = header_digest(&entry);
+        }
+        out.push(Found { entry, stat, excluded });
         Ok(())
     }
+}
+
+/// The extended attributes that count, sorted. What cannot be read does not count, as for BuildKit's client.
+fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut names = [0u8; 4096];
+    let Ok(len) = rustix::fs::llistxattr(path, &mut names[..]) else { return Vec::new() };
+    let mut out = Vec::new();
+    for name in names[..len].split(|b| *b == 0).filter_map(|name| std::str::from_utf8(name).ok()) {
+        let mut value = vec![0u8; 64 << 10];
+        if xattr_counts(name)
+            && !name.starts_with("com.apple.")
+            && let Ok(len) = rustix::fs::lgetxattr(path, name, &mut value[..])
+        {
+            value.truncate(len);
+            out.push((name.to_owned(), value));
+        }
+    }
+    out.sort();
+    out
 }
 
 fn open_directory(path: &Path) -> std::io::Result<OwnedFd> {

@@ -240,6 +240,9 @@ pub enum BuildEvent {
         error: Option<String>,
         /// It was cancelled.
         cancelled: bool,
+        /// The machine is at fault (no permission, no space, no image), not what was built.
+        #[serde(default)]
+        environment: bool,
         /// The image's id (digest of its configuration).
         image: Option<Digest>,
         /// Microseconds in all.

@@ -16,8 +16,6 @@ use crate::ground::fs::{PathError, PathResultExt};
 pub(super) struct StepLock {
     file: File,
     path: PathBuf,
-    /// Somebody else held it first.
-    pub waited: bool,
 }
 
 impl Drop for StepLock {
@@ -48,7 +46,7 @@ impl Solver<'_> {
                     let named = path.metadata().is_ok_and(|named| file.metadata().is_ok_and(|own| own.ino() == named.ino()));
                     if named {
                         let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-                        return Ok(StepLock { file, path, waited });
+                        return Ok(StepLock { file, path });
                     }
                 }
                 Err(TryLockError::WouldBlock) => {

@@ -196,10 +196,11 @@ fn watch(mut handle: BuildHandle, mut reporter: Box<dyn Reporter>) -> Result<u8,
                 _ = hangup.recv() => { cancel(&handle, &mut cancelled); continue }
             };
             let Some(event) = event else { return Ok(ended) };
-            if let BuildEvent::BuildFinished { error, cancelled, .. } = &event.event {
+            if let BuildEvent::BuildFinished { error, cancelled, environment, .. } = &event.event {
                 ended = match (cancelled, error) {
                     (true, _) => super::CANCELLED,
                     (false, None) => super::DONE,
+                    (false, Some(_)) if *environment => super::ENVIRONMENT,
                     (false, Some(_)) => super::FAILED,
                 };
             }

@@ -214,7 +214,7 @@ mod tests {
         let mut log = fixture::second_build();
         log.pop();
         let error = Some("Dockerfile:8 RUN npm run build: exit code 2\x1b[2J".to_owned());
-        let end = BuildEvent::BuildFinished { error, cancelled: false, image: None, micros: 1 };
+        let end = BuildEvent::BuildFinished { error, cancelled: false, environment: false, image: None, micros: 1 };
         log.push(Stamped { seq: 99, at: 99, event: end });
         let text = report(&log);
         assert!(text.ends_with("error: Dockerfile:8 RUN npm run build: exit code 2\\x1b[2J\n"), "{text}");

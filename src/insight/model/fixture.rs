@@ -105,7 +105,7 @@ fn end(log: &mut Log) {
         BuildEvent::ExportFinished { format: "store".into(), destination: "shop-api".into(), digest, bytes: 512_000_000 },
     );
     let micros = log.at;
-    log.add(0, BuildEvent::BuildFinished { error: None, cancelled: false, image: Some(digest), micros });
+    log.add(0, BuildEvent::BuildFinished { error: None, cancelled: false, environment: false, image: Some(digest), micros });
 }
 
 /// Everything misses for the first time.

@@ -40,7 +40,16 @@ impl Host for Evil {
         );
         log.finish(1, crate::engine::event::Outcome::Failed { message: EVIL.to_owned() }, 0, 1);
         log.add(1, BuildEvent::Diagnosed { text: EVIL.to_owned(), error: true, line: 1 });
-        log.add(1, BuildEvent::BuildFinished { error: Some(EVIL.into()), cancelled: false, image: None, micros: 1 });
+        log.add(
+            1,
+            BuildEvent::BuildFinished {
+                error: Some(EVIL.into()),
+                cancelled: false,
+                environment: false,
+                image: None,
+                micros: 1,
+            },
+        );
         Some(log.events)
     }
     fn start_build(&self) -> Result<BuildHandle, String> {
