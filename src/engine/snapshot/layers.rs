@@ -109,7 +109,8 @@ impl Layers {
         if stat.entries + stat.removed > SYNC_SINGLY {
             let dir = File::open(&upper).during("open", &upper)?;
             rustix::fs::syncfs(&dir).during("sync", &upper)?;
-        } else {
+        } else if stat != LayerStat::default() {
+            // An empty directory needs no sync of its own: the one below brings its name and itself.
             sync_tree(&upper).during("sync", &upper)?;
         }
         let path = self.path(id);
