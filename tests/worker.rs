@@ -3,11 +3,11 @@
 
 #[path = "worker/bench.rs"]
 mod bench;
+#[path = "worker/copies.rs"]
+mod copies;
 #[path = "worker/lab.rs"]
 mod lab;
 #[path = "worker/layers.rs"]
 mod layers;
 #[path = "worker/runs.rs"]
 mod runs;
-#[path = "worker/copies.rs"]
-mod copies;

@@ -56,7 +56,8 @@ fn times() {
         let mut all = Vec::new();
         for round in 0..50 {
             let start = Instant::now();
-            let (code, text, _) = lab.run_with(&format!("true-{round}-{network:?}").to_lowercase(), &["base"], |p| p.network = network);
+            let (code, text, _) =
+                lab.run_with(&format!("true-{round}-{network:?}").to_lowercase(), &["base"], |p| p.network = network);
             all.push(start.elapsed().as_secs_f64() * 1000.0);
             assert_eq!(code, 0, "{text}");
         }
@@ -72,7 +73,13 @@ fn times() {
             layer: id(name),
             parents: parents.iter().map(|p| id(p)).collect(),
             source: CopySource::Directory { root: root.clone(), entries },
-            copy: CopySpec { sources: vec![String::new()], destination: "/app/".into(), chown: None, chmod: None, unpack: false },
+            copy: CopySpec {
+                sources: vec![String::new()],
+                destination: "/app/".into(),
+                chown: None,
+                chmod: None,
+                unpack: false,
+            },
             previous: previous.map(id),
         };
         let start = Instant::now();

@@ -45,7 +45,8 @@ fn copies_like_fsutil() {
     let entry = |path: &str| entries.iter().find(|e| e.path == path).unwrap();
     assert_eq!((entry("app").mode, entry("app/e").mode, entry("app/e/c").mode), (0o755, 0o711, 0o4755));
     assert_eq!(entry("app/s").link.as_deref(), Some("b"));
-    copy(&lab, "named", &["base"], CopySpec { chown: Some("bob".into()), chmod: Some(0o640), ..spec(&["a"], "/x/y") }, None).unwrap();
+    copy(&lab, "named", &["base"], CopySpec { chown: Some("bob".into()), chmod: Some(0o640), ..spec(&["a"], "/x/y") }, None)
+        .unwrap();
     let entries = lab.list(&["named"]);
     let entry = |path: &str| entries.iter().find(|e| e.path == path).unwrap();
     assert_eq!((entry("x").uid, entry("x").mode), (1000, 0o755));
@@ -65,7 +66,12 @@ fn c06_destinations_behind_links() {
     let Some(lab) = lab("c06_destinations_behind_links") else { return };
     context(&lab);
     let canary = lab.canary();
-    lab.unpack("base", &[], &Tar::default().dir("etc", 0o755).link("dst", "/etc").link("out", &canary).link("up", "../../tmp/t")).unwrap();
+    lab.unpack(
+        "base",
+        &[],
+        &Tar::default().dir("etc", 0o755).link("dst", "/etc").link("out", &canary).link("up", "../../tmp/t"),
+    )
+    .unwrap();
     let before = lab.canary_state();
     for (n, destination) in ["/dst", "/dst/", "/out/", "/up/", "/../../x/", "/out/new"].into_iter().enumerate() {
         copy(&lab, &format!("l{n}"), &["base"], spec(&["a"], destination), None).unwrap();
@@ -127,7 +133,13 @@ fn from_layers_with_owners_links_and_devices() {
     let from = |name: &str, source: &str, to: &str| {
         let layers = vec![id("stage"), id("stage2")];
         let source_of = CopySource::Layers { layers };
-        lab.call(Request::Copy { layer: id(name), parents: vec![], source: source_of, copy: spec(&[source], to), previous: None })
+        lab.call(Request::Copy {
+            layer: id(name),
+            parents: vec![],
+            source: source_of,
+            copy: spec(&[source], to),
+            previous: None,
+        })
     };
     from("dir", "s", "/t").unwrap();
     assert_eq!(lab.names(&["dir"]), ["t", "t/f", "t/g", "t/l", "t/p"]);

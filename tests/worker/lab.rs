@@ -165,7 +165,9 @@ impl Lab {
     pub fn base(&self, name: &str) {
         let mut tar = Tar::default();
         let mut done = std::collections::BTreeSet::new();
-        for tool in ["sh", "true", "cat", "ls", "sleep", "mkdir", "rm", "id", "touch", "mount", "unshare", "chmod", "ln", "mv"] {
+        for tool in
+            ["sh", "true", "cat", "ls", "sleep", "mkdir", "rm", "id", "touch", "mount", "unshare", "chmod", "ln", "mv"]
+        {
             let path = ["/bin", "/usr/bin"].map(|d| Path::new(d).join(tool)).into_iter().find(|p| p.exists()).unwrap();
             tar = tar.file(&format!("bin/{tool}"), 0o755, &fs::read(&path).unwrap());
             let ldd = std::process::Command::new("ldd").arg(&path).output().unwrap();

@@ -27,8 +27,7 @@ fn below(lab: &Lab) {
 #[test]
 fn t01_t02_writes_through_links_stay_inside() {
     let Some(lab) = lab("t01_t02_writes_through_links_stay_inside") else { return };
-    for (n, target) in
-        ["/etc", "../../../../../../../etc", "/dummy/../etc", "upandout/../../../etc"].into_iter().enumerate()
+    for (n, target) in ["/etc", "../../../../../../../etc", "/dummy/../etc", "upandout/../../../etc"].into_iter().enumerate()
     {
         let name = format!("l{n}");
         let tar = tar().dir("etc", 0o755).link("localetc", target).file("localetc/unbroken", 0o644, b"x");
@@ -137,7 +136,8 @@ fn t13_t18_whiteouts_through_links_and_of_nothing() {
     let Some(lab) = lab("t13_t18_whiteouts_through_links_and_of_nothing") else { return };
     below(&lab);
     let tar = tar().file("localetc/.wh.whitedout", 0o644, b"").file("dangling/.wh.x", 0o644, b"");
-    let tar = tar.file(".wh.nothing", 0o644, b"").file("no/such/.wh.x", 0o644, b"").file("localetc/.wh.whitedout", 0o644, b"");
+    let tar =
+        tar.file(".wh.nothing", 0o644, b"").file("no/such/.wh.x", 0o644, b"").file("localetc/.wh.whitedout", 0o644, b"");
     let stat = lab.unpack("w", &["below"], &tar).unwrap();
     assert_eq!(stat.removed, 1);
     assert_eq!(lab.names(&["below", "w"]), ["dangling", "etc", "etc/passwd", "localetc"]);
@@ -296,7 +296,8 @@ fn t27_t28_ends_and_gzip() {
 #[test]
 fn t34_t35_t38_t39_attributes() {
     let Some(lab) = lab("t34_t35_t38_t39_attributes") else { return };
-    let tar = tar().file("suid", 0o4755, b"x").patch_owner(7, 8).dir("sticky", 0o1777).raw(b"fifo", b'6', 0o644, 0, b"", b"");
+    let tar =
+        tar().file("suid", 0o4755, b"x").patch_owner(7, 8).dir("sticky", 0o1777).raw(b"fifo", b'6', 0o644, 0, b"", b"");
     let tar = tar.raw(b"null", b'3', 0o666, 0, b"", b"").patch(|head| {
         head[329..337].copy_from_slice(b"0000001\0");
         head[337..345].copy_from_slice(b"0000003\0");

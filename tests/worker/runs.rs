@@ -84,7 +84,9 @@ fn s01_work_directories() {
     for number in 0..30 {
         let result = lab.try_run("fd", &["base"], |p| {
             p.cwd = format!("/proc/self/fd/{number}");
-            p.args = ["/bin/sh", "-c", "cat ../../../../../../../../etc/hostname ../../../../etc/machine-id"].map(str::to_owned).to_vec();
+            p.args = ["/bin/sh", "-c", "cat ../../../../../../../../etc/hostname ../../../../etc/machine-id"]
+                .map(str::to_owned)
+                .to_vec();
         });
         match result {
             Err(failure) => assert_eq!(failure.kind, FailureKind::User, "{failure:?}"),
@@ -164,7 +166,8 @@ fn x05_cancel_and_end_of_the_builder() {
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lab.run("slow2", &["base"], "sleep 86397; true")));
+            let _ =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lab.run("slow2", &["base"], "sleep 86397; true")));
         });
         std::thread::sleep(std::time::Duration::from_millis(300));
         assert!(sleeping());

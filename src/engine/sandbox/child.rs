@@ -32,7 +32,8 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     let refused = |what: &'static str| move |error: io::Error| mount_refused(what, &error);
     // Inside the new pid namespace the parent has no number; that it is gone shows on the socket, too.
     let _ = parent;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| refused("confine the step")(e.into()))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|e| refused("confine the step")(e.into()))?;
     let [root, stdout, stderr] =
         <[OwnedFd; 3]>::try_from(fds).map_err(|_| internal("a run needs a root and two outputs"))?;
     rustix::process::umask(Mode::empty());
@@ -117,9 +118,7 @@ struct Command {
 
 impl Command {
     fn new(order: &Order) -> Result<Self, Failure> {
-        let text = |text: &str| {
-            CString::new(text).map_err(|_| user(format!("`{}` has a NUL byte", text.escape_debug())))
-        };
+        let text = |text: &str| CString::new(text).map_err(|_| user(format!("`{}` has a NUL byte", text.escape_debug())));
         let process = &order.process;
         let mut env: Vec<CString> = process.env.iter().map(|e| text(e)).collect::<Result<_, _>>()?;
         if !process.env.iter().any(|e| e.starts_with("HOME=")) {

@@ -52,7 +52,10 @@ pub fn provide(view: &RootDir, work: &WorkDir, process: &ProcessSpec) -> Result<
         }
         let source = work.path().join(name);
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o644).open(&source);
-        file.as_mut().map_err(|e| std::io::Error::from(e.kind())).and_then(|f| f.write_all(&text)).during("write", &source)?;
+        file.as_mut()
+            .map_err(|e| std::io::Error::from(e.kind()))
+            .and_then(|f| f.write_all(&text))
+            .during("write", &source)?;
         binds.push((source, real.absolute()));
     }
     Ok(Provided { binds, stubs: needed.then_some(stubs) })

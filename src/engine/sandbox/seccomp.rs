@@ -12,9 +12,8 @@ use super::syscalls::{ALLOWED, CONDITIONAL};
 /// Namespace flags of `clone`: NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
 const CLONE_NAMESPACES: u64 = 0x7e02_0000;
 /// Address families that docker lets a container open; AF_ALG, AF_VSOCK and others are not among them.
-const FAMILIES: [u64; 31] = [
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36,
-];
+const FAMILIES: [u64; 31] =
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36];
 const MORE_FAMILIES: [u64; 6] = [39, 41, 42, 43, 44, 45];
 const PERSONALITIES: [u64; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 

@@ -147,7 +147,14 @@ pub fn make_read_only(mount: impl AsFd) -> io::Result<()> {
     let fd = mount.as_fd().as_raw_fd();
     // SAFETY: path is a string that ends with NUL; `struct mount_attr` is four 64-bit fields, 32 bytes.
     let done = unsafe {
-        syscall(SYS_MOUNT_SETATTR, c_long::from(fd), c"".as_ptr(), c_ulong::from(AT_EMPTY_PATH), attributes.as_ptr(), 32usize)
+        syscall(
+            SYS_MOUNT_SETATTR,
+            c_long::from(fd),
+            c"".as_ptr(),
+            c_ulong::from(AT_EMPTY_PATH),
+            attributes.as_ptr(),
+            32usize,
+        )
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

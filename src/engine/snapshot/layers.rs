@@ -39,6 +39,8 @@ const SYNC_SINGLY: u64 = 64;
 impl Layers {
     /// Opens the layers of `store`, making the directories, and removes what dead workers left.
     pub fn open(store: &Path) -> Result<Self, Failure> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(store).during("create", store)?;
+        let store = fs::canonicalize(store).during("open", store)?;
         let (layers, tmp) = (store.join("layers"), store.join("tmp"));
         for dir in [&layers, &tmp] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).during("create", dir)?;

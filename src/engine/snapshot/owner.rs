@@ -73,9 +73,12 @@ pub fn process_user(root: &RootDir, spec: &str) -> Result<ProcessUser, Failure> 
         (Id::Number(uid), Ok(accounts)) => accounts.iter().find(|a| a.uid == *uid),
         // A number needs no table, so a broken one does not stand in its way.
         (Id::Number(_), Err(_)) => None,
-        (Id::Name(name), Ok(accounts)) => Some(accounts.iter().find(|a| a.name == *name).ok_or_else(|| {
-            user(format!("user `{}` is not in the image's `/etc/passwd`", name.escape_debug()))
-        })?),
+        (Id::Name(name), Ok(accounts)) => Some(
+            accounts
+                .iter()
+                .find(|a| a.name == *name)
+                .ok_or_else(|| user(format!("user `{}` is not in the image's `/etc/passwd`", name.escape_debug())))?,
+        ),
         (Id::Name(_), Err(failure)) => return Err(failure.clone()),
     };
     let mut out = ProcessUser { home: "/".into(), ..ProcessUser::default() };

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::failure::During;
-use super::{Layers, LayerId, metadata, record};
+use super::{LayerId, Layers, metadata, record};
 use crate::engine::worker::protocol::{Entry, EntryKind, Failure, Reply, Selector};
 use crate::ground::fs::root::names;
 use crate::ground::fs::{Missing, RealPath, RootDir};
@@ -115,7 +115,8 @@ fn hash(root: &RootDir, entries: &mut [(Vec<u8>, Entry)]) -> Result<(), Failure>
     let size = entries.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
         let work: Vec<_> = entries.chunks_mut(size).map(|part| scope.spawn(move || hash_part(root, part))).collect();
-        work.into_iter().try_for_each(|handle| handle.join().unwrap_or_else(|_| Err(super::failure::internal("hashing broke off"))))
+        work.into_iter()
+            .try_for_each(|handle| handle.join().unwrap_or_else(|_| Err(super::failure::internal("hashing broke off"))))
     })
 }
 

@@ -107,7 +107,10 @@ impl Plan {
             }
             Some(Some(EntryKind::Directory)) => copy_up(target, &place)?,
             Some(_) => {
-                return Err(user(format!("cannot copy a directory onto `{}`: it is not a directory", place.absolute().display())));
+                return Err(user(format!(
+                    "cannot copy a directory onto `{}`: it is not a directory",
+                    place.absolute().display()
+                )));
             }
         }
         self.directories.push((place, node));

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use super::plan::Plan;
 use super::super::{LayerId, Layers};
+use super::plan::Plan;
 use crate::engine::worker::protocol::EntryKind;
 use crate::ground::digest::Digest;
 use crate::ground::fs::RootDir;

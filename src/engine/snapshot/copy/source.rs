@@ -220,7 +220,8 @@ fn walk(root: &RootDir, top: &[u8], out: &mut Vec<Node>) -> Result<(), Failure> 
             _ => Vec::new(),
         };
         if kind == EntryKind::Directory {
-            let inner = root.open_beneath(relative(&path), OFlags::DIRECTORY | OFlags::RDONLY).during("open", shown(&path))?;
+            let inner =
+                root.open_beneath(relative(&path), OFlags::DIRECTORY | OFlags::RDONLY).during("open", shown(&path))?;
             for child in list(inner.as_fd()).during("list", shown(&path))?.into_iter().rev() {
                 todo.push(if path.is_empty() { child } else { [&path[..], b"/", &child].concat() });
             }

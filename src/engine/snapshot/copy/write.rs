@@ -161,14 +161,7 @@ impl Writer<'_> {
     }
 
     /// Links the file of the previous layer if content (by record digest), owner, mode, time and size are what is wanted.
-    fn link_previous(
-        &self,
-        dir: BorrowedFd<'_>,
-        old: BorrowedFd<'_>,
-        name: &[u8],
-        place: &RealPath,
-        node: &Node,
-    ) -> bool {
+    fn link_previous(&self, dir: BorrowedFd<'_>, old: BorrowedFd<'_>, name: &[u8], place: &RealPath, node: &Node) -> bool {
         let Some(digest) = super::source::known_digest(node) else { return false };
         if self.previous.digests.get(&place.bytes()) != Some(&digest) {
             return false;
@@ -228,7 +221,8 @@ impl Writer<'_> {
     fn dress(&self, file: BorrowedFd<'_>, mode: u32, node: &Node, shown: &std::path::Path) -> Result<(), Failure> {
         let (uid, gid) = self.rules.owner.unwrap_or(node.owner);
         if (uid, gid) != (0, 0) {
-            rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).during("change the owner of", shown)?;
+            rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .during("change the owner of", shown)?;
         }
         if (uid, gid) != (0, 0) || mode & 0o7000 != 0 {
             rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).during("change the mode of", shown)?;
