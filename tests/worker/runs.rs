@@ -271,3 +271,57 @@ fn real_image() {
     println!("{:?}", lab.names(&["real"]));
     assert_eq!(code, 0);
 }
+
+/// CVE-2019-5736: the program that confines a step must not be writable from inside.
+#[test]
+fn s34_the_own_program_is_read_only_inside() {
+    let Some(lab) = lab("s34_the_own_program_is_read_only_inside") else { return };
+    lab.base("base");
+    let before = std::fs::read(env!("CARGO_BIN_EXE_rbuild-tui")).unwrap();
+    let _ = lab.try_run("self", &["base"], |p| p.args = vec!["/proc/self/exe".into()]);
+    let (code, _, _) =
+        lab.run("write", &["base"], "for p in 1 self $PPID; do echo x >> /proc/$p/exe && exit 0; done; exit 9");
+    assert_eq!(code, 9);
+    assert!(before == std::fs::read(env!("CARGO_BIN_EXE_rbuild-tui")).unwrap());
+}
+
+#[test]
+fn x04_a_killed_helper_fails_the_step() {
+    let Some(lab) = lab("x04_a_killed_helper_fails_the_step") else { return };
+    lab.base("base");
+    let worker = lab.worker.id().to_string();
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| lab.try_run("slow", &["base"], |p| p.args = vec!["/bin/sleep".into(), "86395".into()]));
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+            if status.lines().any(|l| l.strip_prefix("PPid:").is_some_and(|p| p.trim() == worker)) {
+                let pid = entry.file_name().to_str().unwrap().parse().unwrap();
+                let pid = rustix::process::Pid::from_raw(pid).unwrap();
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            }
+        }
+        let failure = run.join().unwrap().unwrap_err();
+        assert!(failure.message.contains("helper process died"), "{failure:?}");
+    });
+    assert_eq!(lab.run("next", &["base"], "true").0, 0);
+}
+
+#[test]
+fn many_calls_at_once_and_one_layer_twice() {
+    let Some(lab) = lab("many_calls_at_once_and_one_layer_twice") else { return };
+    lab.base("base");
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..8)
+            .map(|n| {
+                let lab = &lab;
+                scope.spawn(move || lab.run(if n % 2 == 0 { "same" } else { "other" }, &["base"], "echo x > /f; sleep 0.1"))
+            })
+            .collect();
+        for run in runs {
+            let (code, text, reply) = run.join().unwrap();
+            assert_eq!(code, 0, "{text}");
+            assert!(matches!(reply, Reply::Exited { stat: Some(stat), .. } if stat.entries == 1), "{reply:?}");
+        }
+    });
+}
