@@ -36,7 +36,7 @@ pub fn lab(test: &str) -> Option<Lab> {
 }
 
 pub fn id(name: &str) -> LayerId {
-    format!("layer-{name}").parse().unwrap()
+    format!("test-layer-{name}").parse().unwrap()
 }
 
 impl Lab {

@@ -163,6 +163,8 @@ pub fn run(
     let cancelled = cancelled.asked.load(Ordering::SeqCst);
     // What a cancelled process wrote is not to be kept, even if it ended well in the last moment.
     let stat = if code == 0 && !cancelled { Some(layers.commit(&work, id)?) } else { None };
+    // Nobody waits for the removal of what is left; a worker that ends meanwhile leaves it to the next one.
+    std::thread::spawn(move || drop(work));
     Ok(Reply::Exited { code, stat, usage, cancelled })
 }
 

@@ -39,6 +39,8 @@ const SYNC_SINGLY: u64 = 64;
 impl Layers {
     /// Opens the layers of `store`, making the directories, and removes what dead workers left.
     pub fn open(store: &Path) -> Result<Self, Failure> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(store).during("create", store)?;
+        let store = fs::canonicalize(store).during("open", store)?;
         let (layers, tmp) = (store.join("layers"), store.join("tmp"));
         for dir in [&layers, &tmp] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).during("create", dir)?;
@@ -109,7 +111,8 @@ impl Layers {
         if stat.entries + stat.removed > SYNC_SINGLY {
             let dir = File::open(&upper).during("open", &upper)?;
             rustix::fs::syncfs(&dir).during("sync", &upper)?;
-        } else {
+        } else if stat != LayerStat::default() {
+            // An empty directory needs no sync of its own: the one below brings its name and itself.
             sync_tree(&upper).during("sync", &upper)?;
         }
         let path = self.path(id);

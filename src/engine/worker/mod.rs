@@ -12,6 +12,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,6 +91,8 @@ impl Worker {
             .arg(store)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
+            // Ctrl-C in the terminal is the front's to handle: it stops the steps and keeps what is finished.
+            .process_group(0)
             .spawn()
             .map_err(WorkerError::Start)?;
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
