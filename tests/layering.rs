@@ -89,7 +89,8 @@ fn rooms_import_only_earlier_rooms() {
     for file in files {
         let module = file.strip_prefix(&root).unwrap().with_extension("").display().to_string();
         let module = module.trim_end_matches("/mod").to_owned();
-        if matches!(module.as_str(), "lib" | "main" | "ground" | "language" | "insight" | "front") || module.contains("test") {
+        if matches!(module.as_str(), "lib" | "main" | "ground" | "language" | "insight" | "front") || module.contains("test")
+        {
             continue;
         }
         let own = if module == "engine" { Some("engine/door") } else { room(&module) };

@@ -74,6 +74,7 @@ fn times() {
             parents: parents.iter().map(|p| id(p)).collect(),
             source: CopySource::Directory { root: root.clone(), entries },
             copy: CopySpec {
+                names: Vec::new(),
                 sources: vec![String::new()],
                 destination: "/app/".into(),
                 chown: None,

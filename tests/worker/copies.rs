@@ -23,7 +23,7 @@ fn context(lab: &Lab) -> std::path::PathBuf {
 
 fn spec(sources: &[&str], destination: &str) -> CopySpec {
     let sources = sources.iter().map(|s| (*s).to_owned()).collect();
-    CopySpec { sources, destination: destination.into(), chown: None, chmod: None, unpack: false }
+    CopySpec { names: Vec::new(), sources, destination: destination.into(), chown: None, chmod: None, unpack: false }
 }
 
 fn copy(lab: &Lab, name: &str, parents: &[&str], copy: CopySpec, previous: Option<&str>) -> Result<Reply, Failure> {

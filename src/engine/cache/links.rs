@@ -117,7 +117,7 @@ impl<'a> Cache<'a> {
             }
             Ok(out)
         })?;
-        out.sort_by(|a: &StepResult, b| b.created.cmp(&a.created));
+        out.sort_by_key(|result: &StepResult| std::cmp::Reverse(result.created));
         Ok(out)
     }
 
@@ -273,9 +273,9 @@ mod tests {
         cache.save(&op, &first, &key, &result("r1", 1)).unwrap();
         // the second input by content only, under another definition: a mixed match, and the new definition is linked back
         let mixed = [link(0, &["parent"], None), link(1, &["stage-b"], Some("content-x"))];
-        assert_eq!(cache.lookup(&op, &mixed).unwrap(), [key.clone()]);
+        assert_eq!(cache.lookup(&op, &mixed).unwrap(), std::slice::from_ref(&key));
         let by_definition = [link(0, &["parent"], None), link(1, &["stage-b"], None)];
-        assert_eq!(cache.lookup(&op, &by_definition).unwrap(), [key.clone()]);
+        assert_eq!(cache.lookup(&op, &by_definition).unwrap(), std::slice::from_ref(&key));
         // one input that disagrees spoils it
         let other = [link(0, &["other"], None), link(1, &["stage-a"], Some("content-x"))];
         assert_eq!(cache.lookup(&op, &other).unwrap(), []);

@@ -93,8 +93,11 @@ pub fn scan(root: &Path, selectors: &[Selector], filter: &dyn Filter, index: &St
     Ok(Scanned { tree: Tree::new(entries, RootHeader::Constant), index, hashed })
 }
 
+/// Path, kind and modification time.
+pub type Listed = (String, EntryKind, (i64, u32));
+
 /// The files, links and directories that the filter leaves, without reading any file: path and modification time.
-pub fn list(root: &Path, filter: &dyn Filter) -> Result<Vec<(String, EntryKind, (i64, u32))>, PathError> {
+pub fn list(root: &Path, filter: &dyn Filter) -> Result<Vec<Listed>, PathError> {
     let found = walk(root, &BTreeSet::from([String::new()]), filter)?;
     let mut out: Vec<_> = found.into_iter().map(|f| (f.entry.path, f.entry.kind, f.entry.modified)).collect();
     out.sort();
@@ -350,14 +353,14 @@ fn entry_of(path: String, kind: EntryKind, stat: &Stat, link: Option<String>) ->
     let mut entry = Entry {
         path,
         kind,
-        mode: if kind == EntryKind::Symlink { 0o777 } else { stat.st_mode as u32 & 0o7777 },
+        mode: if kind == EntryKind::Symlink { 0o777 } else { stat.st_mode & 0o7777 },
         uid: 0,
         gid: 0,
         size: if kind == EntryKind::File { stat.st_size as u64 } else { 0 },
         link,
         xattrs: Vec::new(),
         device,
-        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+        modified: (stat.st_mtime, stat.st_mtime_nsec as u32),
         digest: Digest::from_bytes([0; 32]),
     };
     if kind != EntryKind::File {

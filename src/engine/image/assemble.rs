@@ -50,7 +50,7 @@ pub fn assemble(
     let base_time = config.created.clone();
     let mut last = epoch.map(rfc3339);
     for step in &graph.history {
-        let made = step.vertex.and_then(|vertex| layer_of(vertex));
+        let made = step.vertex.and_then(layer_of);
         if let Some((layer, created)) = made {
             let written = measure(store, worker, &layer, clamp_times)?;
             size += written.blob.size;
