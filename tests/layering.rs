@@ -13,7 +13,7 @@ const ROOMS: &[&str] = &[
     "language/shell",
     "engine/oci",
     "engine/context",
-    "engine/cache/reason",
+    "engine/verdict",
     "engine/event",
     "engine/snapshot_types",
     "engine/graph",
@@ -38,7 +38,7 @@ const ROOMS: &[&str] = &[
 /// The room of a module path such as `engine/cache/reason/…`.
 fn room(path: &str) -> Option<&'static str> {
     let special = [
-        ("engine/cache/reason", "engine/cache/reason"),
+        ("engine/verdict", "engine/verdict"),
         // Names and messages that the rooms above and below the worker share.
         ("engine/worker/protocol", "engine/worker_protocol"),
         ("engine/snapshot/id", "engine/snapshot_types"),

@@ -11,6 +11,7 @@ pub mod sandbox;
 pub mod snapshot;
 pub mod solver;
 pub mod store;
+pub mod verdict;
 pub mod worker;
 
 mod bases;

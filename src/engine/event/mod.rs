@@ -5,7 +5,7 @@ pub mod log;
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::reason::{HitReason, MissReason};
+use super::verdict::{HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 /// An event with its place in the build.

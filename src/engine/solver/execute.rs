@@ -11,12 +11,12 @@ use super::error::SolveError;
 use super::probe::now_micros;
 use super::{Solver, guard};
 use crate::engine::cache::preimage::operation_digest;
-use crate::engine::cache::reason::HitReason;
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::context::{Entry, EntryKind};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage};
 use crate::engine::graph::{Operation, SourceRef, Vertex};
 use crate::engine::snapshot::LayerId;
+use crate::engine::verdict::HitReason;
 use crate::engine::worker::protocol::{CopySource, CopySpec, Network, ProcessSpec, Reply, Request};
 use crate::ground::digest::Digest;
 

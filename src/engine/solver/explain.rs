@@ -4,11 +4,11 @@ use super::content::unpack_entries;
 use super::{Solver, guard};
 use crate::engine::cache::explain::{Evidence, own_reasons};
 use crate::engine::cache::ingredients::KEY_FORMAT;
-use crate::engine::cache::reason::MissReason;
 use crate::engine::cache::{Ingredients, Source};
 use crate::engine::context::Entry;
 use crate::engine::event::VertexId;
 use crate::engine::graph::{SourceRef, Vertex};
+use crate::engine::verdict::MissReason;
 use crate::ground::digest::Digest;
 
 impl Solver<'_> {

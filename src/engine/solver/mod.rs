@@ -68,7 +68,7 @@ pub struct ScannedContext {
     /// What the build selects of it.
     pub tree: Tree,
     /// The rules that left something out.
-    pub ignore: super::IgnoreFile,
+    pub ignore: super::context::IgnoreFile,
 }
 
 /// What a solve has found out so far.

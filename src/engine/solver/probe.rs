@@ -3,10 +3,10 @@
 use super::error::SolveError;
 use super::{Keys, Solver, guard};
 use crate::engine::cache::preimage::{chain_digest, operation_digest};
-use crate::engine::cache::reason::{HitReason, MissReason};
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Verdict, VertexId};
 use crate::engine::graph::{Operation, SourceRef, Vertex};
+use crate::engine::verdict::{HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 impl Solver<'_> {

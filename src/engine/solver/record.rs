@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::IgnoreFile;
+use crate::engine::context::IgnoreFile;
 use crate::engine::cache::Ingredients;
 use crate::engine::graph::slots::SlotRecord;
 use crate::engine::snapshot::LayerId;

@@ -1,8 +1,8 @@
 //! A realistic pair of builds for tests: an express application in two stages, built first from nothing, then after one
 //! source file was touched.
 
-use crate::engine::cache::reason::{FileAttribute, HitReason, MissReason};
 use crate::engine::event::*;
+use crate::engine::verdict::{FileAttribute, HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 /// The Dockerfile of the fixture.

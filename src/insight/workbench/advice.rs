@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::engine::cache::reason::MissReason;
 use crate::engine::context::{EntryKind, IgnoreFile, Listed, list};
 use crate::engine::event::{BuildEvent, Stamped, Verdict};
 use crate::engine::store::Store;
+use crate::engine::verdict::MissReason;
 use crate::engine::{EngineError, Project};
 use crate::insight::suggest::{ContextView, Saving, SuggestReport, Suggestion, suggest};
 use crate::language::dockerfile::{Arguments, Dockerfile, parse};

@@ -1,8 +1,8 @@
 //! Names and output that try to act on the terminal.
 
 use super::*;
-use crate::engine::cache::reason::{FileAttribute, MissReason};
 use crate::engine::event::VertexId;
+use crate::engine::verdict::{FileAttribute, MissReason};
 
 const EVIL: &str = "x\x1b[2J\x1b]52;c;aGk=\x07\u{9b}31m\u{202e}gpj\u{200b}\r\n\ty";
 
