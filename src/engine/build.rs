@@ -17,10 +17,10 @@ use super::handle::{BuildHandle, CancelToken};
 use super::image::{Assembled, ExportFormat, ExportRequest, assemble, export};
 use super::oci::Reference;
 use super::project::{Loaded, Project};
+use super::protocol::Network;
 use super::solver::record::BuildRecord;
 use super::solver::{ScannedContext, Solver, Speaker, State};
 use super::store::{BuildRow, Store};
-use super::worker::protocol::Network;
 use crate::ground::digest::Digest;
 
 /// What is asked of a build.
@@ -249,7 +249,7 @@ impl Run<'_> {
         let layers = target.as_ref().map(|r| r.layers.as_slice()).unwrap_or_default();
         let steps: Vec<VertexId> = graph.history.iter().filter_map(|step| step.vertex).collect();
         let own = &layers[layers.len().saturating_sub(steps.len())..];
-        let made: BTreeMap<VertexId, super::snapshot::LayerId> = steps.iter().copied().zip(own.iter().cloned()).collect();
+        let made: BTreeMap<VertexId, super::oci::LayerId> = steps.iter().copied().zip(own.iter().cloned()).collect();
         let times = layer_times(self.store(), own)?;
         let layer_of = |vertex: VertexId| {
             let layer = made.get(&vertex)?;
@@ -356,10 +356,7 @@ impl Run<'_> {
 }
 
 /// When each layer was made.
-fn layer_times(
-    store: &Store,
-    layers: &[super::snapshot::LayerId],
-) -> Result<BTreeMap<super::snapshot::LayerId, u64>, EngineError> {
+fn layer_times(store: &Store, layers: &[super::oci::LayerId]) -> Result<BTreeMap<super::oci::LayerId, u64>, EngineError> {
     let mut out = BTreeMap::new();
     for layer in layers {
         let found: Option<i64> = store.index.with(|db| {

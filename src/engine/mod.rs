@@ -7,6 +7,7 @@ pub mod graph;
 pub mod handle;
 pub mod image;
 pub mod oci;
+pub mod protocol;
 pub mod sandbox;
 pub mod snapshot;
 pub mod solver;

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::lab::{id, lab};
+use rbuild_tui::engine::protocol::*;
 use rbuild_tui::engine::snapshot::record::record_digest;
-use rbuild_tui::engine::worker::protocol::*;
 use rbuild_tui::ground::digest::Digest;
 
 /// The entries of a directory, as a context walk gives them.

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::bench::entries;
 use super::lab::{Lab, Tar, id, lab};
-use rbuild_tui::engine::worker::protocol::*;
+use rbuild_tui::engine::protocol::*;
 
 /// A context: `a`, `d/{b,s -> b}`, `d/e/c`.
 fn context(lab: &Lab) -> std::path::PathBuf {

@@ -8,8 +8,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rbuild_tui::engine::event::LayerStat;
-use rbuild_tui::engine::snapshot::LayerId;
-use rbuild_tui::engine::worker::protocol::*;
+use rbuild_tui::engine::oci::LayerId;
+use rbuild_tui::engine::protocol::*;
 use rbuild_tui::engine::worker::{Worker, WorkerError};
 use rbuild_tui::ground::digest::Digest;
 

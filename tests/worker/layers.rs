@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::lab::{Lab, Tar, lab};
-use rbuild_tui::engine::worker::protocol::*;
+use rbuild_tui::engine::protocol::*;
 use rbuild_tui::ground::digest::Digest;
 
 fn tar() -> Tar {

@@ -1,7 +1,7 @@
 //! RUN.
 
 use super::lab::lab;
-use rbuild_tui::engine::worker::protocol::*;
+use rbuild_tui::engine::protocol::*;
 
 #[test]
 fn s32_exit_codes_and_layers() {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::event::LayerStat;
-use crate::engine::snapshot::LayerId;
+use crate::engine::oci::LayerId;
 use crate::engine::store::{Index, StoreError};
 use crate::ground::digest::Digest;
 

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::layer::{Form, ImageError, blob};
 use crate::engine::oci::{Descriptor, ImageIndex, Manifest, Platform, media_type};
+use crate::engine::protocol::Compression;
 use crate::engine::store::Store;
 use crate::engine::store::image::ImageRecord;
 use crate::engine::worker::Worker;
-use crate::engine::worker::protocol::Compression;
 use crate::ground::digest::Digest;
 use crate::ground::fs::{AtomicFile, PathResultExt};
 

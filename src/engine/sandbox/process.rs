@@ -18,10 +18,11 @@ use super::files::provide;
 use super::helper::RUN_ARGUMENT;
 use super::sys;
 use crate::engine::event::Usage;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::frame;
+use crate::engine::protocol::{Failure, ProcessSpec, Reply};
 use crate::engine::snapshot::failure::{environment, internal, mount_refused};
-use crate::engine::snapshot::{LayerId, Layers, mount, owner};
-use crate::engine::worker::frame;
-use crate::engine::worker::protocol::{Failure, ProcessSpec, Reply};
+use crate::engine::snapshot::{Layers, mount, owner};
 use crate::ground::fs::error::describe;
 
 /// Time between TERM and KILL.

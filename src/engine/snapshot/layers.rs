@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::FlockOperation;
 
 use super::failure::During;
-use super::{LayerId, stat};
+use super::stat;
 use crate::engine::event::LayerStat;
-use crate::engine::worker::protocol::Failure;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::Failure;
 use crate::ground::fs::root::remove_all;
 use crate::ground::random_hex;
 

@@ -10,10 +10,11 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
+use super::Layers;
 use super::failure::{During, environment, mount_refused, user};
 use super::layers::WorkDir;
-use super::{LayerId, Layers};
-use crate::engine::worker::protocol::Failure;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::Failure;
 use crate::ground::fs::RootDir;
 
 /// overlayfs takes no more lower directories.

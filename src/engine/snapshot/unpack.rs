@@ -15,9 +15,10 @@ use rustix::io::Errno;
 
 use super::failure::{During, user};
 use super::tar_reader::{Kind, Member, TarReader};
-use super::{LayerId, Layers, metadata};
+use super::{Layers, metadata};
 use crate::engine::event::LayerStat;
-use crate::engine::worker::protocol::{Compression, Failure};
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{Compression, Failure};
 use crate::ground::digest::{Digest, Digester};
 use crate::ground::fs::root::{names, remove_all};
 use crate::ground::fs::{Missing, RealPath, RootDir};

@@ -5,9 +5,9 @@ use super::{Solver, guard};
 use crate::engine::cache::Content;
 use crate::engine::context::{Entry, RootHeader, Tree, content_key};
 use crate::engine::graph::{BaseLayer, SourceRef, Vertex};
+use crate::engine::oci::LayerId;
 use crate::engine::oci::media_type;
-use crate::engine::snapshot::LayerId;
-use crate::engine::worker::protocol::{Compression, Reply, Request};
+use crate::engine::protocol::{Compression, Reply, Request};
 use crate::ground::digest::Digest;
 
 impl Solver<'_> {
@@ -133,6 +133,14 @@ impl Solver<'_> {
                 (place, self.contexts.get(name).and_then(|c| paths.first().and_then(|path| c.hint(path))))
             }
             _ => ("what it copies from".to_owned(), None),
+        };
+        let outside =
+            vertex.name.split_whitespace().any(|word| word == ".." || word.starts_with("../") || word.contains("/../"));
+        let hint = match hint {
+            None if outside && matches!(vertex.source, Some(SourceRef::Context(_))) => Some(
+                "paths stay inside of the build context, whatever `..` says: give a folder further up as context".into(),
+            ),
+            hint => hint,
         };
         let verb = if paths.len() == 1 { "does" } else { "do" };
         let message = format!("{} {verb} not exist in {place}", shown.join(", "));

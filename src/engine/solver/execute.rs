@@ -15,9 +15,9 @@ use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::context::{Entry, EntryKind};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage};
 use crate::engine::graph::{Operation, SourceRef, Vertex};
-use crate::engine::snapshot::LayerId;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{CopySource, CopySpec, Network, ProcessSpec, Reply, Request};
 use crate::engine::verdict::HitReason;
-use crate::engine::worker::protocol::{CopySource, CopySpec, Network, ProcessSpec, Reply, Request};
 use crate::ground::digest::Digest;
 
 /// What an operation gave.

@@ -27,7 +27,7 @@ use super::context::Tree;
 use super::event::{BuildEvent, Outcome, VertexId};
 use super::graph::BuildGraph;
 use super::handle::CancelToken;
-use super::snapshot::LayerId;
+use super::oci::LayerId;
 use super::store::Store;
 use super::worker::Worker;
 use record::BuildRecord;
@@ -56,7 +56,7 @@ pub struct Solver<'a> {
     /// Stops it.
     pub cancel: CancelToken,
     /// The network of RUNs that do not say.
-    pub default_network: super::worker::protocol::Network,
+    pub default_network: super::protocol::Network,
     /// State.
     pub state: State,
 }
@@ -187,7 +187,7 @@ impl<'a> Solver<'a> {
                 for token in guard(&self.state.running).clone() {
                     if !told.contains(&token) {
                         told.push(token);
-                        let _ = self.worker.call(super::worker::protocol::Request::Cancel { token }, Vec::new());
+                        let _ = self.worker.call(super::protocol::Request::Cancel { token }, Vec::new());
                     }
                 }
             }

@@ -3,8 +3,6 @@
 //!
 //! This file is the front's half; [`server`] is the worker's own.
 
-pub mod frame;
-pub mod protocol;
 pub mod server;
 
 use std::collections::HashMap;
@@ -19,9 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::engine::protocol::frame;
+use crate::engine::protocol::{Failure, Reply, Request};
 use crate::ground::fs::error::describe;
 use crate::ground::hint::Hint;
-use protocol::{Failure, Reply, Request};
 
 /// The first argument that makes this program a worker.
 pub const WORKER_ARGUMENT: &str = "__worker";

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::frame;
-use super::protocol::{Failure, Reply, Request};
+use crate::engine::protocol::frame;
+use crate::engine::protocol::{Failure, Reply, Request};
 use crate::engine::sandbox::{self, Cancelled, Program};
 use crate::engine::snapshot::failure::{internal, mount_refused};
 use crate::engine::snapshot::{Layers, copy, make_directory, scan, unpack, write_layer};

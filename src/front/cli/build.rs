@@ -52,7 +52,7 @@ pub fn project(context: &Context, args: &ProjectArgs) -> Result<Project, EngineE
 }
 
 fn usage(message: String) -> EngineError {
-    EngineError::user(message, Some("see `rbuild-tui build --help`".into()))
+    EngineError::usage(message, Some("see `rbuild-tui build --help`".into()))
 }
 
 /// `type=oci,dest=PATH`, `type=docker,dest=PATH`.

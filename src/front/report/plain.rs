@@ -130,7 +130,8 @@ impl<W: Write> PlainReporter<W> {
                 Some(layer) => format!("ran in {time}, layer of {}", text::size(layer.bytes)),
                 None => format!("ran in {time}"),
             },
-            Outcome::Failed { message } => format!("failed after {time}\n{}", text::block(message).trim_end()),
+            // The message stands once, at the very end, where it is looked for.
+            Outcome::Failed { .. } => format!("failed after {time}"),
             Outcome::Cancelled => "cancelled".to_owned(),
             Outcome::Config | Outcome::Skipped => return Ok(()),
         };
@@ -163,6 +164,10 @@ pub fn summary(out: &mut dyn Write, state: &BuildState) -> io::Result<()> {
         0..50_000 => String::new(),
         saved => format!("; the cache saved {}", text::seconds(saved)),
     };
+    if state.steps.is_empty() {
+        // Nothing was begun: all there is to say is the error.
+        return Ok(());
+    }
     writeln!(out)?;
     writeln!(out, "{} in all: {}{saved}", text::seconds(micros), shown.join(", "))?;
     writeln!(out, "{}", text::line(&headline(state)))?;

@@ -293,7 +293,13 @@ impl<'a> Lowering<'a> {
             self.error(span, format!("there is no stage number `{name}`"));
             return None;
         }
-        let base = self.base(name, span)?;
+        let before = self.errors.len();
+        let Some(base) = self.base(name, span) else {
+            if let Some(error) = self.errors.get_mut(before) {
+                error.message = format!("no stage is named `{}`, and {}", name.escape_debug(), error.message);
+            }
+            return None;
+        };
         if let Some(known) = self.graph.vertices.iter().find(|v| v.base == Some(base)) {
             return Some(SourceRef::Vertex(Some(known.id)));
         }
