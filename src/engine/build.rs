@@ -357,16 +357,11 @@ impl Run<'_> {
 
 /// When each layer was made.
 fn layer_times(store: &Store, layers: &[super::oci::LayerId]) -> Result<BTreeMap<super::oci::LayerId, u64>, EngineError> {
+    let cache = super::cache::Cache::new(&store.index);
     let mut out = BTreeMap::new();
     for layer in layers {
-        let found: Option<i64> = store.index.with(|db| {
-            let suffix = format!("%\"{layer}\"]");
-            db.query_row("select created from results where layers like ?1", [suffix], |row| row.get(0))
-                .map(Some)
-                .or(Ok(None))
-        })?;
-        if let Some(created) = found {
-            out.insert(layer.clone(), created as u64);
+        if let Some(created) = cache.layer_created(layer)? {
+            out.insert(layer.clone(), created);
         }
     }
     Ok(out)

@@ -126,9 +126,10 @@ impl<'a> Cache<'a> {
         self.index.transact(|db| {
             add_links(db, operation, links, key)?;
             let layers = serde_json::to_string(&result.layers).unwrap_or_default();
-            db.prepare_cached("insert or replace into results values (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute((
+            db.prepare_cached("insert or replace into results values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
                 &result.id.0,
                 &layers,
+                result.layers.last().map_or("", |layer| layer.as_str()),
                 result.created as i64,
                 result.micros as i64,
                 result.stat.bytes as i64,
@@ -138,6 +139,13 @@ impl<'a> Cache<'a> {
             db.prepare_cached("insert or ignore into records values (?1, ?2)")?.execute((&key.0, &result.id.0))?;
             Ok(())
         })
+    }
+
+    /// When a layer was made, in microseconds since 1970.
+    pub fn layer_created(&self, layer: &LayerId) -> Result<Option<u64>, StoreError> {
+        let query = "select min(created) from results where top = ?1";
+        let found: Option<i64> = self.index.with(|db| db.query_row(query, [layer.as_str()], |row| row.get(0)))?;
+        Ok(found.map(|created| created as u64))
     }
 
     /// The digest and file list of selected paths of a chain, when they were computed before.

@@ -13,7 +13,7 @@ use super::{Solver, guard};
 use crate::engine::cache::preimage::operation_digest;
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::context::{Entry, EntryKind};
-use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage};
+use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage, VertexId};
 use crate::engine::graph::{Operation, SourceRef, Vertex};
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CopySource, CopySpec, Network, ProcessSpec, Reply, Request};
@@ -27,22 +27,25 @@ struct Made {
 }
 
 impl Solver<'_> {
-    /// Runs a step; of several builders that reach it together one runs it, the others take its result.
-    pub(super) fn execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
-        let outcome = self.try_execute(vertex);
-        if let Err(error) = &outcome
-            && error.vertex == vertex.id
-        {
-            let outcome = match error.fault {
-                super::FailureSource::Cancelled => Outcome::Cancelled,
-                _ => Outcome::Failed { message: error.message.clone() },
-            };
-            self.finish(vertex.id, outcome, None, None, 0);
+    /// Says that a step failed, at the step itself, and ends everything else because of it.
+    pub(super) fn note_failure(&self, id: VertexId, error: &SolveError) {
+        if error.vertex != id {
+            return;
         }
-        outcome
+        let outcome = match error.fault {
+            super::FailureSource::Cancelled => Outcome::Cancelled,
+            _ => {
+                guard(&self.state.failure).get_or_insert_with(|| error.clone());
+                Outcome::Failed { message: error.message.clone() }
+            }
+        };
+        let started = guard(&self.state(id).said).started;
+        let micros = started.map_or(0, |started| self.speaker.elapsed().saturating_sub(started));
+        self.finish(id, outcome, None, None, micros);
     }
 
-    fn try_execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
+    /// Runs a step; of several builders that reach it together one runs it, the others take its result.
+    pub(super) fn execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
         let Some(operation) = &vertex.operation else { return Err(self.not_an_operation(vertex)) };
         let parents = match vertex.parent {
             Some(parent) => self.result(parent)?.layers,
@@ -64,6 +67,7 @@ impl Solver<'_> {
         self.check_cancelled(vertex.id)?;
         self.unpack(vertex, &parents)?;
         let began = self.speaker.elapsed();
+        guard(&self.state(vertex.id).said).started = Some(began);
         self.speaker.say(BuildEvent::VertexStarted { vertex: vertex.id });
         self.state.executed.fetch_add(1, Ordering::SeqCst);
         let layer = self.new_layer(vertex)?;

@@ -55,8 +55,11 @@ impl Solver<'_> {
                         waited = true;
                         let mut holder = String::new();
                         let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
-                        let pid = holder.trim().parse().unwrap_or(0);
-                        self.speaker.say(BuildEvent::VertexWaiting { vertex, pid });
+                        let pid: u32 = holder.trim().parse().unwrap_or(0);
+                        // An identical step of this very build is no news: the hit says that they were merged.
+                        if pid != std::process::id() {
+                            self.speaker.say(BuildEvent::VertexWaiting { vertex, pid });
+                        }
                     }
                     std::thread::sleep(Duration::from_millis(5));
                 }

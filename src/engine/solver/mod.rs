@@ -78,6 +78,8 @@ pub struct State {
     unpacking: Mutex<()>,
     tokens: AtomicU64,
     running: Mutex<Vec<u64>>,
+    /// The first failure: everything else is ended because of it.
+    failure: Mutex<Option<SolveError>>,
     /// Steps whose process or copy was started.
     pub executed: AtomicUsize,
 }
@@ -102,6 +104,8 @@ struct VertexState {
 struct Said {
     probed: bool,
     finished: Option<Outcome>,
+    /// When it started to run, in microseconds since the build began.
+    started: Option<u64>,
     /// Where its cascade began, when it had to run.
     cause: Option<VertexId>,
 }
@@ -123,6 +127,7 @@ impl State {
             unpacking: Mutex::new(()),
             tokens: AtomicU64::new(1),
             running: Mutex::new(Vec::new()),
+            failure: Mutex::new(None),
             executed: AtomicUsize::new(0),
         }
     }
@@ -176,14 +181,23 @@ impl<'a> Solver<'a> {
             outcome
         });
         self.close(outcome.is_ok());
-        outcome
+        // What was ended because of a failure elsewhere reports a cancellation; the failure itself is what counts.
+        match guard(&self.state.failure).clone() {
+            Some(failure) if outcome.is_err() && !self.cancel.is_cancelled() => Err(failure),
+            _ => outcome,
+        }
+    }
+
+    /// Somebody cancelled, or something failed.
+    fn is_ending(&self) -> bool {
+        self.cancel.is_cancelled() || guard(&self.state.failure).is_some()
     }
 
     /// Passes a cancellation on to the runs; they end, and so does the solve.
     fn watch_cancel(&self, done: &std::sync::atomic::AtomicBool) {
         let mut told: Vec<u64> = Vec::new();
         while !done.load(std::sync::atomic::Ordering::SeqCst) {
-            if self.cancel.is_cancelled() {
+            if self.is_ending() {
                 for token in guard(&self.state.running).clone() {
                     if !told.contains(&token) {
                         told.push(token);
@@ -257,6 +271,6 @@ impl<'a> Solver<'a> {
     }
 
     fn check_cancelled(&self, vertex: VertexId) -> Result<(), SolveError> {
-        if self.cancel.is_cancelled() { Err(SolveError::cancelled(vertex)) } else { Ok(()) }
+        if self.is_ending() { Err(SolveError::cancelled(vertex)) } else { Ok(()) }
     }
 }

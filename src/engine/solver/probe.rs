@@ -18,6 +18,9 @@ impl Solver<'_> {
             return known.clone();
         }
         let found = self.find_keys(id);
+        if let Err(error) = &found {
+            self.note_failure(id, error);
+        }
         *slot = Some(found.clone());
         found
     }
@@ -204,6 +207,9 @@ impl Solver<'_> {
             Some(result) => Ok(result),
             None => self.remake(self.vertex(id)),
         };
+        if let Err(error) = &found {
+            self.note_failure(id, error);
+        }
         *slot = Some(found.clone());
         found
     }
