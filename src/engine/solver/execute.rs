@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::content::selected;
 use super::error::SolveError;
-use super::probe::now_micros;
+use super::probe::{LinkUse, now_micros};
 use super::{Solver, guard};
 use crate::engine::cache::preimage::operation_digest;
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
@@ -51,10 +51,15 @@ impl Solver<'_> {
             Some(parent) => self.result(parent)?.layers,
             None => Vec::new(),
         };
-        let links = self.links(vertex, vertex.source.is_some())?;
+        let links = self.links(vertex, LinkUse::Record)?;
         self.note_ingredients(vertex);
         let digest = operation_digest(operation);
-        let lock = self.lock_step(vertex.id, &lock_name(vertex, &digest, &links))?;
+        let name = lock_name(vertex, &digest, &links);
+        let lock = self.lock_step(vertex.id, &name)?;
+        if let Some((ids, result)) = guard(&self.state.made).get(&name).cloned() {
+            self.say_hit(vertex, HitReason::Merged, &result);
+            return Ok((ids, result));
+        }
         // Looked up again under the lock: somebody may have made it since, in this build (an identical step) or beside it.
         let known = if vertex.ignore_cache { Vec::new() } else { self.lookup(vertex, &digest, &links)? };
         if let Some(result) = self.loadable(vertex, &known)? {
@@ -83,6 +88,7 @@ impl Solver<'_> {
             stat: made.stat,
         };
         let ids = self.record(vertex, &digest, &links, &result)?;
+        guard(&self.state.made).insert(name, (ids.clone(), result.clone()));
         drop(lock);
         self.finish(vertex.id, Outcome::Ran, Some(made.stat), made.usage, micros);
         Ok((ids, result))

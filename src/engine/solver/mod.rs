@@ -77,6 +77,8 @@ pub struct State {
     slots: Slots,
     unpacking: Mutex<()>,
     tokens: AtomicU64,
+    /// What this build made, by the names of the locks: identical steps are run once even under `--no-cache`.
+    made: Mutex<BTreeMap<String, (Vec<KeyId>, StepResult)>>,
     running: Mutex<Vec<u64>>,
     /// The first failure: everything else is ended because of it.
     failure: Mutex<Option<SolveError>>,
@@ -114,6 +116,9 @@ struct Said {
 #[derive(Debug, Clone, Default)]
 struct Keys {
     ids: Vec<KeyId>,
+    /// It ran under `--no-cache`: nothing below may match through its keys by definition, although results are kept under
+    /// them.
+    withheld: bool,
     /// A result to load, when the cache has one.
     loadable: Option<StepResult>,
 }
@@ -126,6 +131,7 @@ impl State {
             slots: Slots { free: Mutex::new(jobs.max(1)), freed: Condvar::new() },
             unpacking: Mutex::new(()),
             tokens: AtomicU64::new(1),
+            made: Mutex::new(BTreeMap::new()),
             running: Mutex::new(Vec::new()),
             failure: Mutex::new(None),
             executed: AtomicUsize::new(0),

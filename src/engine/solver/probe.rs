@@ -34,13 +34,13 @@ impl Solver<'_> {
         }
         self.input_keys(vertex)?;
         let digest = operation_digest(operation);
-        let links = self.links(vertex, false)?;
+        let links = self.links(vertex, LinkUse::Probe)?;
         if !vertex.ignore_cache {
             if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Definition)? {
                 return Ok(keys);
             }
             if self.content_can_decide(vertex, &digest, &links)? {
-                let links = self.links(vertex, true)?;
+                let links = self.links(vertex, LinkUse::ProbeContent)?;
                 if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)? {
                     return Ok(keys);
                 }
@@ -48,8 +48,7 @@ impl Solver<'_> {
         }
         let (ids, result) = self.execute(vertex)?;
         *guard(&self.state(id).result) = Some(Ok(result));
-        // Keys of a step that ran under --no-cache are not offered: nothing below it may match through it by definition.
-        Ok(Keys { ids: if vertex.ignore_cache { Vec::new() } else { ids }, loadable: None })
+        Ok(Keys { ids, withheld: vertex.ignore_cache, loadable: None })
     }
 
     /// Decides all inputs; independent ones in parallel.
@@ -79,28 +78,25 @@ impl Solver<'_> {
         }
     }
 
-    /// The links that lead to this vertex; with content keys when they are asked for, or known already.
-    pub(super) fn links(&self, vertex: &Vertex, with_content: bool) -> Result<Vec<Link>, SolveError> {
-        let mut links = Vec::new();
-        let parent = match vertex.parent {
-            Some(parent) => self.keys(parent)?.ids,
-            // Scratch has no vertex, but it is something to stand on.
-            None => vec![KeyId("scratch".into())],
+    /// The links that lead to this vertex.
+    pub(super) fn links(&self, vertex: &Vertex, purpose: LinkUse) -> Result<Vec<Link>, SolveError> {
+        let keys_of = |id| -> Result<Vec<KeyId>, SolveError> {
+            let keys = self.keys(id)?;
+            Ok(if keys.withheld && purpose != LinkUse::Record { Vec::new() } else { keys.ids })
         };
-        links.push(Link { input: 0, definition: parent, selector: String::new(), content: None });
+        // Scratch has no vertex, but it is something to stand on.
+        let scratch = || vec![KeyId("scratch".into())];
+        let parent = vertex.parent.map_or_else(|| Ok(scratch()), keys_of)?;
+        let mut links = vec![Link { input: 0, definition: parent, selector: String::new(), content: None }];
         let Some(source) = &vertex.source else { return Ok(links) };
         let definition = match source {
-            SourceRef::Vertex(Some(id)) => self.keys(*id)?.ids,
-            SourceRef::Vertex(None) => vec![KeyId("scratch".into())],
+            SourceRef::Vertex(Some(id)) => keys_of(*id)?,
+            SourceRef::Vertex(None) => scratch(),
             SourceRef::Context(_) => Vec::new(),
         };
-        let content = if with_content {
-            Some(self.content(vertex)?)
-        } else {
-            match guard(&self.state(vertex.id).content).as_ref() {
-                Some(Ok(content)) => Some(content.clone()),
-                _ => None,
-            }
+        let content = match purpose {
+            LinkUse::Probe => guard(&self.state(vertex.id).content).clone().and_then(Result::ok),
+            LinkUse::ProbeContent | LinkUse::Record => Some(self.content(vertex)?),
         };
         let content = content.map(|content| KeyId::root(&content.digest));
         links.push(Link { input: 1, definition, selector: selector_digest(vertex), content });
@@ -127,7 +123,7 @@ impl Solver<'_> {
             self.note_ingredients(vertex);
             self.say_hit(vertex, how, result);
         }
-        Ok(Some(Keys { ids, loadable }))
+        Ok(Some(Keys { ids, withheld: false, loadable }))
     }
 
     pub(super) fn loadable(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
@@ -193,7 +189,7 @@ impl Solver<'_> {
             self.cache().save(&digest, &[], &manifest_key, &result).map_err(fail)?;
             self.cache().save(&digest, &[], &chain_key, &result).map_err(fail)?;
         }
-        Ok(Keys { ids: vec![manifest_key, chain_key], loadable: Some(result) })
+        Ok(Keys { ids: vec![manifest_key, chain_key], withheld: false, loadable: Some(result) })
     }
 
     /// The result of a vertex: loaded if the cache has it, made otherwise.
@@ -218,7 +214,7 @@ impl Solver<'_> {
     fn remake(&self, vertex: &Vertex) -> Result<StepResult, SolveError> {
         if let (Some(operation), Some(_)) = (&vertex.operation, &vertex.source) {
             let digest = operation_digest(operation);
-            let links = self.links(vertex, true)?;
+            let links = self.links(vertex, LinkUse::ProbeContent)?;
             if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
                 && let Some(result) = keys.loadable
             {
@@ -239,6 +235,17 @@ impl Solver<'_> {
         let verdict = Verdict::Miss { reasons, cause };
         self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict });
     }
+}
+
+/// What links are wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkUse {
+    /// Asking by definition, and by content where it is known already.
+    Probe,
+    /// Asking with content.
+    ProbeContent,
+    /// Writing down: with content, and with keys that are withheld from asking.
+    Record,
 }
 
 /// A chain of 500 instructions is decided by recursion.
