@@ -186,7 +186,7 @@ impl Run<'_> {
         };
         self.remember(&graph, &solver, previous.as_ref(), &result, &loaded)?;
         let executed = solver.state.executed.load(Ordering::SeqCst);
-        result.map(|image| BuildOutcome { build: self.build.clone(), image: Some(image), executed })
+        result.map(|image| BuildOutcome { build: self.build.clone(), image, executed })
     }
 
     fn register(&self, graph: &BuildGraph, previous: Option<&BuildRecord>) {
@@ -241,8 +241,13 @@ impl Run<'_> {
         }
     }
 
-    fn finish_image(&self, graph: &BuildGraph, solver: &Solver<'_>) -> Result<Digest, EngineError> {
+    /// Puts the image together where somebody wants it: a name or an output. Else the result stays in the cache, and the layers
+    /// are not read once more for their DiffIDs.
+    fn finish_image(&self, graph: &BuildGraph, solver: &Solver<'_>) -> Result<Option<Digest>, EngineError> {
         let project = &self.request.project;
+        if self.request.tags.is_empty() && self.request.exports.is_empty() {
+            return Ok(None);
+        }
         let rewrite = self.request.exports.iter().any(|e| e.rewrite_timestamps);
         // The chain of the target names all layers; each step above it made the last layer of its own result.
         let target = graph.target.and_then(|id| solver.known_result(id));
@@ -259,7 +264,7 @@ impl Run<'_> {
         self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
         let assembled = assemble(self.store(), &self.engine.worker, graph, &layer_of, project.epoch, rewrite)?;
         self.write(&assembled)?;
-        Ok(assembled.record.id)
+        Ok(Some(assembled.record.id))
     }
 
     fn write(&self, assembled: &Assembled) -> Result<(), EngineError> {
@@ -307,7 +312,7 @@ impl Run<'_> {
         graph: &BuildGraph,
         solver: &Solver<'_>,
         previous: Option<&BuildRecord>,
-        result: &Result<Digest, EngineError>,
+        result: &Result<Option<Digest>, EngineError>,
         loaded: &Loaded,
     ) -> Result<(), EngineError> {
         let project = &self.request.project;
@@ -317,7 +322,7 @@ impl Run<'_> {
             target: project.target.clone(),
             error: result.as_ref().err().map(|e| e.message.clone()),
             cancelled: matches!(result, Err(EngineError { kind: ErrorKind::Cancelled, .. })),
-            image: result.as_ref().ok().copied(),
+            image: result.as_ref().ok().copied().flatten(),
             micros: self.speaker.elapsed(),
             ignore: loaded.ignore.clone(),
             slots: graph.vertices.iter().map(slots::describe).collect(),
