@@ -243,7 +243,7 @@ pub enum BuildEvent {
         /// The machine is at fault (no permission, no space, no image), not what was built.
         #[serde(default)]
         environment: bool,
-        /// The image's id (digest of its configuration).
+        /// The image's id (digest of its configuration); none when no name and no output asked for an image.
         image: Option<Digest>,
         /// Microseconds in all.
         micros: u64,
