@@ -200,8 +200,10 @@ impl Run<'_> {
     fn scan(&self, graph: &BuildGraph, ignore: &IgnoreFile) -> Result<BTreeMap<String, ScannedContext>, EngineError> {
         let mut wanted: BTreeMap<String, Vec<Selector>> = BTreeMap::new();
         for vertex in &graph.vertices {
-            if let Some(SourceRef::Context(name)) = &vertex.source {
-                wanted.entry(name.clone()).or_default().extend(vertex.selectors.iter().cloned());
+            for edge in &vertex.edges {
+                if let SourceRef::Context(name) = &edge.source {
+                    wanted.entry(name.clone()).or_default().extend(edge.selectors.iter().cloned());
+                }
             }
         }
         let mut out = BTreeMap::new();

@@ -54,7 +54,7 @@ impl Solver<'_> {
         let links = self.links(vertex, LinkUse::Record)?;
         self.note_ingredients(vertex);
         let digest = operation_digest(operation);
-        let name = lock_name(vertex, &digest, &links);
+        let name = lock_name(&digest, &links);
         let lock = self.lock_step(vertex.id, &name)?;
         if let Some((ids, result)) = guard(&self.state.made).get(&name).cloned() {
             self.say_hit(vertex, HitReason::Merged, &result);
@@ -181,29 +181,31 @@ impl Solver<'_> {
             let names = inline.iter().map(|(name, _)| name.clone()).collect();
             return Ok((CopySource::Inline { files: inline.to_vec() }, names));
         }
-        match &vertex.source {
-            Some(SourceRef::Context(name)) => {
+        let Some(edge) = vertex.edges.first() else { return Err(self.not_an_operation(vertex)) };
+        match &edge.source {
+            SourceRef::Context(name) => {
                 let Some(context) = self.contexts.get(name) else { return Err(self.not_an_operation(vertex)) };
-                let mut entries = selected(&context.tree, vertex);
+                let mut entries = selected(&context.tree, edge);
                 with_parents(&context.tree, &mut entries);
-                let paths = vertex.selectors.iter().flat_map(|s| context.tree.matches(s)).collect();
+                let paths = edge.selectors.iter().flat_map(|s| context.tree.matches(s)).collect();
                 Ok((CopySource::Directory { root: context.root.clone(), entries }, paths))
             }
-            Some(SourceRef::Vertex(Some(id))) => {
+            SourceRef::Vertex(Some(id)) => {
                 let layers = self.result(*id)?.layers;
-                let tree = self.scan(vertex, &layers)?;
-                let paths = vertex.selectors.iter().flat_map(|s| tree.matches(s)).collect();
+                let tree = self.scan(vertex, edge, &layers)?;
+                let paths = edge.selectors.iter().flat_map(|s| tree.matches(s)).collect();
                 Ok((CopySource::Layers { layers }, paths))
             }
-            Some(SourceRef::Vertex(None)) | None => Err(self.not_an_operation(vertex)),
+            SourceRef::Vertex(None) => Err(self.not_an_operation(vertex)),
         }
     }
 
     /// A link that is followed lends its own name to what it points to.
     fn base_names(&self, vertex: &Vertex, sources: &[String]) -> Vec<String> {
         let base = |path: &str| path.rsplit('/').next().unwrap_or("").to_owned();
-        if vertex.selectors.len() == sources.len() && vertex.selectors.iter().all(|s| !s.wildcard) {
-            return vertex.selectors.iter().map(|s| base(&s.path)).collect();
+        let selectors: Vec<_> = vertex.edges.iter().flat_map(|edge| &edge.selectors).collect();
+        if selectors.len() == sources.len() && selectors.iter().all(|s| !s.wildcard) {
+            return selectors.iter().map(|s| base(&s.path)).collect();
         }
         sources.iter().map(|path| base(path)).collect()
     }
@@ -270,13 +272,13 @@ struct Output {
 }
 
 /// Names the lock of a step: the same for every builder that would make the same result.
-fn lock_name(vertex: &Vertex, digest: &Digest, links: &[Link]) -> String {
+fn lock_name(digest: &Digest, links: &[Link]) -> String {
     let of_link = |link: &Link| match &link.content {
         Some(content) => content.0.clone(),
         None => link.definition.iter().map(|key| key.0.as_str()).max().unwrap_or("").to_owned(),
     };
     let inputs: Vec<String> = links.iter().map(of_link).collect();
-    Digest::of(format!("{digest}{inputs:?}{}", vertex.selectors.len())).hex()
+    Digest::of(format!("{digest}{inputs:?}")).hex()
 }
 
 /// Adds the directories above the entries, whose modes a copy needs.

@@ -96,7 +96,8 @@ struct Slots {
 struct VertexState {
     keys: Mutex<Option<Result<Keys, SolveError>>>,
     result: Mutex<Option<Result<StepResult, SolveError>>>,
-    content: Mutex<Option<Result<Content, SolveError>>>,
+    /// By number of the edge.
+    content: Mutex<BTreeMap<usize, Result<Content, SolveError>>>,
     ingredients: Mutex<Option<Ingredients>>,
     said: Mutex<Said>,
 }

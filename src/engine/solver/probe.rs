@@ -5,7 +5,7 @@ use super::{Keys, Solver, guard};
 use crate::engine::cache::preimage::{chain_digest, operation_digest};
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Verdict, VertexId};
-use crate::engine::graph::{Operation, SourceRef, Vertex};
+use crate::engine::graph::{Edge, Operation, SourceRef, Vertex};
 use crate::engine::verdict::{HitReason, MissReason};
 use crate::ground::digest::Digest;
 
@@ -88,18 +88,19 @@ impl Solver<'_> {
         let scratch = || vec![KeyId("scratch".into())];
         let parent = vertex.parent.map_or_else(|| Ok(scratch()), keys_of)?;
         let mut links = vec![Link { input: 0, definition: parent, selector: String::new(), content: None }];
-        let Some(source) = &vertex.source else { return Ok(links) };
-        let definition = match source {
-            SourceRef::Vertex(Some(id)) => keys_of(*id)?,
-            SourceRef::Vertex(None) => scratch(),
-            SourceRef::Context(_) => Vec::new(),
-        };
-        let content = match purpose {
-            LinkUse::Probe => guard(&self.state(vertex.id).content).clone().and_then(Result::ok),
-            LinkUse::ProbeContent | LinkUse::Record => Some(self.content(vertex)?),
-        };
-        let content = content.map(|content| KeyId::root(&content.digest));
-        links.push(Link { input: 1, definition, selector: selector_digest(vertex), content });
+        for (at, edge) in vertex.edges.iter().enumerate() {
+            let definition = match edge.source {
+                SourceRef::Vertex(Some(id)) => keys_of(id)?,
+                SourceRef::Vertex(None) => scratch(),
+                SourceRef::Context(_) => Vec::new(),
+            };
+            let content = match purpose {
+                LinkUse::Probe => self.known_content(vertex, at),
+                LinkUse::ProbeContent | LinkUse::Record => Some(self.content(vertex, at)?),
+            };
+            let content = content.map(|content| KeyId::root(&content.digest));
+            links.push(Link { input: at as u32 + 1, definition, selector: selector_digest(edge), content });
+        }
         Ok(links)
     }
 
@@ -144,7 +145,7 @@ impl Solver<'_> {
 
     /// Content is worth computing only if the inputs that count by definition alone lead somewhere through this operation.
     fn content_can_decide(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<bool, SolveError> {
-        if vertex.source.is_none() {
+        if vertex.edges.is_empty() {
             return Ok(false);
         }
         let parent = &links[0];
@@ -212,7 +213,7 @@ impl Solver<'_> {
 
     /// The key is known, the result is gone: content may lead to an equal one, else the step runs again.
     fn remake(&self, vertex: &Vertex) -> Result<StepResult, SolveError> {
-        if let (Some(operation), Some(_)) = (&vertex.operation, &vertex.source) {
+        if let (Some(operation), false) = (&vertex.operation, vertex.edges.is_empty()) {
             let digest = operation_digest(operation);
             let links = self.links(vertex, LinkUse::ProbeContent)?;
             if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
@@ -252,8 +253,8 @@ pub(super) enum LinkUse {
 pub const STACK: usize = 64 << 20;
 
 /// The digest of the selected paths: where the definition keys of a source enter.
-pub(super) fn selector_digest(vertex: &Vertex) -> String {
-    let mut selectors = vertex.selectors.clone();
+fn selector_digest(edge: &Edge) -> String {
+    let mut selectors = edge.selectors.clone();
     selectors.sort();
     Digest::of(serde_json::to_vec(&selectors).unwrap_or_default()).to_string()
 }

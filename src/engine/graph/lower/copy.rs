@@ -4,7 +4,7 @@ use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::context::{Selector, pattern};
 use crate::engine::graph::op::Operation;
-use crate::engine::graph::vertex::SourceRef;
+use crate::engine::graph::vertex::{Edge, SourceRef};
 use crate::language::dockerfile::expand::expand_heredoc;
 use crate::language::dockerfile::{Instruction, Keyword, Word};
 
@@ -63,11 +63,11 @@ impl Lowering<'_> {
             inline,
             platform: self.request.platform.text(),
         };
-        let source = (!selectors.is_empty()).then(|| options.from.unwrap_or(SourceRef::Context(String::new())));
+        let source = options.from.unwrap_or(SourceRef::Context(String::new()));
+        let edges = if selectors.is_empty() { Vec::new() } else { vec![Edge { source, selectors }] };
         let ignore_cache = self.request.no_cache;
         self.step(state, at, operation, created_by, |vertex| {
-            vertex.source = source;
-            vertex.selectors = selectors;
+            vertex.edges = edges;
             vertex.ignore_cache = ignore_cache;
         });
     }

@@ -227,8 +227,10 @@ fn in_file_order(graph: &mut BuildGraph) {
     for vertex in &mut graph.vertices {
         vertex.id = renamed(vertex.id);
         vertex.parent = vertex.parent.map(renamed);
-        if let Some(SourceRef::Vertex(Some(id))) = &mut vertex.source {
-            *id = renamed(*id);
+        for edge in &mut vertex.edges {
+            if let SourceRef::Vertex(Some(id)) = &mut edge.source {
+                *id = renamed(*id);
+            }
         }
     }
     graph.target = graph.target.map(renamed);

@@ -108,7 +108,7 @@ fn triggers_run_at_the_from_and_are_spent() {
 fn stages_may_stand_before_those_they_need_but_not_in_a_circle() {
     let built = graph("FROM base AS last\nCOPY --from=late /x /y\nFROM base AS late\nRUN x\nFROM last\n");
     let copy = built.vertices.iter().find(|v| v.line == 2).unwrap();
-    assert_eq!(copy.source, Some(SourceRef::Vertex(built.vertices.iter().find(|v| v.line == 4).map(|v| v.id))));
+    assert_eq!(copy.edges[0].vertex(), built.vertices.iter().find(|v| v.line == 4).map(|v| v.id));
     let circle = try_lower("FROM base AS a\nCOPY --from=b /x /y\nFROM base AS b\nCOPY --from=a /x /y\n", None, &[], &[]);
     assert!(circle.unwrap_err()[0].contains("circle"));
 }
