@@ -17,6 +17,8 @@ pub struct Play<'a> {
     pub word: String,
     pub options: Options,
     pub random: Random,
+    /// Nothing to compare with from here on.
+    pub alone: bool,
 }
 
 impl Play<'_> {
@@ -61,20 +63,16 @@ impl Play<'_> {
         self.options.args.push((name.into(), value.into()));
     }
 
-    /// Removes, on both sides, the result of the step whose layer holds the file `marker`, and whose text names it.
-    fn forget(&self, marker: &str) {
+    /// Removes the result of the step whose layer holds the file `marker`.
+    fn forget(&mut self, marker: &str) {
         let marker = self.text(marker);
         let layers = fs::read_dir(self.ours.store.join("layers")).unwrap().flatten().map(|e| e.path());
         let found: Vec<_> = layers.filter(|path| path.join(&marker).exists()).collect();
         assert_eq!(found.len(), 1, "layers with {marker}: {found:?}");
         fs::remove_dir_all(&found[0]).unwrap();
-        let Some(docker) = self.docker else { return };
-        let filter = format!("--filter=description~={marker}");
-        let listed = docker.ok(&["buildx", "du", &filter, "--verbose"]);
-        assert!(listed.contains(&marker), "the lab's cache has no record that names {marker}: {listed}");
-        docker.ok(&["buildx", "prune", "--all", "--force", &filter]);
-        let listed = docker.ok(&["buildx", "du", &filter, "--verbose"]);
-        assert!(!listed.contains(&marker), "the lab's cache still has {marker}: {listed}");
+        // The lab's BuildKit cannot play along: after any prune it forgets all its links, even of other builds (docker 28.5
+        // with the containerd image store), so that everything runs. The reference, section 1, point 5, is the measure here.
+        self.alone = true;
     }
 }
 
@@ -125,7 +123,9 @@ pub const CASES: &[Case] = &[
     case!("owner in the context", COPY_FOLDER, FOLDER, nothing, [|p| std::os::unix::fs::chown(p.context.join("d/x"), Some(1234), Some(99)).unwrap()], [3 HIT, 4 HIT]),
     case!("symlink target", COPY_FOLDER, FOLDER, |p| symlink("x", p.context.join("d/l")).unwrap(), [|p| { fs::remove_file(p.context.join("d/l")).unwrap(); symlink("y", p.context.join("d/l")).unwrap() }], [3 &["M8"], 4 BELOW]),
     case!("copy becomes hard link", COPY_FOLDER, &[("d/x", "same\n"), ("d/y", "same\n")], nothing, [|p| { fs::remove_file(p.context.join("d/y")).unwrap(); fs::hard_link(p.context.join("d/x"), p.context.join("d/y")).unwrap() }], [3 HIT, 4 HIT]),
-    case!("xattr", COPY_FILE, FILE, nothing, [|p| rustix::fs::setxattr(p.context.join("a"), "user.peers", b"1", rustix::fs::XattrFlags::empty()).unwrap()], [3 &["M7"], 4 BELOW]),
+    case!("xattr", COPY_FILE, FILE, nothing, [|p| mark(p, "a")], [3 &["M7"], 4 BELOW]),
+    case!("xattr, file sent again", COPY_FILE, FILE, nothing, [|p| { p.write("a", "a @N@\n"); mark(p, "a") }], [3 &["M7"], 4 BELOW]),
+    case!("xattr, only mtime afterwards", COPY_FILE, FILE, |p| mark(p, "a"), [|p| p.write("a", "a @N@\n")], [3 HIT, 4 HIT]),
     case!("file becomes folder", COPY_FOLDER, FOLDER, nothing, [|p| { fs::remove_file(p.context.join("d/x")).unwrap(); p.write("d/x/in", "1\n") }], [3 &["M2"], 4 BELOW]),
     case!("only mtime", COPY_FOLDER, FOLDER, nothing, [|p| { let f = fs::File::options().write(true).open(p.context.join("d/x")).unwrap(); f.set_modified(std::time::UNIX_EPOCH).unwrap() }], [3 HIT, 4 HIT]),
     case!("unrelated file", COPY_FILE, FILE, nothing, [|p| p.write("b", "1\n")], [3 HIT, 4 HIT]),
@@ -166,7 +166,8 @@ pub const CASES: &[Case] = &[
     case!("COPY --chown", "FROM busybox:local\nRUN echo @N@\nCOPY --chown=1:1 a /a\nRUN cat /a\n", FILE, nothing, [|p| p.edit("1:1", "2:2")], [2 HIT, 3 &["M21"], 4 BELOW]),
     case!("COPY --chmod", "FROM busybox:local\nRUN echo @N@\nCOPY --chmod=600 a /a\nRUN cat /a\n", FILE, nothing, [|p| p.edit("600", "640")], [2 HIT, 3 &["M21"], 4 BELOW]),
     case!("COPY --chmod and the source's mode", "FROM busybox:local\nRUN echo @N@\nCOPY --chmod=600 a /a\nRUN cat /a\n", FILE, nothing, [|p| p.mode("a", 0o640)], [2 HIT, 3 &["M6"], 4 BELOW]),
-    case!("COPY destination", COPY_FILE, FILE, nothing, [|p| p.edit("COPY a /a", "COPY a /b/../a2")], [2 HIT, 3 &["M21"]]),
+    case!("COPY destination", "FROM busybox:local\nRUN echo @N@\nCOPY a /a1\nRUN ls /\n", FILE, nothing, [|p| p.edit("/a1", "/a2")], [2 HIT, 3 &["M21"], 4 BELOW]),
+    case!("COPY destination, the same in other words", "FROM busybox:local\nRUN echo @N@\nCOPY a /a1\nRUN ls /\n", FILE, nothing, [|p| p.edit("/a1", "/b/../a1")], [2 HIT]),
     case!("COPY source order", "FROM busybox:local\nRUN echo @N@\nCOPY a b /d/\n", &[("a", "a\n"), ("b", "b\n")], nothing, [|p| p.edit("a b", "b a")], [2 HIT, 3 &["M21"]]),
     case!("COPY from another folder, same name and content", "FROM busybox:local\nRUN echo @N@\nCOPY one/a /a\nRUN cat /a\n", &[("one/a", "a\n"), ("two/a", "a\n")], nothing, [|p| p.edit("one/a", "two/a")], [2 HIT, 3 HIT, 4 HIT]),
     case!("COPY becomes ADD", COPY_FILE, FILE, nothing, [|p| p.edit("COPY", "ADD")], [2 HIT, 3 &["M21"], 4 BELOW]),
@@ -204,4 +205,8 @@ fn same_size_and_times(play: &mut Play) {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replacen('a', "b", 1)).unwrap();
     fs::File::options().write(true).open(&path).unwrap().set_modified(before.modified().unwrap()).unwrap();
+}
+
+fn mark(play: &mut Play, path: &str) {
+    rustix::fs::setxattr(play.context.join(path), "user.peers", b"1", rustix::fs::XattrFlags::empty()).unwrap();
 }

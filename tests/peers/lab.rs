@@ -160,7 +160,7 @@ impl Ours {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rbuild-tui"));
-        command.arg("--store").arg(&self.store).args(args).stdin(Stdio::null()).env_remove("SOURCE_DATE_EPOCH");
+        command.env("RBUILD_TUI_STORE", &self.store).args(args).stdin(Stdio::null()).env_remove("SOURCE_DATE_EPOCH");
         command
     }
 

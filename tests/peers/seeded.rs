@@ -8,6 +8,10 @@ use super::pair::{Options, buildkit, compare, ours};
 const MEANT: &[(&str, u64, &str)] = &[
     ("file content, same size and times", 3, "BuildKit does not send a file of equal size and mtime (moby/buildkit#1368); we hash it"),
     ("file content, same size and times", 4, "follows from line 3"),
+    ("mode of a folder", 3, "the mode counts (reference, section 2; BuildKit misses too when the context is new to it), but its transfer does not tell a folder's new mode to the hash"),
+    ("mode of a folder", 4, "follows from line 3"),
+    ("xattr", 3, "the xattr counts (see the next case), but BuildKit does not send a file of equal size and mtime"),
+    ("xattr", 4, "follows from line 3"),
 ];
 
 #[test]
@@ -42,7 +46,7 @@ fn play(case: &Case, engine: &Ours, docker: Option<&Docker>, random: &mut Random
     let word = format!("n{:012x}", random.next() & 0xffff_ffff_ffff);
     let context = engine.folder(&word);
     let random = Random(random.next());
-    let mut play = Play { context: &context, ours: engine, docker, word, options: Options::default(), random };
+    let mut play = Play { context: &context, ours: engine, docker, word, options: Options::default(), random, alone: false };
     write(&context, "Dockerfile", &play.text(case.dockerfile));
     for (path, text) in case.files {
         play.write(path, text);
@@ -53,7 +57,7 @@ fn play(case: &Case, engine: &Ours, docker: Option<&Docker>, random: &mut Random
     for change in case.changes {
         change(&mut play);
         document = ours(engine, &context, &play.options);
-        vertices = docker.map(|docker| buildkit(docker, &context, &play.options));
+        vertices = docker.filter(|_| !play.alone).map(|docker| buildkit(docker, &context, &play.options));
     }
     let mut differs = Vec::new();
     for row in compare(&document, vertices.as_deref().unwrap_or_default()) {

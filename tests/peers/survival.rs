@@ -89,7 +89,9 @@ fn kill_nine() {
     let before = mounts();
     let mut killed = 0;
     for round in 0..rounds {
-        let delay = random.below(whole + 200);
+        // Half of them at any moment, half while the last layers are made and the image is written.
+        let late = round % 2 == 1;
+        let delay = if late { whole - whole / 8 + random.below(whole / 6) } else { random.below(whole + 200) };
         let argument = format!("--build-arg=ROUND={round}");
         let mut command = ours.command(&["build", "--json", EPOCH, &argument, "-o", &export(&out)]);
         command.arg(&context).env("RB_CASE", &mark).stdout(Stdio::null()).stderr(Stdio::null());
