@@ -12,8 +12,8 @@ use super::elf::Elf;
 use crate::engine::oci::{
     Descriptor, History, ImageConfig, Manifest, Platform, Reference, chain_ids, config::DEFAULT_PATH, media_type,
 };
-use crate::engine::store::{Store, StoreError};
 use crate::engine::store::image::{ImageLayer, ImageRecord};
+use crate::engine::store::{Store, StoreError};
 use crate::ground::digest::{Digest, Digester};
 use crate::ground::fs::{PathError, PathResultExt};
 use crate::ground::hint::Hint;
@@ -79,12 +79,22 @@ impl Hint for HostBaseError {
 /// One thing of the image by its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
-    Folder { mode: u32 },
-    Link { to: String },
+    Folder {
+        mode: u32,
+    },
+    Link {
+        to: String,
+    },
     /// A file of this machine, with what is read from it.
-    Host { from: PathBuf, mode: u32 },
+    Host {
+        from: PathBuf,
+        mode: u32,
+    },
     /// A file of ours.
-    Text { bytes: Vec<u8>, mode: u32 },
+    Text {
+        bytes: Vec<u8>,
+        mode: u32,
+    },
 }
 
 /// A file that the image carries beside the tools: path from the root without a leading `/`, content; it is executable.
@@ -340,7 +350,8 @@ impl Libraries {
         for folder in ["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(Path::new) {
             // Debian's folders by architecture: x86_64-linux-gnu, aarch64-linux-gnu, arm-linux-gnueabihf.
             let names = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-            let mut by_architecture: Vec<PathBuf> = names.filter(|path| path.to_string_lossy().contains("-linux-")).collect();
+            let mut by_architecture: Vec<PathBuf> =
+                names.filter(|path| path.to_string_lossy().contains("-linux-")).collect();
             by_architecture.sort();
             own.extend(by_architecture);
             own.push(folder.to_owned());
