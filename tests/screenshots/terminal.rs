@@ -192,8 +192,22 @@ impl Cells {
 fn colour(number: u16) -> Color {
     use Color::*;
     let names = [
-        Black, Red, Green, Yellow, Blue, Magenta, Cyan, Gray, DarkGray, LightRed, LightGreen, LightYellow, LightBlue,
-        LightMagenta, LightCyan, White,
+        Black,
+        Red,
+        Green,
+        Yellow,
+        Blue,
+        Magenta,
+        Cyan,
+        Gray,
+        DarkGray,
+        LightRed,
+        LightGreen,
+        LightYellow,
+        LightBlue,
+        LightMagenta,
+        LightCyan,
+        White,
     ];
     names.get(usize::from(number)).copied().unwrap_or(Indexed(number.min(255) as u8))
 }
