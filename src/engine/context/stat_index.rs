@@ -35,16 +35,16 @@ fn nanos(seconds: i64, nanoseconds: i64) -> i64 {
 fn signature(stat: &Stat) -> Signature {
     Signature {
         size: stat.st_size as u64,
-        modified: nanos(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-        changed: nanos(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-        mode: stat.st_mode as u32,
+        modified: nanos(stat.st_mtime, stat.st_mtime_nsec as i64),
+        changed: nanos(stat.st_ctime, stat.st_ctime_nsec as i64),
+        mode: stat.st_mode,
     }
 }
 
 impl StatIndex {
     /// The remembered digest of a file, if nothing that `stat` sees has changed.
     pub fn get(&self, stat: &Stat) -> Option<Digest> {
-        let (known, digest) = self.files.get(&(stat.st_dev as u64, stat.st_ino as u64))?;
+        let (known, digest) = self.files.get(&(stat.st_dev, stat.st_ino))?;
         (*known == signature(stat)).then_some(*digest)
     }
 
@@ -54,7 +54,7 @@ impl StatIndex {
         const TICK: i64 = 20_000_000;
         let signature = signature(stat);
         if signature.changed < scan_began - TICK && signature.modified < scan_began - TICK {
-            self.files.insert((stat.st_dev as u64, stat.st_ino as u64), (signature, digest));
+            self.files.insert((stat.st_dev, stat.st_ino), (signature, digest));
         }
     }
 

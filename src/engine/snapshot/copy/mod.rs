@@ -13,9 +13,11 @@ mod write;
 use std::fs;
 
 use super::failure::{During, user};
-use super::{LayerId, Layers, owner};
+use super::layers::Links;
+use super::{Layers, owner};
 use crate::engine::event::LayerStat;
-use crate::engine::worker::protocol::{CopySource, CopySpec, Failure};
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{CopySource, CopySpec, Failure};
 use crate::ground::fs::RootDir;
 
 /// Answers `Request::Copy`.
@@ -36,12 +38,14 @@ pub fn copy(
     let owner = spec.chown.as_deref().map(|spec| owner::owner(&target, spec)).transpose()?;
     let rules = Rules { owner, mode: spec.chmod };
     let mut plan = plan::Plan::default();
-    for path in source::names(source, spec) {
+    for (at, path) in source::names(source, spec).into_iter().enumerate() {
+        // A link that was followed lends its own name to what it points to.
+        let base = spec.names.get(at).map_or_else(|| path.rsplit('/').next().unwrap_or(&path), String::as_str);
         let nodes = opened.nodes(&path)?;
         if spec.unpack && plan.add_archive(&target, spec, &opened, &nodes, &rules)? {
             continue;
         }
-        plan.add(&target, spec, &path, nodes, &rules)?;
+        plan.add(&target, spec, base, nodes, &rules)?;
     }
     drop(target);
     let upper = RootDir::open(&work.upper())?;
@@ -49,7 +53,9 @@ pub fn copy(
     write::files(&plan, &opened, &upper, &previous, &rules)?;
     write::directories(&plan, &opened, &upper, &rules)?;
     let digests = previous::text(&plan);
-    let stat = layers.commit(&work, id)?;
+    let all_single = plan.files.iter().all(|(_, node)| node.inode.is_none());
+    let links = if previous.root.is_some() && all_single { Links::OfDurableFiles } else { Links::New };
+    let stat = layers.commit_with(&work, id, links)?;
     if !digests.is_empty() {
         let path = previous::path(layers, id);
         fs::write(&path, digests).during("write", &path)?;
