@@ -1,4 +1,36 @@
-//! rbuild-tui: a builder for Dockerfiles that explains its cache.
+//! rbuild-tui: a terminal build explorer and cache debugger for Dockerfiles, driven by a builder engine of its own.
+//!
+//! A build does not build an application, it stacks immutable, content-addressed file system snapshots. A changed layer
+//! invalidates itself and everything below it, so the order of a Dockerfile is a performance blueprint. BuildKit knows all
+//! this and tells nobody; this program tells.
+//!
+//! # The house
+//! Five wings, from the ground up; a room imports only rooms that stand earlier in the table of `tests/layering.rs`.
+//!
+//! - [`ground`]: what all stand on. Digests, files, hints, configuration.
+//! - [`language`]: text. Dockerfiles as lossless trees, and the shell as far as analysis needs it.
+//! - [`engine`]: builds. `oci`, `context`, `graph`, `store`, `snapshot`, `sandbox`, `worker`, `cache`, `event`, `image`,
+//!   `solver`, and the door to them all in `engine/mod.rs`.
+//! - [`insight`]: understands builds. `model` folds events, `suggest` knows rules, `workbench` has hands.
+//! - [`front`]: people and scripts. `text`, `report`, `tui`, `cli`.
+//!
+//! # How a build walks
+//! `main → cli → engine::build → language::parse → bases → graph::lower → context::scan → solver (probe, cache::links,
+//! content, execute through worker) → image::assemble → image::export`. Every step speaks in `engine::event`,
+//! `insight::model` folds it, `tui` or `report` draws it.
+//!
+//! # Two processes
+//! Before any thread exists, the program starts itself once more as a worker, which owns a private mount namespace: it alone
+//! mounts, unpacks, copies, scans and executes, and takes everything with it when its socket closes. Each RUN is a further,
+//! single-threaded process. Only `engine::sandbox` has `unsafe`.
+//!
+//! # Invariants
+//! 1. Only `front::cli` prints, only `ground::config` reads the environment.
+//! 2. The interface and the printers learn about a build through `BuildEvent` alone.
+//! 3. Folding is total: `BuildState::apply` takes any event in any state. No clock and no I/O in `model` and `suggest`.
+//! 4. A miss always has a reason: `cache::explain` destructures the ingredients of a key without `..`.
+//! 5. Nothing half-done looks done: blobs, layers and records appear by rename or transaction after sync; a record is last.
+//! 6. Untrusted bytes never reach the terminal, a path or a command line unescaped.
 
 pub mod engine;
 pub mod front;

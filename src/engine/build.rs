@@ -17,10 +17,10 @@ use super::handle::{BuildHandle, CancelToken};
 use super::image::{Assembled, ExportFormat, ExportRequest, assemble, export};
 use super::oci::Reference;
 use super::project::{Loaded, Project};
+use super::protocol::Network;
 use super::solver::record::BuildRecord;
 use super::solver::{ScannedContext, Solver, Speaker, State};
 use super::store::{BuildRow, Store};
-use super::worker::protocol::Network;
 use crate::ground::digest::Digest;
 
 /// What is asked of a build.
@@ -74,7 +74,13 @@ impl Engine {
         if let Err(error) = std::thread::Builder::new().stack_size(64 << 20).spawn(run) {
             let (sender, events) = unbounded_channel();
             let message = format!("cannot start a thread: {error}");
-            let event = BuildEvent::BuildFinished { error: Some(message), cancelled: false, image: None, micros: 0 };
+            let event = BuildEvent::BuildFinished {
+                error: Some(message),
+                cancelled: false,
+                environment: true,
+                image: None,
+                micros: 0,
+            };
             let _ = sender.send(Stamped { seq: 0, at: 0, event });
             return BuildHandle { events, cancel };
         }
@@ -120,7 +126,9 @@ impl Engine {
             Err(error) => (Some(error.text()), None),
         };
         let cancelled = matches!(&ended, Err(EngineError { kind: ErrorKind::Cancelled, .. }));
-        speaker.say(BuildEvent::BuildFinished { error, cancelled, image, micros: speaker.elapsed() });
+        let environment = matches!(&ended, Err(EngineError { kind: ErrorKind::Environment, .. }));
+        let micros = speaker.elapsed();
+        speaker.say(BuildEvent::BuildFinished { error, cancelled, environment, image, micros });
         ended
     }
 }
@@ -178,7 +186,7 @@ impl Run<'_> {
         };
         self.remember(&graph, &solver, previous.as_ref(), &result, &loaded)?;
         let executed = solver.state.executed.load(Ordering::SeqCst);
-        result.map(|image| BuildOutcome { build: self.build.clone(), image: Some(image), executed })
+        result.map(|image| BuildOutcome { build: self.build.clone(), image, executed })
     }
 
     fn register(&self, graph: &BuildGraph, previous: Option<&BuildRecord>) {
@@ -192,8 +200,10 @@ impl Run<'_> {
     fn scan(&self, graph: &BuildGraph, ignore: &IgnoreFile) -> Result<BTreeMap<String, ScannedContext>, EngineError> {
         let mut wanted: BTreeMap<String, Vec<Selector>> = BTreeMap::new();
         for vertex in &graph.vertices {
-            if let Some(SourceRef::Context(name)) = &vertex.source {
-                wanted.entry(name.clone()).or_default().extend(vertex.selectors.iter().cloned());
+            for edge in &vertex.edges {
+                if let SourceRef::Context(name) = &edge.source {
+                    wanted.entry(name.clone()).or_default().extend(edge.selectors.iter().cloned());
+                }
             }
         }
         let mut out = BTreeMap::new();
@@ -233,15 +243,20 @@ impl Run<'_> {
         }
     }
 
-    fn finish_image(&self, graph: &BuildGraph, solver: &Solver<'_>) -> Result<Digest, EngineError> {
+    /// Puts the image together where somebody wants it: a name or an output. Else the result stays in the cache, and the layers
+    /// are not read once more for their DiffIDs.
+    fn finish_image(&self, graph: &BuildGraph, solver: &Solver<'_>) -> Result<Option<Digest>, EngineError> {
         let project = &self.request.project;
+        if self.request.tags.is_empty() && self.request.exports.is_empty() {
+            return Ok(None);
+        }
         let rewrite = self.request.exports.iter().any(|e| e.rewrite_timestamps);
         // The chain of the target names all layers; each step above it made the last layer of its own result.
         let target = graph.target.and_then(|id| solver.known_result(id));
         let layers = target.as_ref().map(|r| r.layers.as_slice()).unwrap_or_default();
         let steps: Vec<VertexId> = graph.history.iter().filter_map(|step| step.vertex).collect();
         let own = &layers[layers.len().saturating_sub(steps.len())..];
-        let made: BTreeMap<VertexId, super::snapshot::LayerId> = steps.iter().copied().zip(own.iter().cloned()).collect();
+        let made: BTreeMap<VertexId, super::oci::LayerId> = steps.iter().copied().zip(own.iter().cloned()).collect();
         let times = layer_times(self.store(), own)?;
         let layer_of = |vertex: VertexId| {
             let layer = made.get(&vertex)?;
@@ -251,7 +266,7 @@ impl Run<'_> {
         self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
         let assembled = assemble(self.store(), &self.engine.worker, graph, &layer_of, project.epoch, rewrite)?;
         self.write(&assembled)?;
-        Ok(assembled.record.id)
+        Ok(Some(assembled.record.id))
     }
 
     fn write(&self, assembled: &Assembled) -> Result<(), EngineError> {
@@ -299,7 +314,7 @@ impl Run<'_> {
         graph: &BuildGraph,
         solver: &Solver<'_>,
         previous: Option<&BuildRecord>,
-        result: &Result<Digest, EngineError>,
+        result: &Result<Option<Digest>, EngineError>,
         loaded: &Loaded,
     ) -> Result<(), EngineError> {
         let project = &self.request.project;
@@ -309,7 +324,7 @@ impl Run<'_> {
             target: project.target.clone(),
             error: result.as_ref().err().map(|e| e.message.clone()),
             cancelled: matches!(result, Err(EngineError { kind: ErrorKind::Cancelled, .. })),
-            image: result.as_ref().ok().copied(),
+            image: result.as_ref().ok().copied().flatten(),
             micros: self.speaker.elapsed(),
             ignore: loaded.ignore.clone(),
             slots: graph.vertices.iter().map(slots::describe).collect(),
@@ -348,20 +363,12 @@ impl Run<'_> {
 }
 
 /// When each layer was made.
-fn layer_times(
-    store: &Store,
-    layers: &[super::snapshot::LayerId],
-) -> Result<BTreeMap<super::snapshot::LayerId, u64>, EngineError> {
+fn layer_times(store: &Store, layers: &[super::oci::LayerId]) -> Result<BTreeMap<super::oci::LayerId, u64>, EngineError> {
+    let cache = super::cache::Cache::new(&store.index);
     let mut out = BTreeMap::new();
     for layer in layers {
-        let found: Option<i64> = store.index.with(|db| {
-            let suffix = format!("%\"{layer}\"]");
-            db.query_row("select created from results where layers like ?1", [suffix], |row| row.get(0))
-                .map(Some)
-                .or(Ok(None))
-        })?;
-        if let Some(created) = found {
-            out.insert(layer.clone(), created as u64);
+        if let Some(created) = cache.layer_created(layer)? {
+            out.insert(layer.clone(), created);
         }
     }
     Ok(out)

@@ -13,8 +13,10 @@ use super::worker::WorkerError;
 /// Whose fault: it decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Dockerfile, context, command, or wrong arguments: exit code 1.
+    /// Dockerfile, context or command: exit code 1.
     User,
+    /// Wrong arguments: exit code 2.
+    Usage,
     /// Permission, space, a missing image: exit code 3.
     Environment,
     /// Somebody cancelled: exit code 130.
@@ -37,6 +39,11 @@ impl EngineError {
     /// The user has to change something.
     pub fn user(message: impl Into<String>, hint: Option<String>) -> Self {
         Self { kind: ErrorKind::User, message: message.into(), hint }
+    }
+
+    /// The arguments make no sense.
+    pub fn usage(message: impl Into<String>, hint: Option<String>) -> Self {
+        Self { kind: ErrorKind::Usage, message: message.into(), hint }
     }
 
     /// The machine refused.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::{Selector, pattern};
 use super::error::EngineError;
 use super::event::VertexId;
-use super::graph::{BuildGraph, SourceRef, slots};
+use super::graph::{BuildGraph, Edge, SourceRef, slots};
 use super::project::Project;
 use super::store::Store;
 
@@ -55,8 +55,9 @@ pub fn affected(graph: &BuildGraph, touched: &Touched) -> BTreeSet<VertexId> {
     loop {
         let before = out.len();
         for vertex in graph.vertices.iter().filter(|v| v.operation.is_some()) {
-            let reads = matches!(&vertex.source, Some(SourceRef::Context(name)) if name.is_empty())
-                && vertex.selectors.iter().any(|s| touched.iter().any(|path| selects(s, path)));
+            let of_context = |edge: &&Edge| matches!(&edge.source, SourceRef::Context(name) if name.is_empty());
+            let mut selectors = vertex.edges.iter().filter(of_context).flat_map(|edge| &edge.selectors);
+            let reads = selectors.any(|s| touched.iter().any(|path| selects(s, path)));
             if reads || graph.inputs(vertex).iter().any(|id| out.contains(id)) {
                 out.insert(vertex.id);
             }

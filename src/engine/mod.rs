@@ -7,10 +7,12 @@ pub mod graph;
 pub mod handle;
 pub mod image;
 pub mod oci;
+pub mod protocol;
 pub mod sandbox;
 pub mod snapshot;
 pub mod solver;
 pub mod store;
+pub mod verdict;
 pub mod worker;
 
 mod bases;

@@ -175,6 +175,6 @@ fn diagnostics_error(
     let errors: Vec<_> = diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
     let text: Vec<String> = errors.iter().map(|d| crate::language::dockerfile::render(d, dockerfile, file)).collect();
     let message = text.join("\n").trim_end().to_owned();
-    let only_images = errors.iter().all(|d| d.message.starts_with("the base image `"));
+    let only_images = errors.iter().all(|d| d.message.contains("the base image `"));
     if only_images { EngineError::environment(message, None) } else { EngineError::user(message, None) }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::lab::{id, lab};
+use rbuild_tui::engine::protocol::*;
 use rbuild_tui::engine::snapshot::record::record_digest;
-use rbuild_tui::engine::worker::protocol::*;
 use rbuild_tui::ground::digest::Digest;
 
 /// The entries of a directory, as a context walk gives them.
@@ -52,15 +52,18 @@ pub fn entries(root: &Path) -> Vec<Entry> {
 fn times() {
     let Some(lab) = lab("times") else { return };
     lab.base("base");
-    let mut all = Vec::new();
-    for round in 0..50 {
-        let start = Instant::now();
-        let (code, text, _) = lab.run_with(&format!("true{round}"), &["base"], |_| ());
-        all.push(start.elapsed().as_secs_f64() * 1000.0);
-        assert_eq!(code, 0, "{text}");
+    for network in [Network::None, Network::Host] {
+        let mut all = Vec::new();
+        for round in 0..50 {
+            let start = Instant::now();
+            let (code, text, _) =
+                lab.run_with(&format!("true-{round}-{network:?}").to_lowercase(), &["base"], |p| p.network = network);
+            all.push(start.elapsed().as_secs_f64() * 1000.0);
+            assert_eq!(code, 0, "{text}");
+        }
+        all.sort_by(f64::total_cmp);
+        println!("RUN /bin/true, network {network:?}: median {:.1} ms, least {:.1}, most {:.1}", all[25], all[0], all[49]);
     }
-    all.sort_by(f64::total_cmp);
-    println!("RUN /bin/true: median {:.1} ms, least {:.1}, most {:.1}", all[25], all[0], all[49]);
     let Some(tree) = std::env::var_os("WORKER_TREE") else { return println!("WORKER_TREE names no tree to copy") };
     let root = Path::new(&tree).to_owned();
     let copy = |name: &str, parents: &[&str], previous: Option<&str>| {
@@ -71,6 +74,7 @@ fn times() {
             parents: parents.iter().map(|p| id(p)).collect(),
             source: CopySource::Directory { root: root.clone(), entries },
             copy: CopySpec {
+                names: Vec::new(),
                 sources: vec![String::new()],
                 destination: "/app/".into(),
                 chown: None,

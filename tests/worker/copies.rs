@@ -1,1 +1,203 @@
-//! Later.
+//! COPY, ADD and WORKDIR.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+use super::bench::entries;
+use super::lab::{Lab, Tar, id, lab};
+use rbuild_tui::engine::protocol::*;
+
+/// A context: `a`, `d/{b,s -> b}`, `d/e/c`.
+fn context(lab: &Lab) -> std::path::PathBuf {
+    let root = lab.dir.path().join("context");
+    fs::create_dir_all(root.join("d/e")).unwrap();
+    fs::write(root.join("a"), "A").unwrap();
+    fs::write(root.join("d/b"), "B").unwrap();
+    fs::write(root.join("d/e/c"), "C").unwrap();
+    fs::set_permissions(root.join("d/e"), fs::Permissions::from_mode(0o711)).unwrap();
+    fs::set_permissions(root.join("d/e/c"), fs::Permissions::from_mode(0o4755)).unwrap();
+    symlink("b", root.join("d/s")).unwrap();
+    symlink("/etc/hostname", root.join("leak")).unwrap();
+    root
+}
+
+fn spec(sources: &[&str], destination: &str) -> CopySpec {
+    let sources = sources.iter().map(|s| (*s).to_owned()).collect();
+    CopySpec { names: Vec::new(), sources, destination: destination.into(), chown: None, chmod: None, unpack: false }
+}
+
+fn copy(lab: &Lab, name: &str, parents: &[&str], copy: CopySpec, previous: Option<&str>) -> Result<Reply, Failure> {
+    let root = lab.dir.path().join("context");
+    let source = CopySource::Directory { entries: entries(&root), root };
+    let parents = parents.iter().map(|p| id(p)).collect();
+    lab.call(Request::Copy { layer: id(name), parents, source, copy, previous: previous.map(id) })
+}
+
+#[test]
+fn copies_like_fsutil() {
+    let Some(lab) = lab("copies_like_fsutil") else { return };
+    context(&lab);
+    lab.base("base");
+    copy(&lab, "all", &["base"], spec(&["a", "d"], "/app/"), None).unwrap();
+    let names: Vec<_> = lab.names(&["all"]);
+    assert_eq!(names, ["app", "app/a", "app/b", "app/e", "app/e/c", "app/s"]);
+    let entries = lab.list(&["base", "all"]);
+    let entry = |path: &str| entries.iter().find(|e| e.path == path).unwrap();
+    assert_eq!((entry("app").mode, entry("app/e").mode, entry("app/e/c").mode), (0o755, 0o711, 0o4755));
+    assert_eq!(entry("app/s").link.as_deref(), Some("b"));
+    copy(&lab, "named", &["base"], CopySpec { chown: Some("bob".into()), chmod: Some(0o640), ..spec(&["a"], "/x/y") }, None)
+        .unwrap();
+    let entries = lab.list(&["named"]);
+    let entry = |path: &str| entries.iter().find(|e| e.path == path).unwrap();
+    assert_eq!((entry("x").uid, entry("x").mode), (1000, 0o755));
+    assert_eq!((entry("x/y").uid, entry("x/y").gid, entry("x/y").mode), (1000, 1001, 0o640));
+    // Onto an existing directory: into it; its own attributes stay.
+    copy(&lab, "into", &["base"], spec(&["a"], "/tmp"), None).unwrap();
+    let into = fs::metadata(lab.layer("into").join("tmp")).unwrap();
+    assert_eq!(into.mode() & 0o7777, 0o1777);
+    assert!(lab.layer("into").join("tmp/a").exists());
+    assert!(copy(&lab, "bad", &["base"], spec(&["d"], "/etc/passwd"), None).is_err());
+    assert!(copy(&lab, "c01", &["base"], spec(&["leak"], "/"), None).unwrap_err().message.contains("`leak`"));
+    assert!(copy(&lab, "c05", &["base"], spec(&["nosuch"], "/"), None).is_err());
+}
+
+#[test]
+fn c06_destinations_behind_links() {
+    let Some(lab) = lab("c06_destinations_behind_links") else { return };
+    context(&lab);
+    let canary = lab.canary();
+    lab.unpack(
+        "base",
+        &[],
+        &Tar::default().dir("etc", 0o755).link("dst", "/etc").link("out", &canary).link("up", "../../tmp/t"),
+    )
+    .unwrap();
+    let before = lab.canary_state();
+    for (n, destination) in ["/dst", "/dst/", "/out/", "/up/", "/../../x/", "/out/new"].into_iter().enumerate() {
+        copy(&lab, &format!("l{n}"), &["base"], spec(&["a"], destination), None).unwrap();
+    }
+    assert_eq!(before, lab.canary_state());
+    assert!(lab.layer("l0").join("etc/a").exists() && lab.layer("l1").join("etc/a").exists());
+    assert!(lab.layer("l2").join(&canary[1..]).join("a").exists());
+    assert!(lab.layer("l3").join("tmp/t/a").exists() && lab.layer("l4").join("x/a").exists());
+    assert!(lab.layer("l5").join(&canary[1..]).join("new").exists());
+}
+
+#[test]
+fn c18_c19_changed_while_copied() {
+    let Some(lab) = lab("c18_c19_changed_while_copied") else { return };
+    let root = context(&lab);
+    let entries = entries(&root);
+    let call = |name: &str| {
+        let source = CopySource::Directory { root: root.clone(), entries: entries.clone() };
+        lab.call(Request::Copy { layer: id(name), parents: vec![], source, copy: spec(&["a"], "/"), previous: None })
+    };
+    for (n, text) in ["B", "longer", ""].into_iter().enumerate() {
+        fs::write(root.join("a"), text).unwrap();
+        assert_eq!(call(&format!("c{n}")).unwrap_err().message, "`a` changed while it was copied");
+    }
+    fs::remove_file(root.join("a")).unwrap();
+    assert_eq!(call("gone").unwrap_err().message, "`a` changed while it was copied");
+    symlink("/etc/hostname", root.join("a")).unwrap();
+    assert_eq!(call("link").unwrap_err().message, "`a` changed while it was copied");
+    assert!(!lab.layer("gone").exists());
+}
+
+#[test]
+fn unchanged_files_are_linked_from_the_previous_layer() {
+    let Some(lab) = lab("unchanged_files_are_linked_from_the_previous_layer") else { return };
+    let root = context(&lab);
+    copy(&lab, "one", &[], spec(&[""], "/app"), None).unwrap();
+    let modified = fs::metadata(root.join("a")).unwrap().modified().unwrap();
+    // Same size and same time, other content: only the digest tells.
+    fs::write(root.join("a"), "Z").unwrap();
+    fs::File::options().write(true).open(root.join("a")).unwrap().set_modified(modified).unwrap();
+    copy(&lab, "two", &[], spec(&[""], "/app"), Some("one")).unwrap();
+    let inode = |layer: &str, path: &str| fs::metadata(lab.layer(layer).join(path)).unwrap().ino();
+    assert_eq!(inode("one", "app/d/b"), inode("two", "app/d/b"));
+    assert_ne!(inode("one", "app/a"), inode("two", "app/a"));
+    assert_eq!(fs::read(lab.layer("two").join("app/a")).unwrap(), b"Z");
+    let other = CopySpec { chmod: Some(0o600), ..spec(&[""], "/app") };
+    copy(&lab, "three", &[], other, Some("two")).unwrap();
+    assert_ne!(inode("two", "app/a"), inode("three", "app/a"));
+    assert_eq!(fs::metadata(lab.layer("two").join("app/a")).unwrap().mode() & 0o777, 0o644);
+}
+
+#[test]
+fn from_layers_with_owners_links_and_devices() {
+    let Some(lab) = lab("from_layers_with_owners_links_and_devices") else { return };
+    let tar = Tar::default().dir("s", 0o750).file("s/f", 0o644, b"x").hard("s/g", "s/f").link("s/l", "/etc/shadow");
+    let tar = tar.raw(b"s/p", b'6', 0o644, 0, b"", b"").link("alias", "s/f").link("esc", "../../../etc/hostname");
+    lab.unpack("stage", &[], &tar.file("s/.keep", 0o644, b"")).unwrap();
+    lab.unpack("stage2", &["stage"], &Tar::default().file("s/.wh..keep", 0o644, b"")).unwrap();
+    let from = |name: &str, source: &str, to: &str| {
+        let layers = vec![id("stage"), id("stage2")];
+        let source_of = CopySource::Layers { layers };
+        lab.call(Request::Copy {
+            layer: id(name),
+            parents: vec![],
+            source: source_of,
+            copy: spec(&[source], to),
+            previous: None,
+        })
+    };
+    from("dir", "s", "/t").unwrap();
+    assert_eq!(lab.names(&["dir"]), ["t", "t/f", "t/g", "t/l", "t/p"]);
+    let inode = |path: &str| fs::metadata(lab.layer("dir").join(path)).unwrap().ino();
+    assert_eq!(inode("t/f"), inode("t/g"));
+    from("alias", "alias", "/t/").unwrap();
+    assert_eq!(fs::read(lab.layer("alias").join("t/alias")).unwrap(), b"x");
+    assert!(from("esc", "esc", "/t/").is_err());
+}
+
+#[test]
+fn c25_names_that_mean_removals_are_refused() {
+    let Some(lab) = lab("c25_names_that_mean_removals_are_refused") else { return };
+    let root = context(&lab);
+    fs::write(root.join("d/.wh.x"), "").unwrap();
+    assert!(copy(&lab, "wh", &[], spec(&["d"], "/"), None).unwrap_err().message.contains(".wh."));
+}
+
+#[test]
+fn c29_add_unpacks_archives() {
+    let Some(lab) = lab("c29_add_unpacks_archives") else { return };
+    let root = context(&lab);
+    let canary = lab.canary();
+    let tar = Tar::default().file("in/x", 0o600, b"x").link("d", &canary).file("d/y", 0o644, b"y");
+    fs::write(root.join("p.tar"), tar.finished()).unwrap();
+    let before = lab.canary_state();
+    let unpack = |sources: &[&str]| CopySpec { unpack: true, ..spec(sources, "/to/") };
+    copy(&lab, "add", &[], unpack(&["p.tar", "a"]), None).unwrap();
+    assert_eq!(before, lab.canary_state());
+    assert_eq!(fs::read(lab.layer("add").join("to/in/x")).unwrap(), b"x");
+    assert_eq!(fs::read(lab.layer("add").join("to/a")).unwrap(), b"A");
+    let escape = Tar::default().file(".wh.x", 0o644, b"");
+    fs::write(root.join("p.tar"), escape.finished()).unwrap();
+    assert!(copy(&lab, "wh", &[], unpack(&["p.tar"]), None).is_err());
+}
+
+#[test]
+fn texts_and_work_directories() {
+    let Some(lab) = lab("texts_and_work_directories") else { return };
+    lab.base("base");
+    let files = vec![("EOF".to_owned(), "hello\n".to_owned())];
+    let copy = spec(&["EOF"], "/run.sh");
+    let source = CopySource::Inline { files };
+    lab.call(Request::Copy { layer: id("text"), parents: vec![id("base")], source, copy, previous: None }).unwrap();
+    assert_eq!(fs::read(lab.layer("text").join("run.sh")).unwrap(), b"hello\n");
+    let request = Request::MakeDirectory {
+        layer: id("workdir"),
+        parents: vec![id("base"), id("text")],
+        path: "/srv/app".into(),
+        owner: Some("bob".into()),
+        timestamp: Some(5),
+    };
+    let Reply::Layer { stat } = lab.call(request.clone()).unwrap() else { panic!() };
+    assert_eq!(stat.entries, 2);
+    assert_eq!(lab.call(request).unwrap(), Reply::Layer { stat });
+    let meta = fs::metadata(lab.layer("workdir").join("srv/app")).unwrap();
+    assert_eq!((meta.uid(), meta.gid(), meta.mtime(), meta.mode() & 0o777), (1000, 1001, 5, 0o755));
+    let request = Request::Remove { layers: vec![id("workdir"), id("nosuch")] };
+    assert_eq!(lab.call(request).unwrap(), Reply::Done);
+    assert!(!lab.layer("workdir").exists());
+}

@@ -8,8 +8,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rbuild_tui::engine::event::LayerStat;
-use rbuild_tui::engine::snapshot::LayerId;
-use rbuild_tui::engine::worker::protocol::*;
+use rbuild_tui::engine::oci::LayerId;
+use rbuild_tui::engine::protocol::*;
 use rbuild_tui::engine::worker::{Worker, WorkerError};
 use rbuild_tui::ground::digest::Digest;
 
@@ -36,7 +36,7 @@ pub fn lab(test: &str) -> Option<Lab> {
 }
 
 pub fn id(name: &str) -> LayerId {
-    format!("layer-{name}").parse().unwrap()
+    format!("test-layer-{name}").parse().unwrap()
 }
 
 impl Lab {

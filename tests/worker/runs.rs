@@ -1,7 +1,7 @@
 //! RUN.
 
 use super::lab::lab;
-use rbuild_tui::engine::worker::protocol::*;
+use rbuild_tui::engine::protocol::*;
 
 #[test]
 fn s32_exit_codes_and_layers() {
@@ -192,4 +192,136 @@ fn x05_cancel_and_end_of_the_builder() {
     let left = store.join("tmp").read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     let left: Vec<_> = left.filter(|n| !n.starts_with(&second.id().to_string())).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn e17_refused_namespaces_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(lab) = lab("e17_refused_namespaces_are_named") else { return };
+    let program = lab.dir.path().join("weak");
+    let binary = env!("CARGO_BIN_EXE_rbuild-tui");
+    let script = format!("#!/bin/sh\nexec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin -- {binary} \"$@\"\n");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let store = lab.dir.path().join("weak-store");
+    let Ok(worker) = rbuild_tui::engine::worker::Worker::spawn_program(&program, &store) else {
+        return println!("skipped e17_refused_namespaces_are_named: no setpriv");
+    };
+    let layer = super::lab::id("x");
+    let request = Request::MakeDirectory { layer, parents: vec![], path: "/x".into(), owner: None, timestamp: None };
+    match worker.call(request, vec![]) {
+        Err(rbuild_tui::engine::worker::WorkerError::Failed(failure)) => {
+            assert_eq!(failure.kind, FailureKind::Environment);
+            assert!(failure.message.ends_with("(EPERM)") && failure.hint.unwrap().contains("root"), "{}", failure.message);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn s24_s31_network_and_streams() {
+    let Some(lab) = lab("s24_s31_network_and_streams") else { return };
+    lab.base("base");
+    let (code, text, _) = lab.run("net", &["base"], "cat /proc/net/dev; exec 0<&- 1>&- 2>&-; true");
+    assert_eq!(code, 0);
+    let interfaces: Vec<_> = text.lines().skip(2).filter_map(|l| l.split(':').next()).map(str::trim).collect();
+    assert_eq!(interfaces, ["lo"]);
+    let (_, text, _) = lab.run_with("host", &["base"], |p| {
+        p.network = Network::Host;
+        p.args = ["/bin/sh", "-c", "cat /etc/resolv.conf; cat /proc/sys/kernel/hostname"].map(str::to_owned).to_vec();
+    });
+    let resolvers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    assert_eq!(text, format!("{resolvers}buildkitsandbox\n"));
+}
+
+/// `WORKER_IMAGE` names an OCI layout, whose layers are unpacked and run on.
+#[test]
+#[ignore = "needs an image"]
+fn real_image() {
+    let (Some(lab), Some(image)) = (lab("real_image"), std::env::var_os("WORKER_IMAGE")) else { return };
+    let image = std::path::PathBuf::from(image);
+    let json = |path: std::path::PathBuf| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(&path).unwrap_or_else(|e| panic!("{path:?} {e}"))).unwrap()
+    };
+    let blob = |digest: &serde_json::Value| image.join("blobs").join(digest.as_str().unwrap().replace(':', "/"));
+    let mut manifest = json(blob(&json(image.join("index.json"))["manifests"][0]["digest"]));
+    if manifest["layers"].is_null() {
+        manifest = json(blob(&manifest["manifests"][0]["digest"]));
+    }
+    let config = json(blob(&manifest["config"]["digest"]));
+    let mut chain: Vec<String> = Vec::new();
+    for (n, layer) in manifest["layers"].as_array().unwrap().iter().enumerate() {
+        let gzip = layer["mediaType"].as_str().unwrap().ends_with("gzip");
+        let start = std::time::Instant::now();
+        let reply = lab.call(Request::Unpack {
+            layer: super::lab::id(&format!("{n}")),
+            parents: chain.iter().map(|l| super::lab::id(l)).collect(),
+            blob: blob(&layer["digest"]),
+            compression: if gzip { Compression::Gzip } else { Compression::None },
+            digest: layer["digest"].as_str().unwrap().parse().unwrap(),
+            size: layer["size"].as_u64().unwrap(),
+            diff_id: config["rootfs"]["diff_ids"][n].as_str().unwrap().parse().unwrap(),
+        });
+        println!("{n}: {:.2} s {:?}", start.elapsed().as_secs_f64(), reply.unwrap());
+        chain.push(n.to_string());
+    }
+    let chain: Vec<&str> = chain.iter().map(String::as_str).collect();
+    let (code, text, reply) = lab.run("real", &chain, "id; ls -la / /dev; cat /etc/hosts; touch /x");
+    println!("{code} {text} {reply:?}");
+    println!("{:?}", lab.names(&["real"]));
+    assert_eq!(code, 0);
+}
+
+/// CVE-2019-5736: the program that confines a step must not be writable from inside.
+#[test]
+fn s34_the_own_program_is_read_only_inside() {
+    let Some(lab) = lab("s34_the_own_program_is_read_only_inside") else { return };
+    lab.base("base");
+    let before = std::fs::read(env!("CARGO_BIN_EXE_rbuild-tui")).unwrap();
+    let _ = lab.try_run("self", &["base"], |p| p.args = vec!["/proc/self/exe".into()]);
+    let (code, _, _) =
+        lab.run("write", &["base"], "for p in 1 self $PPID; do echo x >> /proc/$p/exe && exit 0; done; exit 9");
+    assert_eq!(code, 9);
+    assert!(before == std::fs::read(env!("CARGO_BIN_EXE_rbuild-tui")).unwrap());
+}
+
+#[test]
+fn x04_a_killed_helper_fails_the_step() {
+    let Some(lab) = lab("x04_a_killed_helper_fails_the_step") else { return };
+    lab.base("base");
+    let worker = lab.worker.id().to_string();
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| lab.try_run("slow", &["base"], |p| p.args = vec!["/bin/sleep".into(), "86395".into()]));
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+            if status.lines().any(|l| l.strip_prefix("PPid:").is_some_and(|p| p.trim() == worker)) {
+                let pid = entry.file_name().to_str().unwrap().parse().unwrap();
+                let pid = rustix::process::Pid::from_raw(pid).unwrap();
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            }
+        }
+        let failure = run.join().unwrap().unwrap_err();
+        assert!(failure.message.contains("helper process died"), "{failure:?}");
+    });
+    assert_eq!(lab.run("next", &["base"], "true").0, 0);
+}
+
+#[test]
+fn many_calls_at_once_and_one_layer_twice() {
+    let Some(lab) = lab("many_calls_at_once_and_one_layer_twice") else { return };
+    lab.base("base");
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..8)
+            .map(|n| {
+                let lab = &lab;
+                scope.spawn(move || lab.run(if n % 2 == 0 { "same" } else { "other" }, &["base"], "echo x > /f; sleep 0.1"))
+            })
+            .collect();
+        for run in runs {
+            let (code, text, reply) = run.join().unwrap();
+            assert_eq!(code, 0, "{text}");
+            assert!(matches!(reply, Reply::Exited { stat: Some(stat), .. } if stat.entries == 1), "{reply:?}");
+        }
+    });
 }

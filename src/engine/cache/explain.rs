@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::ingredients::{Content, Ingredients, Source};
-use super::reason::{FileAttribute, MissReason};
 use crate::engine::context::{Entry, EntryKind};
 use crate::engine::graph::op::{Operation, Variable};
+use crate::engine::verdict::{FileAttribute, MissReason};
 use crate::ground::digest::Digest;
 use crate::language::shell::mentions_variable;
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::event::LayerStat;
-use crate::engine::snapshot::LayerId;
+use crate::engine::oci::LayerId;
 use crate::engine::store::{Index, StoreError};
 use crate::ground::digest::Digest;
 
@@ -117,7 +117,7 @@ impl<'a> Cache<'a> {
             }
             Ok(out)
         })?;
-        out.sort_by(|a: &StepResult, b| b.created.cmp(&a.created));
+        out.sort_by_key(|result: &StepResult| std::cmp::Reverse(result.created));
         Ok(out)
     }
 
@@ -126,9 +126,10 @@ impl<'a> Cache<'a> {
         self.index.transact(|db| {
             add_links(db, operation, links, key)?;
             let layers = serde_json::to_string(&result.layers).unwrap_or_default();
-            db.prepare_cached("insert or replace into results values (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute((
+            db.prepare_cached("insert or replace into results values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
                 &result.id.0,
                 &layers,
+                result.layers.last().map_or("", |layer| layer.as_str()),
                 result.created as i64,
                 result.micros as i64,
                 result.stat.bytes as i64,
@@ -138,6 +139,13 @@ impl<'a> Cache<'a> {
             db.prepare_cached("insert or ignore into records values (?1, ?2)")?.execute((&key.0, &result.id.0))?;
             Ok(())
         })
+    }
+
+    /// When a layer was made, in microseconds since 1970.
+    pub fn layer_created(&self, layer: &LayerId) -> Result<Option<u64>, StoreError> {
+        let query = "select min(created) from results where top = ?1";
+        let found: Option<i64> = self.index.with(|db| db.query_row(query, [layer.as_str()], |row| row.get(0)))?;
+        Ok(found.map(|created| created as u64))
     }
 
     /// The digest and file list of selected paths of a chain, when they were computed before.
@@ -273,9 +281,9 @@ mod tests {
         cache.save(&op, &first, &key, &result("r1", 1)).unwrap();
         // the second input by content only, under another definition: a mixed match, and the new definition is linked back
         let mixed = [link(0, &["parent"], None), link(1, &["stage-b"], Some("content-x"))];
-        assert_eq!(cache.lookup(&op, &mixed).unwrap(), [key.clone()]);
+        assert_eq!(cache.lookup(&op, &mixed).unwrap(), std::slice::from_ref(&key));
         let by_definition = [link(0, &["parent"], None), link(1, &["stage-b"], None)];
-        assert_eq!(cache.lookup(&op, &by_definition).unwrap(), [key.clone()]);
+        assert_eq!(cache.lookup(&op, &by_definition).unwrap(), std::slice::from_ref(&key));
         // one input that disagrees spoils it
         let other = [link(0, &["other"], None), link(1, &["stage-a"], Some("content-x"))];
         assert_eq!(cache.lookup(&op, &other).unwrap(), []);

@@ -5,7 +5,6 @@ pub mod explain;
 pub mod ingredients;
 pub mod links;
 pub mod preimage;
-pub mod reason;
 
 pub use ingredients::{Content, Ingredients, Source};
 pub use links::{Cache, KeyId, Link, ResultId, StepResult};

@@ -83,6 +83,11 @@ impl EntryKind {
     }
 }
 
+/// Whether an extended attribute counts: `security.capability`, and all that are neither `security.*` nor `system.*`.
+pub fn xattr_counts(name: &str) -> bool {
+    name == "security.capability" || (!name.is_empty() && !name.starts_with("security.") && !name.starts_with("system."))
+}
+
 /// Starts a file record digest: the header fields of `entry` (its `digest` is not read), to which the bytes of a file are
 /// added. Owner, mode, size, link and attributes count, times and names do not.
 ///

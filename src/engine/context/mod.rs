@@ -12,4 +12,4 @@ pub use entry::{Entry, EntryKind, Selector};
 pub use ignore_file::IgnoreFile;
 pub use stat_index::StatIndex;
 pub use tree::{RootHeader, Tree, content_key};
-pub use walk::{Everything, Filter, Scanned, list, scan};
+pub use walk::{Everything, Filter, Listed, Scanned, list, scan};

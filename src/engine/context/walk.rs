@@ -10,9 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
-use super::entry::{Entry, EntryKind, Selector, header_digest, record_digester};
+use super::entry::{Entry, EntryKind, Selector, header_digest, record_digester, xattr_counts};
 use super::pattern;
-use super::stat_index::{Known, StatIndex};
+use super::stat_index::StatIndex;
 use super::tree::{RootHeader, Tree};
 use crate::ground::digest::Digest;
 use crate::ground::fs::{PathError, PathResultExt};
@@ -93,8 +93,11 @@ pub fn scan(root: &Path, selectors: &[Selector], filter: &dyn Filter, index: &St
     Ok(Scanned { tree: Tree::new(entries, RootHeader::Constant), index, hashed })
 }
 
+/// Path, kind and modification time.
+pub type Listed = (String, EntryKind, (i64, u32));
+
 /// The files, links and directories that the filter leaves, without reading any file: path and modification time.
-pub fn list(root: &Path, filter: &dyn Filter) -> Result<Vec<(String, EntryKind, (i64, u32))>, PathError> {
+pub fn list(root: &Path, filter: &dyn Filter) -> Result<Vec<Listed>, PathError> {
     let found = walk(root, &BTreeSet::from([String::new()]), filter)?;
     let mut out: Vec<_> = found.into_iter().map(|f| (f.entry.path, f.entry.kind, f.entry.modified)).collect();
     out.sort();
@@ -291,9 +294,33 @@ impl Scan<'_> {
             }
             _ => None,
         };
-        out.push(Found { entry: entry_of(path, kind, &stat, link), stat, excluded });
+        let mut entry = entry_of(path, kind, &stat, link);
+        entry.xattrs = xattrs(&self.root.join(&entry.path));
+        if kind != EntryKind::File && !entry.xattrs.is_empty() {
+            entry.digest = header_digest(&entry);
+        }
+        out.push(Found { entry, stat, excluded });
         Ok(())
     }
+}
+
+/// The extended attributes that count, sorted. What cannot be read does not count, as for BuildKit's client.
+fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut names = [0u8; 4096];
+    let Ok(len) = rustix::fs::llistxattr(path, &mut names[..]) else { return Vec::new() };
+    let mut out = Vec::new();
+    for name in names[..len].split(|b| *b == 0).filter_map(|name| std::str::from_utf8(name).ok()) {
+        let mut value = vec![0u8; 64 << 10];
+        if xattr_counts(name)
+            && !name.starts_with("com.apple.")
+            && let Ok(len) = rustix::fs::lgetxattr(path, name, &mut value[..])
+        {
+            value.truncate(len);
+            out.push((name.to_owned(), value));
+        }
+    }
+    out.sort();
+    out
 }
 
 fn open_directory(path: &Path) -> std::io::Result<OwnedFd> {
@@ -326,14 +353,14 @@ fn entry_of(path: String, kind: EntryKind, stat: &Stat, link: Option<String>) ->
     let mut entry = Entry {
         path,
         kind,
-        mode: if kind == EntryKind::Symlink { 0o777 } else { stat.st_mode as u32 & 0o7777 },
+        mode: if kind == EntryKind::Symlink { 0o777 } else { stat.st_mode & 0o7777 },
         uid: 0,
         gid: 0,
         size: if kind == EntryKind::File { stat.st_size as u64 } else { 0 },
         link,
         xattrs: Vec::new(),
         device,
-        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+        modified: (stat.st_mtime, stat.st_mtime_nsec as u32),
         digest: Digest::from_bytes([0; 32]),
     };
     if kind != EntryKind::File {
@@ -342,32 +369,20 @@ fn entry_of(path: String, kind: EntryKind, stat: &Stat, link: Option<String>) ->
     entry
 }
 
-/// Fills in extended attributes and the digests of files: from the index where `stat` agrees, else by reading, on all cores.
-/// A file's new attribute moves its ctime, so that the index is asked for them too.
+/// Fills in the digests of files: from the index where `stat` agrees, else by reading, on all cores.
 fn hash(root: &Path, found: &mut [Found], known: &StatIndex, began: i64) -> Result<(StatIndex, u64), PathError> {
     let mut index = StatIndex::default();
     let mut todo = Vec::new();
     for (at, item) in found.iter_mut().enumerate() {
-        let path = root.join(&item.entry.path);
         if item.entry.kind != EntryKind::File {
-            item.entry.xattrs = xattrs(&path, &item.entry)?;
-            if !item.entry.xattrs.is_empty() {
-                item.entry.digest = header_digest(&item.entry);
-            }
             continue;
         }
         match known.get(&item.stat) {
-            Some(known) => {
-                item.entry.digest = known.digest;
-                if known.has_xattrs {
-                    item.entry.xattrs = xattrs(&path, &item.entry)?;
-                }
-                index.put(&item.stat, known, began);
+            Some(digest) => {
+                item.entry.digest = digest;
+                index.put(&item.stat, digest, began);
             }
-            None => {
-                item.entry.xattrs = xattrs(&path, &item.entry)?;
-                todo.push(at);
-            }
+            None => todo.push(at),
         }
     }
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -389,20 +404,10 @@ fn hash(root: &Path, found: &mut [Found], known: &StatIndex, began: i64) -> Resu
     for result in results {
         for (at, digest) in result? {
             found[at].entry.digest = digest;
-            index.put(&found[at].stat, Known { digest, has_xattrs: !found[at].entry.xattrs.is_empty() }, began);
+            index.put(&found[at].stat, digest, began);
         }
     }
     Ok((index, todo.len() as u64))
-}
-
-/// The extended attributes that count. The root of a context has a constant header.
-fn xattrs(path: &Path, entry: &Entry) -> Result<Vec<(String, Vec<u8>)>, PathError> {
-    if entry.path.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut found = crate::engine::snapshot::metadata::xattrs(path).at("read the attributes of", path)?;
-    found.retain(|(name, _)| crate::engine::snapshot::record::xattr_counts(name));
-    Ok(found)
 }
 
 fn hash_file(path: &PathBuf, entry: &Entry, buffer: &mut [u8]) -> Result<Digest, PathError> {

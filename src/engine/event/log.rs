@@ -59,3 +59,27 @@ pub fn read(path: &Path) -> io::Result<Events> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::BuildEvent;
+    use super::*;
+
+    #[test]
+    fn a_torn_last_line_is_ignored_and_an_unknown_event_is_skipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = EventLog::create(&path).unwrap();
+        let event = Stamped { seq: 0, at: 1, event: BuildEvent::GraphSealed };
+        log.append(&event).unwrap();
+        drop(log);
+        let mut file = File::options().append(true).open(&path).unwrap();
+        file.write_all(b"{\"seq\":1,\"at\":2,\"event\":{\"kind\":\"of the future\"}}\nno json\n{\"seq\":3,\"a").unwrap();
+        let events = read(&path).unwrap();
+        assert_eq!(events.events[0], event);
+        assert_eq!(events.events[1].event, BuildEvent::Unknown);
+        assert_eq!((events.events.len(), events.skipped), (2, 1));
+        std::fs::write(&path, "{\"rbuild_tui_events\":2}\n").unwrap();
+        assert!(read(&path).is_err());
+    }
+}

@@ -5,7 +5,7 @@ pub mod log;
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::reason::{HitReason, MissReason};
+use super::verdict::{HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 /// An event with its place in the build.
@@ -240,7 +240,10 @@ pub enum BuildEvent {
         error: Option<String>,
         /// It was cancelled.
         cancelled: bool,
-        /// The image's id (digest of its configuration).
+        /// The machine is at fault (no permission, no space, no image), not what was built.
+        #[serde(default)]
+        environment: bool,
+        /// The image's id (digest of its configuration); none when no name and no output asked for an image.
         image: Option<Digest>,
         /// Microseconds in all.
         micros: u64,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::engine::oci::LayerId;
 use crate::engine::oci::{Descriptor, ImageConfig};
-use crate::engine::snapshot::LayerId;
 use crate::ground::digest::Digest;
 
 /// An image with its parts at hand.

@@ -77,3 +77,49 @@ fn alike(a: &str, b: &str) -> bool {
     let shared = words.iter().filter(|word| other.contains(word)).count();
     shared * 2 >= words.len().max(other.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::{Role, StageName, VertexId};
+    use crate::language::dockerfile::Keyword;
+
+    fn vertices(lines: &[(&str, Keyword)]) -> Vec<Vertex> {
+        let vertex = |(at, (name, keyword)): (usize, &(&str, Keyword))| Vertex {
+            id: VertexId(at as u32),
+            slot: String::new(),
+            name: (*name).to_owned(),
+            keyword: *keyword,
+            line: at as u32 + 1,
+            stage: StageName { index: 0, name: None },
+            role: Role::Step,
+            operation: None,
+            parent: None,
+            edges: Vec::new(),
+            base: None,
+            ignore_cache: false,
+            hidden_env: Vec::new(),
+        };
+        lines.iter().enumerate().map(vertex).collect()
+    }
+
+    #[test]
+    fn a_slot_survives_inserted_moved_and_reworded_lines() {
+        let mut before =
+            vertices(&[("RUN make all", Keyword::Run), ("RUN test", Keyword::Run), ("COPY a /a", Keyword::Copy)]);
+        align(&mut before, &[]);
+        let records: Vec<SlotRecord> = before.iter().map(describe).collect();
+        let slot = |name: &str| before.iter().find(|v| v.name == name).unwrap().slot.clone();
+        let mut after = vertices(&[
+            ("RUN new thing", Keyword::Run),
+            ("COPY a /a", Keyword::Copy),
+            ("RUN test", Keyword::Run),
+            ("RUN make all -j2", Keyword::Run),
+        ]);
+        align(&mut after, &records);
+        assert_eq!(after[1].slot, slot("COPY a /a"), "moved");
+        assert_eq!(after[2].slot, slot("RUN test"), "moved");
+        assert_eq!(after[3].slot, slot("RUN make all"), "reworded");
+        assert!(before.iter().all(|v| v.slot != after[0].slot), "new");
+    }
+}

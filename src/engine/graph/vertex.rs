@@ -28,10 +28,8 @@ pub struct Vertex {
     pub operation: Option<Operation>,
     /// The operation whose result it changes; none on scratch.
     pub parent: Option<VertexId>,
-    /// What it copies from.
-    pub source: Option<SourceRef>,
-    /// Which paths of the source it reads, as written.
-    pub selectors: Vec<Selector>,
+    /// What it reads beside its parent, in the order of its flags and arguments.
+    pub edges: Vec<Edge>,
     /// Number of the base in `BuildGraph::bases`.
     pub base: Option<usize>,
     /// `--no-cache` concerns it.
@@ -40,13 +38,32 @@ pub struct Vertex {
     pub hidden_env: Vec<String>,
 }
 
-/// Where COPY takes files from.
+/// Something that a step reads by content: the source of a COPY, a bind mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// Where from.
+    pub source: SourceRef,
+    /// Which paths, as written.
+    pub selectors: Vec<Selector>,
+}
+
+/// Where files come from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SourceRef {
     /// The main context (empty name) or a named one that is a directory.
     Context(String),
     /// A stage's or image's file system; none for an empty one.
     Vertex(Option<VertexId>),
+}
+
+impl Edge {
+    /// The step that it reads from.
+    pub fn vertex(&self) -> Option<VertexId> {
+        match self.source {
+            SourceRef::Vertex(id) => id,
+            SourceRef::Context(_) => None,
+        }
+    }
 }
 
 /// The build.
@@ -84,9 +101,8 @@ impl BuildGraph {
     /// Everything it needs directly.
     pub fn inputs(&self, vertex: &Vertex) -> Vec<VertexId> {
         let mut out: Vec<VertexId> = vertex.parent.into_iter().collect();
-        if let Some(SourceRef::Vertex(Some(id))) = vertex.source {
-            out.push(id);
-        }
+        out.extend(vertex.edges.iter().filter_map(Edge::vertex));
+        out.dedup();
         out
     }
 }

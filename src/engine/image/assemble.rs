@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::layer::{ImageError, measure};
 use crate::engine::event::VertexId;
 use crate::engine::graph::BuildGraph;
+use crate::engine::oci::LayerId;
 use crate::engine::oci::{Descriptor, History, ImageConfig};
-use crate::engine::snapshot::LayerId;
 use crate::engine::store::Store;
 use crate::engine::store::image::{ImageLayer, ImageRecord};
 use crate::engine::worker::Worker;
@@ -50,7 +50,7 @@ pub fn assemble(
     let base_time = config.created.clone();
     let mut last = epoch.map(rfc3339);
     for step in &graph.history {
-        let made = step.vertex.and_then(|vertex| layer_of(vertex));
+        let made = step.vertex.and_then(layer_of);
         if let Some((layer, created)) = made {
             let written = measure(store, worker, &layer, clamp_times)?;
             size += written.blob.size;

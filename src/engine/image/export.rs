@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::layer::{Form, ImageError, blob};
 use crate::engine::oci::{Descriptor, ImageIndex, Manifest, Platform, media_type};
+use crate::engine::protocol::Compression;
 use crate::engine::store::Store;
 use crate::engine::store::image::ImageRecord;
 use crate::engine::worker::Worker;
-use crate::engine::worker::protocol::Compression;
 use crate::ground::digest::Digest;
 use crate::ground::fs::{AtomicFile, PathResultExt};
 
@@ -165,9 +165,18 @@ fn documents(
     out
 }
 
+/// A folder that goes away unless it was renamed.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A folder or a tar.
 enum Sink {
-    Folder { temporary: PathBuf, destination: PathBuf },
+    Folder { temporary: Temporary, destination: PathBuf },
     Tar { builder: Box<tar::Builder<BufWriter<AtomicFile>>>, destination: PathBuf, folders: bool },
 }
 
@@ -183,7 +192,7 @@ impl Sink {
             let temporary = destination.with_file_name(format!(".{name}.{}.tmp", crate::ground::random_hex(6)));
             let blobs = temporary.join("blobs/sha256");
             std::fs::create_dir_all(&blobs).at("create", &blobs)?;
-            return Ok(Self::Folder { temporary, destination });
+            return Ok(Self::Folder { temporary: Temporary(temporary), destination });
         }
         let file = AtomicFile::create(&destination)?;
         let builder = Box::new(tar::Builder::new(BufWriter::with_capacity(1 << 20, file)));
@@ -197,7 +206,7 @@ impl Sink {
     fn stream(&mut self, name: &str, mut from: impl Read, size: u64) -> Result<(), ImageError> {
         match self {
             Self::Folder { temporary, .. } => {
-                let path = temporary.join(name);
+                let path = temporary.0.join(name);
                 let mut file = File::create(&path).at("create", &path)?;
                 io::copy(&mut from, &mut file).at("write", &path)?;
                 Ok(file.sync_all().at("sync", &path)?)
@@ -220,7 +229,7 @@ impl Sink {
         match self {
             Self::Folder { temporary, destination } => {
                 let _ = std::fs::remove_dir(&destination);
-                Ok(std::fs::rename(&temporary, &destination).at("create", &destination)?)
+                Ok(std::fs::rename(&temporary.0, &destination).at("create", &destination)?)
             }
             Self::Tar { builder, destination, .. } => {
                 let mut writer = builder.into_inner().at("write", &destination)?;

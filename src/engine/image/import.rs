@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::engine::oci::LayerId;
 use crate::engine::oci::{Descriptor, ImageConfig, ImageIndex, Manifest, Platform, Reference, chain_ids, media_type};
-use crate::engine::snapshot::LayerId;
 use crate::engine::store::image::{ImageLayer, ImageRecord};
 use crate::engine::store::{Store, StoreError};
 use crate::ground::digest::{Digest, Digester};

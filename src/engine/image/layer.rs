@@ -4,10 +4,10 @@ use std::os::fd::OwnedFd;
 
 use rusqlite::OptionalExtension;
 
+use crate::engine::oci::LayerId;
 use crate::engine::oci::{Descriptor, media_type};
-use crate::engine::snapshot::LayerId;
+use crate::engine::protocol::{Compression, Failure, Reply, Request};
 use crate::engine::store::{Store, StoreError};
-use crate::engine::worker::protocol::{Compression, Failure, Reply, Request};
 use crate::engine::worker::{Worker, WorkerError};
 use crate::ground::digest::Digest;
 use crate::ground::fs::PathResultExt;
@@ -103,7 +103,7 @@ fn write_to(store: &Store, worker: &Worker, layer: &LayerId, form: Form, to: Own
         }
         Reply::Failed(failure) => Err(ImageError::Refused(failure)),
         other => {
-            let kind = crate::engine::worker::protocol::FailureKind::Internal;
+            let kind = crate::engine::protocol::FailureKind::Internal;
             Err(ImageError::Refused(Failure { kind, message: format!("unexpected answer {other:?}"), hint: None }))
         }
     }

@@ -1,10 +1,12 @@
 //! The OCI image specification as data: descriptors, manifests, configurations, references, platforms.
 
 pub mod config;
+pub mod layer_id;
 pub mod manifest;
 pub mod reference;
 
 pub use config::{History, ImageConfig, RootFs, RunConfig};
+pub use layer_id::{LayerId, LayerIdError};
 pub use manifest::{Descriptor, ImageIndex, Manifest, media_type};
 pub use reference::Reference;
 

@@ -11,8 +11,8 @@ use rustix::thread::{Gid, Uid};
 
 use super::process::Order;
 use super::{capabilities, mounts, seccomp, sys};
+use crate::engine::protocol::{Failure, Network};
 use crate::engine::snapshot::failure::{internal, mount_refused, user};
-use crate::engine::worker::protocol::{Failure, Network};
 use crate::ground::fs::error::describe;
 
 /// Search path where the environment has none, as runc's.

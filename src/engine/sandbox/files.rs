@@ -7,10 +7,10 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::engine::protocol::{EntryKind, Failure, Network, ProcessSpec};
 use crate::engine::snapshot::failure::{During, user};
 use crate::engine::snapshot::layers::WorkDir;
 use crate::engine::snapshot::metadata;
-use crate::engine::worker::protocol::{EntryKind, Failure, Network, ProcessSpec};
 use crate::ground::fs::{Missing, RealPath, RootDir};
 
 /// Files that are bound over the image's own, and the layer with missing mount points, if there are any.

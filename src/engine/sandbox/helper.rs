@@ -10,9 +10,9 @@ use rustix::thread::UnshareFlags;
 
 use super::process::{Order, Said};
 use super::{child, sys};
+use crate::engine::protocol::frame;
+use crate::engine::protocol::{Failure, Network};
 use crate::engine::snapshot::failure::mount_refused;
-use crate::engine::worker::frame;
-use crate::engine::worker::protocol::{Failure, Network};
 
 /// The first argument that makes this program a step's helper.
 pub const RUN_ARGUMENT: &str = "__run";

@@ -18,10 +18,11 @@ use super::files::provide;
 use super::helper::RUN_ARGUMENT;
 use super::sys;
 use crate::engine::event::Usage;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::frame;
+use crate::engine::protocol::{Failure, ProcessSpec, Reply};
 use crate::engine::snapshot::failure::{environment, internal, mount_refused};
-use crate::engine::snapshot::{LayerId, Layers, mount, owner};
-use crate::engine::worker::frame;
-use crate::engine::worker::protocol::{Failure, ProcessSpec, Reply};
+use crate::engine::snapshot::{Layers, mount, owner};
 use crate::ground::fs::error::describe;
 
 /// Time between TERM and KILL.
@@ -163,6 +164,8 @@ pub fn run(
     let cancelled = cancelled.asked.load(Ordering::SeqCst);
     // What a cancelled process wrote is not to be kept, even if it ended well in the last moment.
     let stat = if code == 0 && !cancelled { Some(layers.commit(&work, id)?) } else { None };
+    // Nobody waits for the removal of what is left; a worker that ends meanwhile leaves it to the next one.
+    std::thread::spawn(move || drop(work));
     Ok(Reply::Exited { code, stat, usage, cancelled })
 }
 

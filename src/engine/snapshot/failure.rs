@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::engine::worker::protocol::{Failure, FailureKind};
+use crate::engine::protocol::{Failure, FailureKind};
 use crate::ground::fs::PathError;
 use crate::ground::fs::error::describe;
 use crate::ground::hint::Hint;

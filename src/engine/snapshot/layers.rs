@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::FlockOperation;
 
 use super::failure::During;
-use super::{LayerId, stat};
+use super::stat;
 use crate::engine::event::LayerStat;
-use crate::engine::worker::protocol::Failure;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::Failure;
 use crate::ground::fs::root::remove_all;
 use crate::ground::random_hex;
 
@@ -39,6 +40,8 @@ const SYNC_SINGLY: u64 = 64;
 impl Layers {
     /// Opens the layers of `store`, making the directories, and removes what dead workers left.
     pub fn open(store: &Path) -> Result<Self, Failure> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(store).during("create", store)?;
+        let store = fs::canonicalize(store).during("open", store)?;
         let (layers, tmp) = (store.join("layers"), store.join("tmp"));
         for dir in [&layers, &tmp] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).during("create", dir)?;
@@ -109,7 +112,8 @@ impl Layers {
         if stat.entries + stat.removed > SYNC_SINGLY {
             let dir = File::open(&upper).during("open", &upper)?;
             rustix::fs::syncfs(&dir).during("sync", &upper)?;
-        } else {
+        } else if stat != LayerStat::default() {
+            // An empty directory needs no sync of its own: the one below brings its name and itself.
             sync_tree(&upper).during("sync", &upper)?;
         }
         let path = self.path(id);

@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::failure::During;
-use super::{LayerId, Layers, metadata, owner};
+use super::{Layers, metadata, owner};
 use crate::engine::event::LayerStat;
-use crate::engine::worker::protocol::Failure;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::Failure;
 use crate::ground::fs::{Missing, RealPath};
 
 /// Answers `Request::MakeDirectory`. Links are followed inside the root; what exists is left as it is.

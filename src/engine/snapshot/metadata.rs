@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::record::xattr_counts;
-use crate::engine::worker::protocol::{Entry, EntryKind};
+use crate::engine::context::entry::xattr_counts;
+use crate::engine::protocol::{Entry, EntryKind};
 use crate::ground::digest::Digest;
 
 /// Extended attributes: names and values.

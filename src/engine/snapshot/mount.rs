@@ -1,7 +1,7 @@
 //! Overlays by the new mount API: option strings have no length limit, and no character of a path is special. A mount stays
 //! detached, a mere descriptor, and is gone when that is closed, however the worker ends.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,11 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
-use super::failure::{During, mount_refused, user};
+use super::Layers;
+use super::failure::{During, environment, mount_refused, user};
 use super::layers::WorkDir;
-use super::{LayerId, Layers};
-use crate::engine::worker::protocol::Failure;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::Failure;
 use crate::ground::fs::RootDir;
 
 /// overlayfs takes no more lower directories.
@@ -57,12 +58,13 @@ pub fn bind(path: &Path) -> Result<OwnedFd, Failure> {
 impl Layers {
     /// The directories of layers that must all be there.
     pub fn paths(&self, ids: &[LayerId]) -> Result<Vec<PathBuf>, Failure> {
-        ids.iter()
-            .map(|id| {
-                let path = self.path(id);
-                fs::metadata(&path).during("open", &path).map(|_| path)
-            })
-            .collect()
+        let path = |id: &LayerId| {
+            let path = self.path(id);
+            let hint = "run the same command again: what is missing is made anew";
+            let missing = || environment(format!("layer `{id}` is not in the store"), hint);
+            path.is_dir().then_some(path).ok_or_else(missing)
+        };
+        ids.iter().map(path).collect()
     }
 
     /// What a chain shows, for reading. A chain of one layer needs no mount: the lowest layer holds no whiteouts.

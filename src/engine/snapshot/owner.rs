@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{FileType, OFlags};
 
 use super::failure::{During, user};
-use crate::engine::worker::protocol::Failure;
+use crate::engine::protocol::Failure;
 use crate::ground::fs::RootDir;
 
 const MAX_TABLE: u64 = 10 << 20;

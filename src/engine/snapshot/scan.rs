@@ -7,10 +7,12 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::failure::During;
-use super::{LayerId, Layers, metadata, record};
-use crate::engine::worker::protocol::{Entry, EntryKind, Failure, Reply, Selector};
+use super::{Layers, metadata, record};
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{Entry, EntryKind, Failure, Reply, Selector};
 use crate::ground::fs::root::names;
 use crate::ground::fs::{Missing, RealPath, RootDir};
+use crate::language::dockerfile::go_match;
 
 /// Answers `Request::Scan`.
 pub fn scan(layers: &Layers, chain: &[LayerId], selectors: &[Selector]) -> Result<Reply, Failure> {
@@ -19,7 +21,13 @@ pub fn scan(layers: &Layers, chain: &[LayerId], selectors: &[Selector]) -> Resul
     let mut matches = Vec::new();
     for selector in selectors {
         let mut paths = Vec::new();
-        for real in select(&root, selector)? {
+        let mut links = Vec::new();
+        let selected = select(&root, selector, &mut links)?;
+        for link in links {
+            add_parents(&root, &link, &mut found)?;
+            add_one(&root, &link, &mut found)?;
+        }
+        for real in selected {
             add_parents(&root, &real, &mut found)?;
             add(&root, &real, &mut found)?;
             paths.push(String::from_utf8_lossy(&real.bytes()).into_owned());
@@ -31,8 +39,9 @@ pub fn scan(layers: &Layers, chain: &[LayerId], selectors: &[Selector]) -> Resul
     Ok(Reply::Entries { entries: entries.into_iter().map(|(_, entry)| entry).collect(), matches })
 }
 
-/// The real paths that a selector matches, sorted; none is no error.
-fn select(root: &RootDir, selector: &Selector) -> Result<Vec<RealPath>, Failure> {
+/// The real paths that a selector matches, sorted; none is no error. The links on the way are noted: who reads the list has
+/// to find the same way.
+fn select(root: &RootDir, selector: &Selector, links: &mut Vec<RealPath>) -> Result<Vec<RealPath>, Failure> {
     let names: Vec<&[u8]> = selector.path.as_bytes().split(|b| *b == b'/').filter(|n| !n.is_empty()).collect();
     let mut at = vec![RealPath::default()];
     for (index, pattern) in names.iter().enumerate() {
@@ -42,11 +51,18 @@ fn select(root: &RootDir, selector: &Selector) -> Result<Vec<RealPath>, Failure>
             let candidates = if selector.wildcard && pattern.iter().any(|b| b"*?[\\".contains(b)) {
                 let Ok(fd) = root.open_dir(&dir) else { continue };
                 let all = self::names(fd.as_fd()).during("list", dir.absolute())?;
-                all.into_iter().filter(|name| super::glob::matches(pattern, name)).collect()
+                all.into_iter()
+                    .filter(|name| {
+                        go_match(&String::from_utf8_lossy(pattern), &String::from_utf8_lossy(name)).unwrap_or(false)
+                    })
+                    .collect()
             } else {
                 vec![pattern.to_vec()]
             };
             for name in candidates {
+                if !last || selector.follow_links {
+                    note_links(root, &dir, &name, links);
+                }
                 if let Some(real) = follow(root, &dir.join(&name), !last || selector.follow_links) {
                     next.push(real);
                 }
@@ -57,6 +73,37 @@ fn select(root: &RootDir, selector: &Selector) -> Result<Vec<RealPath>, Failure>
     at.sort();
     at.dedup();
     Ok(at)
+}
+
+/// Notes the links that lead on from `name` in the real directory `dir`.
+fn note_links(root: &RootDir, dir: &RealPath, name: &[u8], links: &mut Vec<RealPath>) {
+    let mut at = dir.clone();
+    let mut todo = vec![name.to_vec()];
+    let limit = links.len() + 40;
+    while let Some(name) = todo.pop() {
+        match name.as_slice() {
+            b"" | b"." => continue,
+            b".." => {
+                at = at.parent();
+                continue;
+            }
+            _ => {}
+        }
+        let next = at.join(&name);
+        let Ok(parent) = root.open_dir(&at) else { return };
+        let Ok(target) = rustix::fs::readlinkat(&parent, name.as_slice(), Vec::new()) else {
+            at = next;
+            continue;
+        };
+        if links.len() >= limit {
+            return;
+        }
+        links.push(next);
+        if target.to_bytes().starts_with(b"/") {
+            at = RealPath::default();
+        }
+        todo.extend(target.to_bytes().split(|b| *b == b'/').rev().map(<[u8]>::to_vec));
+    }
 }
 
 /// `path` with its links followed (the last one if `through`); `None` when nothing is there.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::failure::During;
 use crate::engine::event::LayerStat;
-use crate::engine::worker::protocol::Failure;
+use crate::engine::protocol::Failure;
 
 /// Walks `layer`. A whiteout counts as removed, an opaque directory too; a hard link counts as an entry without bytes.
 pub fn of(layer: &Path) -> Result<LayerStat, Failure> {

@@ -285,53 +285,88 @@ fn global(records: &[(String, Vec<u8>)]) -> io::Result<()> {
     }
 }
 
-fn member(block: &[u8; BLOCK], mut size: u64, pending: Pending) -> io::Result<Member> {
+fn member(block: &[u8; BLOCK], size: u64, pending: Pending) -> io::Result<Member> {
     let mut name = field(&block[..100]).to_vec();
-    let mut link = field(&block[157..257]).to_vec();
-    if &block[257..263] == b"ustar\0" {
-        let prefix = field(&block[345..500]);
-        if !prefix.is_empty() {
-            name = [prefix, b"/", &name].concat();
-        }
+    if &block[257..263] == b"ustar\0" && block[345] != 0 {
+        name = [field(&block[345..500]), b"/", &name].concat();
     }
-    let (mut uid, mut gid) = (octal(&block[108..116])?, octal(&block[116..124])?);
-    let mut modified = (octal(&block[136..148])?, 0);
-    let mut xattrs: Vec<(String, Vec<u8>)> = Vec::new();
-    let records = pending.records.unwrap_or_default();
-    for (key, value) in records {
+    let mut raw = Raw {
+        name,
+        link: field(&block[157..257]).to_vec(),
+        size,
+        uid: octal(&block[108..116])?,
+        gid: octal(&block[116..124])?,
+        modified: (octal(&block[136..148])?, 0),
+        xattrs: Vec::new(),
+    };
+    // What was long in two ways is read differently by every program.
+    let differs = |key: &str, long: Option<&Vec<u8>>| {
+        let mut records = pending.records.iter().flatten();
+        long.is_some_and(|long| records.any(|(k, value)| k == key && value != long))
+    };
+    if differs("path", pending.long_name.as_ref()) || differs("linkpath", pending.long_link.as_ref()) {
+        return Err(bad("two long names for one member"));
+    }
+    for (key, value) in pending.records.unwrap_or_default() {
+        raw.apply(&key, value)?;
+    }
+    raw.name = pending.long_name.unwrap_or(raw.name);
+    raw.link = pending.long_link.unwrap_or(raw.link);
+    let mode = u32::try_from(octal(&block[100..108])? & 0o7777).unwrap_or(0);
+    let kind = kind(block, &raw.name, raw.link)?;
+    if kind != Kind::File && raw.size != 0 {
+        return Err(bad("a member with a body that its type cannot have"));
+    }
+    // 2^32-1 means "unchanged" to chown, so it is refused with everything larger.
+    let id = |id: i64| u32::try_from(id).ok().filter(|id| *id != u32::MAX).ok_or_else(|| bad("an owner out of range"));
+    let (uid, gid) = (id(raw.uid)?, id(raw.gid)?);
+    Ok(Member { name: raw.name, kind, mode, uid, gid, size: raw.size, modified: raw.modified, xattrs: raw.xattrs })
+}
+
+/// A member's values before they are checked.
+struct Raw {
+    name: Vec<u8>,
+    link: Vec<u8>,
+    size: u64,
+    uid: i64,
+    gid: i64,
+    modified: (i64, u32),
+    xattrs: Vec<(String, Vec<u8>)>,
+}
+
+impl Raw {
+    /// Applies one record of an extended header.
+    fn apply(&mut self, key: &str, value: Vec<u8>) -> io::Result<()> {
         let number = |value: &[u8]| -> io::Result<i64> {
             let text = std::str::from_utf8(value).ok().filter(|t| !t.starts_with('+'));
             text.and_then(|t| t.parse().ok()).ok_or_else(|| bad("a malformed number"))
         };
-        match key.as_str() {
+        match key {
             // An empty value takes back what a global header said, so the ustar field counts.
             _ if value.is_empty() && !key.starts_with("SCHILY.") => {}
-            "path" if pending.long_name.as_ref().is_none_or(|long| *long == value) => name = value,
-            "linkpath" if pending.long_link.as_ref().is_none_or(|long| *long == value) => link = value,
-            "path" | "linkpath" => return Err(bad("two long names for one member")),
-            "size" => size = u64::try_from(number(&value)?).map_err(|_| bad("a negative size"))?,
-            "uid" => uid = number(&value)?,
-            "gid" => gid = number(&value)?,
-            "mtime" => modified = time(&value)?,
+            "path" => self.name = value,
+            "linkpath" => self.link = value,
+            "size" => self.size = u64::try_from(number(&value)?).map_err(|_| bad("a negative size"))?,
+            "uid" => self.uid = number(&value)?,
+            "gid" => self.gid = number(&value)?,
+            "mtime" => self.modified = time(&value)?,
             _ => {
                 if let Some(name) = key.strip_prefix("SCHILY.xattr.") {
-                    xattrs.retain(|(known, _)| known != name);
-                    xattrs.push((name.to_owned(), value));
+                    self.xattrs.retain(|(known, _)| known != name);
+                    self.xattrs.push((name.to_owned(), value));
                 }
             }
         }
+        Ok(())
     }
-    if let Some(long) = pending.long_name {
-        name = long;
-    }
-    if let Some(long) = pending.long_link {
-        link = long;
-    }
+}
+
+fn kind(block: &[u8; BLOCK], name: &[u8], link: Vec<u8>) -> io::Result<Kind> {
     let device = || -> io::Result<(u32, u32)> {
         let number = |bytes| u32::try_from(octal(bytes)?).map_err(|_| bad("a device number out of range"));
         Ok((number(&block[329..337])?, number(&block[337..345])?))
     };
-    let kind = match block[156] {
+    Ok(match block[156] {
         b'\0' if name.ends_with(b"/") => Kind::Directory,
         b'0' | b'\0' | b'7' => Kind::File,
         b'1' => Kind::HardLink(link),
@@ -342,14 +377,7 @@ fn member(block: &[u8; BLOCK], mut size: u64, pending: Pending) -> io::Result<Me
         b'6' => Kind::Fifo,
         b'S' => return Err(bad("a sparse file, which layers cannot hold")),
         other => return Err(bad(&format!("a member of the unknown type `{}`", char::from(other).escape_debug()))),
-    };
-    if kind != Kind::File && size != 0 {
-        return Err(bad("a member with a body that its type cannot have"));
-    }
-    // 2^32-1 means "unchanged" to chown, so it is refused with everything larger.
-    let id = |id: i64| u32::try_from(id).ok().filter(|id| *id != u32::MAX).ok_or_else(|| bad("an owner out of range"));
-    let mode = u32::try_from(octal(&block[100..108])? & 0o7777).unwrap_or(0);
-    Ok(Member { name, kind, mode, uid: id(uid)?, gid: id(gid)?, size, modified, xattrs })
+    })
 }
 
 /// `seconds[.fraction]`, maybe negative.

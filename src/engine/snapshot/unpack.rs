@@ -15,9 +15,10 @@ use rustix::io::Errno;
 
 use super::failure::{During, user};
 use super::tar_reader::{Kind, Member, TarReader};
-use super::{LayerId, Layers, metadata};
+use super::{Layers, metadata};
 use crate::engine::event::LayerStat;
-use crate::engine::worker::protocol::{Compression, Failure};
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{Compression, Failure};
 use crate::ground::digest::{Digest, Digester};
 use crate::ground::fs::root::{names, remove_all};
 use crate::ground::fs::{Missing, RealPath, RootDir};
@@ -165,6 +166,9 @@ impl Apply {
         if member.name.contains(&0) {
             return Err(user(format!("the layer has the name `{}` with a NUL byte", shown.escape_debug())));
         }
+        if self.whiteouts && in_metadata(&member.name) {
+            return Ok(());
+        }
         // `x/..` names a directory that exists; anything but a directory cannot take its place.
         let ends_in_dots = member.name.rsplit(|b| *b == b'/').find(|n| !n.is_empty() && *n != b".") == Some(b"..");
         let Some((parent, name)) = self.parent(&member.name, shown)? else {
@@ -175,9 +179,6 @@ impl Apply {
         }
         if name.starts_with(b".wh.") {
             return self.whiteout(&parent, &name, shown);
-        }
-        if self.whiteouts && in_metadata(&member.name) {
-            return Ok(());
         }
         let Some((_, real, dir)) = self.last.take() else { return Ok(()) };
         let made = self.make(dir.as_fd(), &parent, &name, member, body, shown);
@@ -270,11 +271,7 @@ impl Apply {
         if name == b".wh..wh..opq" {
             return self.clear(dir.as_fd(), parent).during("clear", parent.absolute());
         }
-        // Other names of this kind are AUFS' own notes.
-        if !hidden.starts_with(b".wh.") {
-            self.remove(dir.as_fd(), parent, hidden).during("remove", parent.join(hidden).absolute())?;
-        }
-        Ok(())
+        self.remove(dir.as_fd(), parent, hidden).during("remove", parent.join(hidden).absolute())
     }
 
     /// Removes `name` unless this layer wrote it; of a directory that it wrote, what it did not write.
@@ -460,7 +457,7 @@ fn raw_parent(name: &[u8]) -> Vec<u8> {
     parts[..parts.len().saturating_sub(1)].join(&b'/')
 }
 
-/// Whether a name lies in one of AUFS' directories.
+/// Whether a name is one of AUFS' notes, or lies in its directories. The opaque marker alone has become everybody's.
 fn in_metadata(name: &[u8]) -> bool {
-    name.split(|b| *b == b'/').any(|part| part.starts_with(b".wh..wh."))
+    name.split(|b| *b == b'/').any(|part| part.starts_with(b".wh..wh.") && part != b".wh..wh..opq")
 }

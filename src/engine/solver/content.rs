@@ -4,65 +4,71 @@ use super::error::SolveError;
 use super::{Solver, guard};
 use crate::engine::cache::Content;
 use crate::engine::context::{Entry, RootHeader, Tree, content_key};
-use crate::engine::graph::{BaseLayer, SourceRef, Vertex};
+use crate::engine::graph::{BaseLayer, Edge, SourceRef, Vertex};
+use crate::engine::oci::LayerId;
 use crate::engine::oci::media_type;
-use crate::engine::snapshot::LayerId;
-use crate::engine::worker::protocol::{Compression, Reply, Request};
+use crate::engine::protocol::{Compression, Reply, Request};
 use crate::ground::digest::Digest;
 
 impl Solver<'_> {
-    /// Digest of the selected paths, and the name of their list. The list is kept as evidence for the next comparison.
-    pub(super) fn content(&self, vertex: &Vertex) -> Result<Content, SolveError> {
-        let mut slot = guard(&self.state(vertex.id).content);
-        if let Some(known) = slot.as_ref() {
+    /// The content of an edge, when somebody looked at it in this build.
+    pub(super) fn known_content(&self, vertex: &Vertex, edge: usize) -> Option<Content> {
+        guard(&self.state(vertex.id).content).get(&edge)?.clone().ok()
+    }
+
+    /// Digest of the selected paths of an edge, and the name of their list. The list is kept as evidence for the next
+    /// comparison.
+    pub(super) fn content(&self, vertex: &Vertex, edge: usize) -> Result<Content, SolveError> {
+        let mut known = guard(&self.state(vertex.id).content);
+        if let Some(known) = known.get(&edge) {
             return known.clone();
         }
-        let found = self.find_content(vertex);
-        *slot = Some(found.clone());
+        let found = self.find_content(vertex, &vertex.edges[edge]);
+        known.insert(edge, found.clone());
         found
     }
 
-    fn find_content(&self, vertex: &Vertex) -> Result<Content, SolveError> {
+    fn find_content(&self, vertex: &Vertex, edge: &Edge) -> Result<Content, SolveError> {
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
-        match &vertex.source {
-            Some(SourceRef::Context(name)) => {
-                let Some(context) = self.contexts.get(name) else { return Err(self.missing(vertex, &[])) };
-                self.content_of(vertex, &context.tree)
+        match &edge.source {
+            SourceRef::Context(name) => {
+                let Some(context) = self.contexts.get(name) else { return Err(self.missing(vertex, edge, &[])) };
+                self.content_of(vertex, edge, &context.tree)
             }
-            Some(SourceRef::Vertex(Some(id))) => {
+            SourceRef::Vertex(Some(id)) => {
                 let layers = self.result(*id)?.layers;
                 let names: Vec<&str> = layers.iter().map(LayerId::as_str).collect();
-                let id = Digest::of(format!("{names:?}{:?}", vertex.selectors)).to_string();
+                let id = Digest::of(format!("{names:?}{:?}", edge.selectors)).to_string();
                 if let Some((digest, tree)) = self.cache().scan(&id).map_err(fail)? {
                     return Ok(Content { digest, tree });
                 }
-                let tree = self.scan(vertex, &layers)?;
-                let content = self.content_of(vertex, &tree)?;
+                let tree = self.scan(vertex, edge, &layers)?;
+                let content = self.content_of(vertex, edge, &tree)?;
                 self.cache().put_scan(&id, &content.digest, &content.tree).map_err(fail)?;
                 Ok(content)
             }
-            Some(SourceRef::Vertex(None)) | None => {
-                let paths: Vec<String> = vertex.selectors.iter().map(|s| s.path.clone()).collect();
-                Err(self.missing(vertex, &paths))
+            SourceRef::Vertex(None) => {
+                let paths: Vec<String> = edge.selectors.iter().map(|s| s.path.clone()).collect();
+                Err(self.missing(vertex, edge, &paths))
             }
         }
     }
 
-    fn content_of(&self, vertex: &Vertex, tree: &Tree) -> Result<Content, SolveError> {
-        let digest = content_key(tree, &vertex.selectors).map_err(|paths| self.missing(vertex, &paths))?;
-        let name = Digest::of(format!("{digest}{:?}", vertex.selectors));
+    fn content_of(&self, vertex: &Vertex, edge: &Edge, tree: &Tree) -> Result<Content, SolveError> {
+        let digest = content_key(tree, &edge.selectors).map_err(|paths| self.missing(vertex, edge, &paths))?;
+        let name = Digest::of(format!("{digest}{:?}", edge.selectors));
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
         if self.cache().tree(&name).map_err(fail)?.is_none() {
-            let bytes = serde_json::to_vec(&selected(tree, vertex)).unwrap_or_default();
+            let bytes = serde_json::to_vec(&selected(tree, edge)).unwrap_or_default();
             self.cache().put_tree(&name, &pack(&bytes)).map_err(fail)?;
         }
         Ok(Content { digest, tree: name })
     }
 
-    /// Mounts a chain and lists what the vertex selects of it.
-    pub(super) fn scan(&self, vertex: &Vertex, layers: &[LayerId]) -> Result<Tree, SolveError> {
+    /// Mounts a chain and lists what an edge selects of it.
+    pub(super) fn scan(&self, vertex: &Vertex, edge: &Edge, layers: &[LayerId]) -> Result<Tree, SolveError> {
         self.unpack(vertex, layers)?;
-        let request = Request::Scan { layers: layers.to_vec(), selectors: vertex.selectors.clone() };
+        let request = Request::Scan { layers: layers.to_vec(), selectors: edge.selectors.clone() };
         match self.ask(vertex, request, Vec::new())? {
             Reply::Entries { entries, .. } => Ok(Tree::new(entries, RootHeader::Real)),
             other => Err(self.unexpected(vertex, &other)),
@@ -125,14 +131,22 @@ impl Solver<'_> {
     }
 
     /// A source that does not exist: where it was looked for, and what may have been meant.
-    fn missing(&self, vertex: &Vertex, paths: &[String]) -> SolveError {
+    fn missing(&self, vertex: &Vertex, edge: &Edge, paths: &[String]) -> SolveError {
         let shown: Vec<String> = paths.iter().map(|path| format!("`{}`", path.escape_debug())).collect();
-        let (place, hint) = match &vertex.source {
-            Some(SourceRef::Context(name)) => {
+        let (place, hint) = match &edge.source {
+            SourceRef::Context(name) => {
                 let place = if name.is_empty() { "the build context".to_owned() } else { format!("the context `{name}`") };
                 (place, self.contexts.get(name).and_then(|c| paths.first().and_then(|path| c.hint(path))))
             }
-            _ => ("what it copies from".to_owned(), None),
+            SourceRef::Vertex(_) => ("what it copies from".to_owned(), None),
+        };
+        let outside =
+            vertex.name.split_whitespace().any(|word| word == ".." || word.starts_with("../") || word.contains("/../"));
+        let hint = match hint {
+            None if outside && matches!(edge.source, SourceRef::Context(_)) => Some(
+                "paths stay inside of the build context, whatever `..` says: give a folder further up as context".into(),
+            ),
+            hint => hint,
         };
         let verb = if paths.len() == 1 { "does" } else { "do" };
         let message = format!("{} {verb} not exist in {place}", shown.join(", "));
@@ -158,10 +172,10 @@ impl super::ScannedContext {
     }
 }
 
-/// The entries that a vertex selects.
-pub(super) fn selected(tree: &Tree, vertex: &Vertex) -> Vec<Entry> {
+/// The entries that an edge selects.
+pub(super) fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::new();
-    for selector in &vertex.selectors {
+    for selector in &edge.selectors {
         for path in tree.matches(selector) {
             out.extend_from_slice(tree.subtree(&path));
         }

@@ -2,9 +2,9 @@
 
 use crate::engine::event::VertexId;
 use crate::engine::graph::Vertex;
+use crate::engine::protocol::{Failure, FailureKind};
 use crate::engine::store::StoreError;
 use crate::engine::worker::WorkerError;
-use crate::engine::worker::protocol::{Failure, FailureKind};
 use crate::ground::hint::Hint;
 
 /// Whose fault it is: it decides the exit code.

@@ -8,16 +8,16 @@ use std::sync::atomic::Ordering;
 
 use super::content::selected;
 use super::error::SolveError;
-use super::probe::now_micros;
+use super::probe::{LinkUse, now_micros};
 use super::{Solver, guard};
 use crate::engine::cache::preimage::operation_digest;
-use crate::engine::cache::reason::HitReason;
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::context::{Entry, EntryKind};
-use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage};
+use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage, VertexId};
 use crate::engine::graph::{Operation, SourceRef, Vertex};
-use crate::engine::snapshot::LayerId;
-use crate::engine::worker::protocol::{CopySource, CopySpec, Network, ProcessSpec, Reply, Request};
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{CopySource, CopySpec, Network, ProcessSpec, Reply, Request};
+use crate::engine::verdict::HitReason;
 use crate::ground::digest::Digest;
 
 /// What an operation gave.
@@ -27,31 +27,39 @@ struct Made {
 }
 
 impl Solver<'_> {
-    /// Runs a step; of several builders that reach it together one runs it, the others take its result.
-    pub(super) fn execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
-        let outcome = self.try_execute(vertex);
-        if let Err(error) = &outcome
-            && error.vertex == vertex.id
-        {
-            let outcome = match error.fault {
-                super::FailureSource::Cancelled => Outcome::Cancelled,
-                _ => Outcome::Failed { message: error.message.clone() },
-            };
-            self.finish(vertex.id, outcome, None, None, 0);
+    /// Says that a step failed, at the step itself, and ends everything else because of it.
+    pub(super) fn note_failure(&self, id: VertexId, error: &SolveError) {
+        if error.vertex != id {
+            return;
         }
-        outcome
+        let outcome = match error.fault {
+            super::FailureSource::Cancelled => Outcome::Cancelled,
+            _ => {
+                guard(&self.state.failure).get_or_insert_with(|| error.clone());
+                Outcome::Failed { message: error.message.clone() }
+            }
+        };
+        let started = guard(&self.state(id).said).started;
+        let micros = started.map_or(0, |started| self.speaker.elapsed().saturating_sub(started));
+        self.finish(id, outcome, None, None, micros);
     }
 
-    fn try_execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
+    /// Runs a step; of several builders that reach it together one runs it, the others take its result.
+    pub(super) fn execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
         let Some(operation) = &vertex.operation else { return Err(self.not_an_operation(vertex)) };
         let parents = match vertex.parent {
             Some(parent) => self.result(parent)?.layers,
             None => Vec::new(),
         };
-        let links = self.links(vertex, vertex.source.is_some())?;
+        let links = self.links(vertex, LinkUse::Record)?;
         self.note_ingredients(vertex);
         let digest = operation_digest(operation);
-        let lock = self.lock_step(vertex.id, &lock_name(vertex, &digest, &links))?;
+        let name = lock_name(&digest, &links);
+        let lock = self.lock_step(vertex.id, &name)?;
+        if let Some((ids, result)) = guard(&self.state.made).get(&name).cloned() {
+            self.say_hit(vertex, HitReason::Merged, &result);
+            return Ok((ids, result));
+        }
         // Looked up again under the lock: somebody may have made it since, in this build (an identical step) or beside it.
         let known = if vertex.ignore_cache { Vec::new() } else { self.lookup(vertex, &digest, &links)? };
         if let Some(result) = self.loadable(vertex, &known)? {
@@ -64,6 +72,7 @@ impl Solver<'_> {
         self.check_cancelled(vertex.id)?;
         self.unpack(vertex, &parents)?;
         let began = self.speaker.elapsed();
+        guard(&self.state(vertex.id).said).started = Some(began);
         self.speaker.say(BuildEvent::VertexStarted { vertex: vertex.id });
         self.state.executed.fetch_add(1, Ordering::SeqCst);
         let layer = self.new_layer(vertex)?;
@@ -79,6 +88,7 @@ impl Solver<'_> {
             stat: made.stat,
         };
         let ids = self.record(vertex, &digest, &links, &result)?;
+        guard(&self.state.made).insert(name, (ids.clone(), result.clone()));
         drop(lock);
         self.finish(vertex.id, Outcome::Ran, Some(made.stat), made.usage, micros);
         Ok((ids, result))
@@ -171,29 +181,31 @@ impl Solver<'_> {
             let names = inline.iter().map(|(name, _)| name.clone()).collect();
             return Ok((CopySource::Inline { files: inline.to_vec() }, names));
         }
-        match &vertex.source {
-            Some(SourceRef::Context(name)) => {
+        let Some(edge) = vertex.edges.first() else { return Err(self.not_an_operation(vertex)) };
+        match &edge.source {
+            SourceRef::Context(name) => {
                 let Some(context) = self.contexts.get(name) else { return Err(self.not_an_operation(vertex)) };
-                let mut entries = selected(&context.tree, vertex);
+                let mut entries = selected(&context.tree, edge);
                 with_parents(&context.tree, &mut entries);
-                let paths = vertex.selectors.iter().flat_map(|s| context.tree.matches(s)).collect();
+                let paths = edge.selectors.iter().flat_map(|s| context.tree.matches(s)).collect();
                 Ok((CopySource::Directory { root: context.root.clone(), entries }, paths))
             }
-            Some(SourceRef::Vertex(Some(id))) => {
+            SourceRef::Vertex(Some(id)) => {
                 let layers = self.result(*id)?.layers;
-                let tree = self.scan(vertex, &layers)?;
-                let paths = vertex.selectors.iter().flat_map(|s| tree.matches(s)).collect();
+                let tree = self.scan(vertex, edge, &layers)?;
+                let paths = edge.selectors.iter().flat_map(|s| tree.matches(s)).collect();
                 Ok((CopySource::Layers { layers }, paths))
             }
-            Some(SourceRef::Vertex(None)) | None => Err(self.not_an_operation(vertex)),
+            SourceRef::Vertex(None) => Err(self.not_an_operation(vertex)),
         }
     }
 
     /// A link that is followed lends its own name to what it points to.
     fn base_names(&self, vertex: &Vertex, sources: &[String]) -> Vec<String> {
         let base = |path: &str| path.rsplit('/').next().unwrap_or("").to_owned();
-        if vertex.selectors.len() == sources.len() && vertex.selectors.iter().all(|s| !s.wildcard) {
-            return vertex.selectors.iter().map(|s| base(&s.path)).collect();
+        let selectors: Vec<_> = vertex.edges.iter().flat_map(|edge| &edge.selectors).collect();
+        if selectors.len() == sources.len() && selectors.iter().all(|s| !s.wildcard) {
+            return selectors.iter().map(|s| base(&s.path)).collect();
         }
         sources.iter().map(|path| base(path)).collect()
     }
@@ -260,13 +272,13 @@ struct Output {
 }
 
 /// Names the lock of a step: the same for every builder that would make the same result.
-fn lock_name(vertex: &Vertex, digest: &Digest, links: &[Link]) -> String {
+fn lock_name(digest: &Digest, links: &[Link]) -> String {
     let of_link = |link: &Link| match &link.content {
         Some(content) => content.0.clone(),
         None => link.definition.iter().map(|key| key.0.as_str()).max().unwrap_or("").to_owned(),
     };
     let inputs: Vec<String> = links.iter().map(of_link).collect();
-    Digest::of(format!("{digest}{inputs:?}{}", vertex.selectors.len())).hex()
+    Digest::of(format!("{digest}{inputs:?}")).hex()
 }
 
 /// Adds the directories above the entries, whose modes a copy needs.

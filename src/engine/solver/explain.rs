@@ -4,11 +4,11 @@ use super::content::unpack_entries;
 use super::{Solver, guard};
 use crate::engine::cache::explain::{Evidence, own_reasons};
 use crate::engine::cache::ingredients::KEY_FORMAT;
-use crate::engine::cache::reason::MissReason;
 use crate::engine::cache::{Ingredients, Source};
 use crate::engine::context::Entry;
 use crate::engine::event::VertexId;
-use crate::engine::graph::{SourceRef, Vertex};
+use crate::engine::graph::{Edge, SourceRef, Vertex};
+use crate::engine::verdict::MissReason;
 use crate::ground::digest::Digest;
 
 impl Solver<'_> {
@@ -20,18 +20,15 @@ impl Solver<'_> {
             Source { slot: other.slot.clone(), name: other.name.clone(), content: None }
         };
         let mut sources = Vec::new();
-        if let Some(from) = &vertex.source {
-            let mut entry = match from {
+        for (at, edge) in vertex.edges.iter().enumerate() {
+            let mut entry = match &edge.source {
                 SourceRef::Vertex(Some(id)) => source(*id),
                 SourceRef::Vertex(None) => Source { slot: String::new(), name: "scratch".into(), content: None },
                 SourceRef::Context(name) => Source { slot: String::new(), name: format!("context {name}"), content: None },
             };
-            let known = guard(&self.state(vertex.id).content).clone();
-            entry.content = match known {
-                Some(Ok(content)) => Some(content),
-                // Served by definition: nobody looked at the content, so what the last build knew is still true.
-                _ => self.before(vertex).and_then(|then| then.sources.first()?.content.clone()),
-            };
+            // Served by definition: nobody looked at the content, so what the last build knew is still true.
+            let before = || self.before(vertex).and_then(|then| then.sources.get(at)?.content.clone());
+            entry.content = self.known_content(vertex, at).or_else(before);
             sources.push(entry);
         }
         let parent = vertex.parent.map(source);
@@ -54,10 +51,7 @@ impl Solver<'_> {
         };
         let mut reasons = own_reasons(&now, then, self);
         let parent = vertex.parent.and_then(|id| Some((id, self.cause(id)?)));
-        let source = match vertex.source {
-            Some(SourceRef::Vertex(Some(id))) => self.cause(id).map(|cause| (id, cause)),
-            _ => None,
-        };
+        let source = vertex.edges.iter().filter_map(Edge::vertex).find_map(|id| Some((id, self.cause(id)?)));
         if parent.is_some() {
             // The step above ran: that it is another one than before is part of that story.
             reasons.retain(|reason| !matches!(reason, MissReason::ParentChanged { .. }));

@@ -16,8 +16,6 @@ use crate::ground::fs::{PathError, PathResultExt};
 pub(super) struct StepLock {
     file: File,
     path: PathBuf,
-    /// Somebody else held it first.
-    pub waited: bool,
 }
 
 impl Drop for StepLock {
@@ -48,7 +46,7 @@ impl Solver<'_> {
                     let named = path.metadata().is_ok_and(|named| file.metadata().is_ok_and(|own| own.ino() == named.ino()));
                     if named {
                         let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-                        return Ok(StepLock { file, path, waited });
+                        return Ok(StepLock { file, path });
                     }
                 }
                 Err(TryLockError::WouldBlock) => {
@@ -57,8 +55,11 @@ impl Solver<'_> {
                         waited = true;
                         let mut holder = String::new();
                         let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
-                        let pid = holder.trim().parse().unwrap_or(0);
-                        self.speaker.say(BuildEvent::VertexWaiting { vertex, pid });
+                        let pid: u32 = holder.trim().parse().unwrap_or(0);
+                        // An identical step of this very build is no news: the hit says that they were merged.
+                        if pid != std::process::id() {
+                            self.speaker.say(BuildEvent::VertexWaiting { vertex, pid });
+                        }
                     }
                     std::thread::sleep(Duration::from_millis(5));
                 }

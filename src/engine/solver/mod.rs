@@ -27,7 +27,7 @@ use super::context::Tree;
 use super::event::{BuildEvent, Outcome, VertexId};
 use super::graph::BuildGraph;
 use super::handle::CancelToken;
-use super::snapshot::LayerId;
+use super::oci::LayerId;
 use super::store::Store;
 use super::worker::Worker;
 use record::BuildRecord;
@@ -56,7 +56,7 @@ pub struct Solver<'a> {
     /// Stops it.
     pub cancel: CancelToken,
     /// The network of RUNs that do not say.
-    pub default_network: super::worker::protocol::Network,
+    pub default_network: super::protocol::Network,
     /// State.
     pub state: State,
 }
@@ -68,7 +68,7 @@ pub struct ScannedContext {
     /// What the build selects of it.
     pub tree: Tree,
     /// The rules that left something out.
-    pub ignore: super::IgnoreFile,
+    pub ignore: super::context::IgnoreFile,
 }
 
 /// What a solve has found out so far.
@@ -77,7 +77,11 @@ pub struct State {
     slots: Slots,
     unpacking: Mutex<()>,
     tokens: AtomicU64,
+    /// What this build made, by the names of the locks: identical steps are run once even under `--no-cache`.
+    made: Mutex<BTreeMap<String, (Vec<KeyId>, StepResult)>>,
     running: Mutex<Vec<u64>>,
+    /// The first failure: everything else is ended because of it.
+    failure: Mutex<Option<SolveError>>,
     /// Steps whose process or copy was started.
     pub executed: AtomicUsize,
 }
@@ -92,7 +96,8 @@ struct Slots {
 struct VertexState {
     keys: Mutex<Option<Result<Keys, SolveError>>>,
     result: Mutex<Option<Result<StepResult, SolveError>>>,
-    content: Mutex<Option<Result<Content, SolveError>>>,
+    /// By number of the edge.
+    content: Mutex<BTreeMap<usize, Result<Content, SolveError>>>,
     ingredients: Mutex<Option<Ingredients>>,
     said: Mutex<Said>,
 }
@@ -102,6 +107,8 @@ struct VertexState {
 struct Said {
     probed: bool,
     finished: Option<Outcome>,
+    /// When it started to run, in microseconds since the build began.
+    started: Option<u64>,
     /// Where its cascade began, when it had to run.
     cause: Option<VertexId>,
 }
@@ -110,6 +117,9 @@ struct Said {
 #[derive(Debug, Clone, Default)]
 struct Keys {
     ids: Vec<KeyId>,
+    /// It ran under `--no-cache`: nothing below may match through its keys by definition, although results are kept under
+    /// them.
+    withheld: bool,
     /// A result to load, when the cache has one.
     loadable: Option<StepResult>,
 }
@@ -122,7 +132,9 @@ impl State {
             slots: Slots { free: Mutex::new(jobs.max(1)), freed: Condvar::new() },
             unpacking: Mutex::new(()),
             tokens: AtomicU64::new(1),
+            made: Mutex::new(BTreeMap::new()),
             running: Mutex::new(Vec::new()),
+            failure: Mutex::new(None),
             executed: AtomicUsize::new(0),
         }
     }
@@ -176,18 +188,27 @@ impl<'a> Solver<'a> {
             outcome
         });
         self.close(outcome.is_ok());
-        outcome
+        // What was ended because of a failure elsewhere reports a cancellation; the failure itself is what counts.
+        match guard(&self.state.failure).clone() {
+            Some(failure) if outcome.is_err() && !self.cancel.is_cancelled() => Err(failure),
+            _ => outcome,
+        }
+    }
+
+    /// Somebody cancelled, or something failed.
+    fn is_ending(&self) -> bool {
+        self.cancel.is_cancelled() || guard(&self.state.failure).is_some()
     }
 
     /// Passes a cancellation on to the runs; they end, and so does the solve.
     fn watch_cancel(&self, done: &std::sync::atomic::AtomicBool) {
         let mut told: Vec<u64> = Vec::new();
         while !done.load(std::sync::atomic::Ordering::SeqCst) {
-            if self.cancel.is_cancelled() {
+            if self.is_ending() {
                 for token in guard(&self.state.running).clone() {
                     if !told.contains(&token) {
                         told.push(token);
-                        let _ = self.worker.call(super::worker::protocol::Request::Cancel { token }, Vec::new());
+                        let _ = self.worker.call(super::protocol::Request::Cancel { token }, Vec::new());
                     }
                 }
             }
@@ -257,6 +278,6 @@ impl<'a> Solver<'a> {
     }
 
     fn check_cancelled(&self, vertex: VertexId) -> Result<(), SolveError> {
-        if self.cancel.is_cancelled() { Err(SolveError::cancelled(vertex)) } else { Ok(()) }
+        if self.is_ending() { Err(SolveError::cancelled(vertex)) } else { Ok(()) }
     }
 }

@@ -3,10 +3,10 @@
 use super::error::SolveError;
 use super::{Keys, Solver, guard};
 use crate::engine::cache::preimage::{chain_digest, operation_digest};
-use crate::engine::cache::reason::{HitReason, MissReason};
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Verdict, VertexId};
-use crate::engine::graph::{Operation, SourceRef, Vertex};
+use crate::engine::graph::{Edge, Operation, SourceRef, Vertex};
+use crate::engine::verdict::{HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 impl Solver<'_> {
@@ -18,6 +18,9 @@ impl Solver<'_> {
             return known.clone();
         }
         let found = self.find_keys(id);
+        if let Err(error) = &found {
+            self.note_failure(id, error);
+        }
         *slot = Some(found.clone());
         found
     }
@@ -31,13 +34,13 @@ impl Solver<'_> {
         }
         self.input_keys(vertex)?;
         let digest = operation_digest(operation);
-        let links = self.links(vertex, false)?;
+        let links = self.links(vertex, LinkUse::Probe)?;
         if !vertex.ignore_cache {
             if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Definition)? {
                 return Ok(keys);
             }
             if self.content_can_decide(vertex, &digest, &links)? {
-                let links = self.links(vertex, true)?;
+                let links = self.links(vertex, LinkUse::ProbeContent)?;
                 if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)? {
                     return Ok(keys);
                 }
@@ -45,8 +48,7 @@ impl Solver<'_> {
         }
         let (ids, result) = self.execute(vertex)?;
         *guard(&self.state(id).result) = Some(Ok(result));
-        // Keys of a step that ran under --no-cache are not offered: nothing below it may match through it by definition.
-        Ok(Keys { ids: if vertex.ignore_cache { Vec::new() } else { ids }, loadable: None })
+        Ok(Keys { ids, withheld: vertex.ignore_cache, loadable: None })
     }
 
     /// Decides all inputs; independent ones in parallel.
@@ -76,31 +78,29 @@ impl Solver<'_> {
         }
     }
 
-    /// The links that lead to this vertex; with content keys when they are asked for, or known already.
-    pub(super) fn links(&self, vertex: &Vertex, with_content: bool) -> Result<Vec<Link>, SolveError> {
-        let mut links = Vec::new();
-        let parent = match vertex.parent {
-            Some(parent) => self.keys(parent)?.ids,
-            // Scratch has no vertex, but it is something to stand on.
-            None => vec![KeyId("scratch".into())],
+    /// The links that lead to this vertex.
+    pub(super) fn links(&self, vertex: &Vertex, purpose: LinkUse) -> Result<Vec<Link>, SolveError> {
+        let keys_of = |id| -> Result<Vec<KeyId>, SolveError> {
+            let keys = self.keys(id)?;
+            Ok(if keys.withheld && purpose != LinkUse::Record { Vec::new() } else { keys.ids })
         };
-        links.push(Link { input: 0, definition: parent, selector: String::new(), content: None });
-        let Some(source) = &vertex.source else { return Ok(links) };
-        let definition = match source {
-            SourceRef::Vertex(Some(id)) => self.keys(*id)?.ids,
-            SourceRef::Vertex(None) => vec![KeyId("scratch".into())],
-            SourceRef::Context(_) => Vec::new(),
-        };
-        let content = if with_content {
-            Some(self.content(vertex)?)
-        } else {
-            match guard(&self.state(vertex.id).content).as_ref() {
-                Some(Ok(content)) => Some(content.clone()),
-                _ => None,
-            }
-        };
-        let content = content.map(|content| KeyId::root(&content.digest));
-        links.push(Link { input: 1, definition, selector: selector_digest(vertex), content });
+        // Scratch has no vertex, but it is something to stand on.
+        let scratch = || vec![KeyId("scratch".into())];
+        let parent = vertex.parent.map_or_else(|| Ok(scratch()), keys_of)?;
+        let mut links = vec![Link { input: 0, definition: parent, selector: String::new(), content: None }];
+        for (at, edge) in vertex.edges.iter().enumerate() {
+            let definition = match edge.source {
+                SourceRef::Vertex(Some(id)) => keys_of(id)?,
+                SourceRef::Vertex(None) => scratch(),
+                SourceRef::Context(_) => Vec::new(),
+            };
+            let content = match purpose {
+                LinkUse::Probe => self.known_content(vertex, at),
+                LinkUse::ProbeContent | LinkUse::Record => Some(self.content(vertex, at)?),
+            };
+            let content = content.map(|content| KeyId::root(&content.digest));
+            links.push(Link { input: at as u32 + 1, definition, selector: selector_digest(edge), content });
+        }
         Ok(links)
     }
 
@@ -124,7 +124,7 @@ impl Solver<'_> {
             self.note_ingredients(vertex);
             self.say_hit(vertex, how, result);
         }
-        Ok(Some(Keys { ids, loadable }))
+        Ok(Some(Keys { ids, withheld: false, loadable }))
     }
 
     pub(super) fn loadable(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
@@ -145,7 +145,7 @@ impl Solver<'_> {
 
     /// Content is worth computing only if the inputs that count by definition alone lead somewhere through this operation.
     fn content_can_decide(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<bool, SolveError> {
-        if vertex.source.is_none() {
+        if vertex.edges.is_empty() {
             return Ok(false);
         }
         let parent = &links[0];
@@ -190,7 +190,7 @@ impl Solver<'_> {
             self.cache().save(&digest, &[], &manifest_key, &result).map_err(fail)?;
             self.cache().save(&digest, &[], &chain_key, &result).map_err(fail)?;
         }
-        Ok(Keys { ids: vec![manifest_key, chain_key], loadable: Some(result) })
+        Ok(Keys { ids: vec![manifest_key, chain_key], withheld: false, loadable: Some(result) })
     }
 
     /// The result of a vertex: loaded if the cache has it, made otherwise.
@@ -204,15 +204,18 @@ impl Solver<'_> {
             Some(result) => Ok(result),
             None => self.remake(self.vertex(id)),
         };
+        if let Err(error) = &found {
+            self.note_failure(id, error);
+        }
         *slot = Some(found.clone());
         found
     }
 
     /// The key is known, the result is gone: content may lead to an equal one, else the step runs again.
     fn remake(&self, vertex: &Vertex) -> Result<StepResult, SolveError> {
-        if let (Some(operation), Some(_)) = (&vertex.operation, &vertex.source) {
+        if let (Some(operation), false) = (&vertex.operation, vertex.edges.is_empty()) {
             let digest = operation_digest(operation);
-            let links = self.links(vertex, true)?;
+            let links = self.links(vertex, LinkUse::ProbeContent)?;
             if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
                 && let Some(result) = keys.loadable
             {
@@ -235,12 +238,23 @@ impl Solver<'_> {
     }
 }
 
+/// What links are wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkUse {
+    /// Asking by definition, and by content where it is known already.
+    Probe,
+    /// Asking with content.
+    ProbeContent,
+    /// Writing down: with content, and with keys that are withheld from asking.
+    Record,
+}
+
 /// A chain of 500 instructions is decided by recursion.
 pub const STACK: usize = 64 << 20;
 
 /// The digest of the selected paths: where the definition keys of a source enter.
-pub(super) fn selector_digest(vertex: &Vertex) -> String {
-    let mut selectors = vertex.selectors.clone();
+fn selector_digest(edge: &Edge) -> String {
+    let mut selectors = edge.selectors.clone();
     selectors.sort();
     Digest::of(serde_json::to_vec(&selectors).unwrap_or_default()).to_string()
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::IgnoreFile;
 use crate::engine::cache::Ingredients;
+use crate::engine::context::IgnoreFile;
 use crate::engine::graph::slots::SlotRecord;
-use crate::engine::snapshot::LayerId;
+use crate::engine::oci::LayerId;
 use crate::ground::digest::Digest;
 
 /// The memory of one build.

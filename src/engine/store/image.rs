@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Index, StoreError};
 use crate::engine::oci::Descriptor;
-use crate::engine::snapshot::LayerId;
+use crate::engine::oci::LayerId;
 use crate::ground::digest::Digest;
 
 /// An image of the store: enough to build on it and to export it.

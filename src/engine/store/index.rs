@@ -19,8 +19,9 @@ create table if not exists links (
 create table if not exists records (
     key text not null, result text not null, primary key (key, result)) without rowid;
 create table if not exists results (
-    id text primary key, layers text not null, created integer not null, micros integer not null,
+    id text primary key, layers text not null, top text not null, created integer not null, micros integer not null,
     bytes integer not null, entries integer not null, removed integer not null) without rowid;
+create index if not exists results_by_layer on results (top);
 create table if not exists trees (digest text primary key, entries blob not null) without rowid;
 create table if not exists scans (id text primary key, content text not null, tree text not null) without rowid;
 create table if not exists blobs (

@@ -98,7 +98,7 @@ impl Layout {
     }
 
     /// The directory of a layer.
-    pub fn layer(&self, id: &crate::engine::snapshot::LayerId) -> PathBuf {
+    pub fn layer(&self, id: &crate::engine::oci::LayerId) -> PathBuf {
         self.root.join("layers").join(id.as_str())
     }
 }

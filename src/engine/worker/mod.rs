@@ -3,8 +3,6 @@
 //!
 //! This file is the front's half; [`server`] is the worker's own.
 
-pub mod frame;
-pub mod protocol;
 pub mod server;
 
 use std::collections::HashMap;
@@ -12,15 +10,17 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::engine::protocol::frame;
+use crate::engine::protocol::{Failure, Reply, Request};
 use crate::ground::fs::error::describe;
 use crate::ground::hint::Hint;
-use protocol::{Failure, Reply, Request};
 
 /// The first argument that makes this program a worker.
 pub const WORKER_ARGUMENT: &str = "__worker";
@@ -90,6 +90,8 @@ impl Worker {
             .arg(store)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
+            // Ctrl-C in the terminal is the front's to handle: it stops the steps and keeps what is finished.
+            .process_group(0)
             .spawn()
             .map_err(WorkerError::Start)?;
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));

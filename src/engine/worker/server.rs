@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::frame;
-use super::protocol::{Failure, Reply, Request};
+use crate::engine::protocol::frame;
+use crate::engine::protocol::{Failure, Reply, Request};
 use crate::engine::sandbox::{self, Cancelled, Program};
 use crate::engine::snapshot::failure::{internal, mount_refused};
 use crate::engine::snapshot::{Layers, copy, make_directory, scan, unpack, write_layer};
@@ -48,9 +48,17 @@ pub fn main(args: &[OsString]) -> ExitCode {
     });
     while let Ok(Some((id, request, fds))) = frame::receive::<Request>(&server.socket) {
         server.serving.fetch_add(1, Ordering::SeqCst);
+        if let Request::Run { token, .. } = &request {
+            // Before the next frame is read, which may be its cancellation.
+            locked(&server.runs).insert(*token, Arc::default());
+        }
         let own = Arc::clone(&server);
         let work = move || {
+            let token = if let Request::Run { token, .. } = &request { Some(*token) } else { None };
             let reply = own.answer(request, fds).unwrap_or_else(Reply::Failed);
+            if let Some(token) = token {
+                locked(&own.runs).remove(&token);
+            }
             own.reply(id, &reply);
             own.serving.fetch_sub(1, Ordering::SeqCst);
         };
@@ -109,12 +117,9 @@ impl Server {
             Request::Scan { layers: chain, selectors } => scan::scan(layers, &chain, &selectors),
             Request::Run { layer, parents, process, token } => {
                 let [stdout, stderr] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| internal("a run needs two outputs"))?;
-                let cancelled = Arc::new(Cancelled::default());
-                locked(&self.runs).insert(token, Arc::clone(&cancelled));
+                let cancelled = locked(&self.runs).get(&token).cloned().unwrap_or_default();
                 let outputs = [stdout.as_fd(), stderr.as_fd()];
-                let done = sandbox::run(layers, &self.program, &layer, &parents, &process, outputs, &cancelled);
-                locked(&self.runs).remove(&token);
-                done
+                sandbox::run(layers, &self.program, &layer, &parents, &process, outputs, &cancelled)
             }
             Request::WriteLayer { .. } | Request::Cancel { .. } | Request::Remove { .. } => Ok(Reply::Done),
         }

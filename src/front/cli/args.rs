@@ -15,7 +15,7 @@ Examples:
 
 /// A build explorer and cache debugger for Dockerfiles, on a builder of its own.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_precedence_over_arg = true)]
+#[command(version, after_help = EXAMPLES, subcommand_precedence_over_arg = true)]
 pub struct Cli {
     /// Without a subcommand: the project to open.
     #[command(flatten)]

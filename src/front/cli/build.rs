@@ -52,7 +52,7 @@ pub fn project(context: &Context, args: &ProjectArgs) -> Result<Project, EngineE
 }
 
 fn usage(message: String) -> EngineError {
-    EngineError::user(message, Some("see `rbuild-tui build --help`".into()))
+    EngineError::usage(message, Some("see `rbuild-tui build --help`".into()))
 }
 
 /// `type=oci,dest=PATH`, `type=docker,dest=PATH`.
@@ -196,10 +196,11 @@ fn watch(mut handle: BuildHandle, mut reporter: Box<dyn Reporter>) -> Result<u8,
                 _ = hangup.recv() => { cancel(&handle, &mut cancelled); continue }
             };
             let Some(event) = event else { return Ok(ended) };
-            if let BuildEvent::BuildFinished { error, cancelled, .. } = &event.event {
+            if let BuildEvent::BuildFinished { error, cancelled, environment, .. } = &event.event {
                 ended = match (cancelled, error) {
                     (true, _) => super::CANCELLED,
                     (false, None) => super::DONE,
+                    (false, Some(_)) if *environment => super::ENVIRONMENT,
                     (false, Some(_)) => super::FAILED,
                 };
             }

@@ -28,6 +28,8 @@ use output::Output;
 pub const DONE: u8 = 0;
 /// The build or check failed.
 pub const FAILED: u8 = 1;
+/// Wrong usage.
+pub const USAGE: u8 = 2;
 /// No permission, no space, no image.
 pub const ENVIRONMENT: u8 = 3;
 /// Cancelled.
@@ -87,6 +89,7 @@ fn report(error: &EngineError) -> u8 {
 fn code(error: &EngineError) -> u8 {
     match error.kind {
         ErrorKind::User => FAILED,
+        ErrorKind::Usage => USAGE,
         ErrorKind::Environment => ENVIRONMENT,
         ErrorKind::Cancelled => CANCELLED,
     }

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::engine::cache::reason::MissReason;
 use crate::engine::event::{Role, Stamped};
+use crate::engine::verdict::MissReason;
 use crate::front::text::escape::is_deceptive;
 use crate::insight::model::cascade::root_of;
 use crate::insight::model::{BuildState, Cascade, Mark, Step};

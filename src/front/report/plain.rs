@@ -130,7 +130,8 @@ impl<W: Write> PlainReporter<W> {
                 Some(layer) => format!("ran in {time}, layer of {}", text::size(layer.bytes)),
                 None => format!("ran in {time}"),
             },
-            Outcome::Failed { message } => format!("failed after {time}\n{}", text::block(message).trim_end()),
+            // The message stands once, at the very end, where it is looked for.
+            Outcome::Failed { .. } => format!("failed after {time}"),
             Outcome::Cancelled => "cancelled".to_owned(),
             Outcome::Config | Outcome::Skipped => return Ok(()),
         };
@@ -163,6 +164,10 @@ pub fn summary(out: &mut dyn Write, state: &BuildState) -> io::Result<()> {
         0..50_000 => String::new(),
         saved => format!("; the cache saved {}", text::seconds(saved)),
     };
+    if state.steps.is_empty() {
+        // Nothing was begun: all there is to say is the error.
+        return Ok(());
+    }
     writeln!(out)?;
     writeln!(out, "{} in all: {}{saved}", text::seconds(micros), shown.join(", "))?;
     writeln!(out, "{}", text::line(&headline(state)))?;
@@ -172,6 +177,8 @@ pub fn summary(out: &mut dyn Write, state: &BuildState) -> io::Result<()> {
     }
     if let Some(image) = state.finish.as_ref().and_then(|f| f.image) {
         writeln!(out, "image {image}")?;
+    } else if state.finish.as_ref().is_some_and(|f| f.error.is_none()) {
+        writeln!(out, "the result stays in the cache; name it with -t or write it with -o")?;
     }
     Ok(())
 }
@@ -214,7 +221,7 @@ mod tests {
         let mut log = fixture::second_build();
         log.pop();
         let error = Some("Dockerfile:8 RUN npm run build: exit code 2\x1b[2J".to_owned());
-        let end = BuildEvent::BuildFinished { error, cancelled: false, image: None, micros: 1 };
+        let end = BuildEvent::BuildFinished { error, cancelled: false, environment: false, image: None, micros: 1 };
         log.push(Stamped { seq: 99, at: 99, event: end });
         let text = report(&log);
         assert!(text.ends_with("error: Dockerfile:8 RUN npm run build: exit code 2\\x1b[2J\n"), "{text}");

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::document;
-use crate::engine::cache::reason::MissReason;
 use crate::engine::event::Role;
+use crate::engine::verdict::MissReason;
 use crate::front::text;
 use crate::insight::model::cascade::root_of;
 use crate::insight::model::{BuildState, Cascade, Mark, Status, Step};

@@ -119,7 +119,7 @@ impl RootDir {
 
     /// Follows every link of `path`, the last one too, inside the root.
     pub fn resolve(&self, path: &[u8], missing: Missing<'_>) -> io::Result<RealPath> {
-        self.walk(path, missing, true)
+        self.walk(path, missing)
     }
 
     /// Follows every link but one at the end: the real parent and the name. `None` for the root itself.
@@ -127,18 +127,17 @@ impl RootDir {
         let mut names: Vec<&[u8]> = path.split(|b| *b == b'/').filter(|n| !n.is_empty() && *n != b".").collect();
         let Some(name) = names.pop() else { return Ok(None) };
         if name == b".." {
-            let real = self.walk(path, missing, true)?;
+            let real = self.walk(path, missing)?;
             return Ok(real.name().map(|name| (real.parent(), name.to_vec())));
         }
-        Ok(Some((self.walk(&names.join(&b'/'), missing, true)?, name.to_vec())))
+        Ok(Some((self.walk(&names.join(&b'/'), missing)?, name.to_vec())))
     }
 
-    fn walk(&self, path: &[u8], mut missing: Missing<'_>, follow_last: bool) -> io::Result<RealPath> {
+    fn walk(&self, path: &[u8], mut missing: Missing<'_>) -> io::Result<RealPath> {
         let mut todo: VecDeque<Vec<u8>> = split(path);
         let mut here = RealPath::default();
         let mut dir = rustix::io::dup(&self.fd)?;
-        let mut gone = false;
-        let mut links = 0;
+        let (mut gone, mut links) = (false, 0);
         while let Some(name) = todo.pop_front() {
             if name == b".." {
                 here.0.pop();
@@ -154,50 +153,54 @@ impl RootDir {
                 here.0.push(name);
                 continue;
             }
-            let os = OsStr::from_bytes(&name);
-            match rustix::fs::openat(&dir, os, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-                Ok(fd) => match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
-                    FileType::Symlink if follow_last || !todo.is_empty() => {
-                        links += 1;
-                        if links > MAX_LINKS {
-                            return Err(Errno::LOOP.into());
-                        }
-                        let target = rustix::fs::readlinkat(&fd, "", Vec::new())?.into_bytes();
-                        if target.first() == Some(&b'/') {
-                            here.0.clear();
-                            dir = rustix::io::dup(&self.fd)?;
-                        }
-                        for name in split(&target).into_iter().rev() {
-                            todo.push_front(name);
-                        }
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let fd = match rustix::fs::openat(&dir, OsStr::from_bytes(&name), flags, Mode::empty()) {
+                Ok(fd) => fd,
+                Err(Errno::NOENT) => {
+                    here.0.push(name);
+                    match &mut missing {
+                        Missing::Fail => return Err(Errno::NOENT.into()),
+                        Missing::Keep => gone = true,
+                        Missing::Make(dress) => dir = make(dir.as_fd(), &here, dress)?,
                     }
-                    FileType::Directory => {
-                        here.0.push(name);
-                        dir = fd;
-                    }
-                    _ if todo.is_empty() && matches!(missing, Missing::Make(_)) => return Err(Errno::NOTDIR.into()),
-                    _ if todo.is_empty() => here.0.push(name),
-                    _ => return Err(Errno::NOTDIR.into()),
-                },
-                Err(Errno::NOENT) => match &mut missing {
-                    Missing::Fail => return Err(Errno::NOENT.into()),
-                    Missing::Keep => {
-                        here.0.push(name);
-                        gone = true;
-                    }
-                    Missing::Make(dress) => {
-                        rustix::fs::mkdirat(&dir, os, Mode::from_raw_mode(0o755))?;
-                        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-                        dir = rustix::fs::openat(&dir, os, flags, Mode::empty())?;
-                        here.0.push(name);
-                        dress(dir.as_fd(), &here)?;
-                    }
-                },
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
+            };
+            match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
+                FileType::Symlink => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    let target = rustix::fs::readlinkat(&fd, "", Vec::new())?.into_bytes();
+                    if target.first() == Some(&b'/') {
+                        here.0.clear();
+                        dir = rustix::io::dup(&self.fd)?;
+                    }
+                    split(&target).into_iter().rev().for_each(|name| todo.push_front(name));
+                }
+                FileType::Directory => {
+                    here.0.push(name);
+                    dir = fd;
+                }
+                _ if todo.is_empty() && !matches!(missing, Missing::Make(_)) => here.0.push(name),
+                _ => return Err(Errno::NOTDIR.into()),
             }
         }
         Ok(here)
     }
+}
+
+type Dress<'a> = dyn FnMut(BorrowedFd<'_>, &RealPath) -> io::Result<()> + 'a;
+
+fn make(dir: BorrowedFd<'_>, path: &RealPath, dress: &mut Dress<'_>) -> io::Result<OwnedFd> {
+    let name = OsStr::from_bytes(path.name().unwrap_or(b"."));
+    rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o755))?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    dress(made.as_fd(), path)?;
+    Ok(made)
 }
 
 fn split(path: &[u8]) -> VecDeque<Vec<u8>> {
@@ -215,18 +218,44 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     call()
 }
 
+/// Levels that are removed with a descriptor open for each; what lies deeper is moved up first, so that no depth that a step
+/// can make exhausts descriptors or stack.
+const MAX_DEPTH: usize = 200;
+
 /// Removes whatever `name` is in `dir`, with all that is below, without following links; fine if there is nothing.
 pub fn remove_all(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    let mut todo = vec![name.to_vec()];
+    while let Some(name) = todo.pop() {
+        remove_tree(dir, dir, &name, 0, &mut todo)?;
+    }
+    Ok(())
+}
+
+fn remove_tree(
+    top: BorrowedFd<'_>,
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    depth: usize,
+    todo: &mut Vec<Vec<u8>>,
+) -> io::Result<()> {
     let os = OsStr::from_bytes(name);
     match rustix::fs::unlinkat(dir, os, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
+    if depth >= MAX_DEPTH {
+        let up = format!(".removing-{}", crate::ground::random_hex(8)).into_bytes();
+        // On an overlay, directories of lower layers cannot be moved; those are gone through after all.
+        if rustix::fs::renameat(dir, os, top, OsStr::from_bytes(&up)).is_ok() {
+            todo.push(up);
+            return Ok(());
+        }
+    }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     let inner = rustix::fs::openat(dir, os, flags, Mode::empty())?;
     for child in names(inner.as_fd())? {
-        remove_all(inner.as_fd(), &child)?;
+        remove_tree(top, inner.as_fd(), &child, depth + 1, todo)?;
     }
     drop(inner);
     match rustix::fs::unlinkat(dir, os, AtFlags::REMOVEDIR) {
@@ -253,6 +282,19 @@ pub fn names(dir: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn t32_any_depth_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut here: OwnedFd = std::fs::File::open(dir.path()).unwrap().into();
+        for _ in 0..5000 {
+            rustix::fs::mkdirat(&here, "deep", Mode::from_raw_mode(0o755)).unwrap();
+            here = rustix::fs::openat(&here, "deep", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        }
+        let top = std::fs::File::open(dir.path()).unwrap();
+        remove_all(top.as_fd(), b"deep").unwrap();
+        assert_eq!(names(top.as_fd()).unwrap(), Vec::<Vec<u8>>::new());
+    }
 
     #[test]
     fn links_stay_inside() {

@@ -1,8 +1,8 @@
 //! A realistic pair of builds for tests: an express application in two stages, built first from nothing, then after one
 //! source file was touched.
 
-use crate::engine::cache::reason::{FileAttribute, HitReason, MissReason};
 use crate::engine::event::*;
+use crate::engine::verdict::{FileAttribute, HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 /// The Dockerfile of the fixture.
@@ -105,7 +105,7 @@ fn end(log: &mut Log) {
         BuildEvent::ExportFinished { format: "store".into(), destination: "shop-api".into(), digest, bytes: 512_000_000 },
     );
     let micros = log.at;
-    log.add(0, BuildEvent::BuildFinished { error: None, cancelled: false, image: Some(digest), micros });
+    log.add(0, BuildEvent::BuildFinished { error: None, cancelled: false, environment: false, image: Some(digest), micros });
 }
 
 /// Everything misses for the first time.

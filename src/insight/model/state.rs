@@ -149,7 +149,7 @@ impl BuildState {
                 let (format, destination) = (format.clone(), destination.clone());
                 self.exports.push(Export { format, destination, digest: *digest, bytes: *bytes });
             }
-            BuildEvent::BuildFinished { error, cancelled, image, micros } if self.finish.is_none() => {
+            BuildEvent::BuildFinished { error, cancelled, environment: _, image, micros } if self.finish.is_none() => {
                 let (error, image) = (error.clone(), *image);
                 self.finish = Some(Finish { error, cancelled: *cancelled, image, micros: *micros });
                 self.progress = None;
@@ -299,7 +299,7 @@ mod tests {
     fn a_build_that_ended_leaves_nobody_waiting() {
         let mut log = fixture::second_build();
         log.truncate(20);
-        let end = BuildEvent::BuildFinished { error: None, cancelled: true, image: None, micros: 1 };
+        let end = BuildEvent::BuildFinished { error: None, cancelled: true, environment: false, image: None, micros: 1 };
         log.push(Stamped { seq: 20, at: 9, event: end });
         let state = BuildState::fold(&log);
         assert!(state.steps.iter().all(|s| !matches!(state.mark(s), Mark::Waiting | Mark::Running)));

@@ -1,7 +1,7 @@
 //! One step of a build and the word for where it stands.
 
-use crate::engine::cache::reason::{HitReason, MissReason};
 use crate::engine::event::{LayerStat, Outcome, Role, StageName, Stream, Usage, Verdict, VertexId};
+use crate::engine::verdict::{HitReason, MissReason};
 
 /// Where a step stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

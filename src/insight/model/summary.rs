@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn no_cache_is_no_change() {
-        use crate::engine::cache::reason::MissReason;
+        use crate::engine::verdict::MissReason;
         let mut log = fixture::Log::default();
         log.add(0, fixture::second_build()[0].event.clone());
         log.step(0, 1, (0, None), "RUN make", crate::engine::event::Role::Step);

@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::engine::cache::reason::MissReason;
-use crate::engine::context::{EntryKind, IgnoreFile, list};
+use crate::engine::context::{EntryKind, IgnoreFile, Listed, list};
 use crate::engine::event::{BuildEvent, Stamped, Verdict};
 use crate::engine::store::Store;
+use crate::engine::verdict::MissReason;
 use crate::engine::{EngineError, Project};
 use crate::insight::suggest::{ContextView, Saving, SuggestReport, Suggestion, suggest};
 use crate::language::dockerfile::{Arguments, Dockerfile, parse};
@@ -84,7 +84,7 @@ fn changed_files(events: &[Stamped]) -> Vec<String> {
 /// A context on disk as rules see it.
 struct Folder {
     root: PathBuf,
-    entries: Vec<(String, EntryKind, (i64, u32))>,
+    entries: Vec<Listed>,
 }
 
 /// Texts larger than this are not read: no manifest is.

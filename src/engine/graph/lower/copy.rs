@@ -4,10 +4,23 @@ use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::context::{Selector, pattern};
 use crate::engine::graph::op::Operation;
-use crate::engine::graph::vertex::SourceRef;
+use crate::engine::graph::vertex::{Edge, SourceRef};
 use crate::language::dockerfile::expand::expand_heredoc;
 use crate::language::dockerfile::{Instruction, Keyword, Word};
 
+/// What is copied.
+#[derive(Default)]
+struct Sources {
+    /// Base names, which are part of the key.
+    names: Vec<String>,
+    selectors: Vec<Selector>,
+    /// Files given by their text.
+    inline: Vec<(String, String)>,
+    /// For the history.
+    shown: String,
+}
+
+/// What the flags say.
 #[derive(Default)]
 struct Options {
     from: Option<SourceRef>,
@@ -22,40 +35,11 @@ impl Lowering<'_> {
         let errors = self.errors.len();
         let options = self.copy_options(state, at);
         let instruction = at.keyword.as_str();
-        let (mut names, mut selectors, mut inline) = (Vec::new(), Vec::new(), Vec::new());
-        let mut shown = format!("{instruction}{}", options.shown);
-        for word in sources {
-            if word.text.starts_with("<<") && !at.heredocs.is_empty() {
-                continue;
-            }
-            let Some(text) = self.expand(state, word) else { continue };
-            if at.keyword == Keyword::Add && is_remote(&text) {
-                self.error(word.span, "ADD of a URL or a git repository is not acted on yet by this builder");
-                continue;
-            }
-            let path = absolute("/", &text).trim_start_matches('/').to_owned();
-            names.push(path.rsplit('/').next().unwrap_or("").to_owned());
-            selectors.push(Selector { wildcard: pattern::is_pattern(&path), path, follow_links: true });
-            shown.push_str(&format!(" {text}"));
-        }
-        for document in &at.heredocs {
-            let lookup = |name: &str| state.get(name);
-            let text = if document.expand {
-                expand_heredoc(&document.content, &lookup).map(|e| e.text)
-            } else {
-                Ok(document.content.clone())
-            };
-            match text {
-                Ok(text) => inline.push((document.name.clone(), text)),
-                Err(error) => self.error(document.span, error.to_string()),
-            }
-            shown.push_str(&format!(" <<{}", document.name));
-        }
+        let Sources { names, selectors, inline, shown } = self.copy_sources(state, at, sources);
         if !inline.is_empty() && !selectors.is_empty() {
-            self.error(
-                at.span,
-                format!("{instruction} of heredocs together with other sources is not acted on yet by this builder"),
-            );
+            let message =
+                format!("{instruction} of heredocs together with other sources is not acted on yet by this builder");
+            self.error(at.span, message);
         }
         let Some(target) = self.expand(state, destination) else { return };
         if self.errors.len() > errors {
@@ -69,7 +53,7 @@ impl Lowering<'_> {
             self.error(destination.span, message);
             return;
         }
-        shown.push_str(&format!(" {target} # buildkit"));
+        let created_by = format!("{instruction}{}{shown} {target} # buildkit", options.shown);
         let operation = Operation::Copy {
             instruction: instruction.to_owned(),
             sources: names,
@@ -79,13 +63,43 @@ impl Lowering<'_> {
             inline,
             platform: self.request.platform.text(),
         };
-        let source = (!selectors.is_empty()).then(|| options.from.unwrap_or(SourceRef::Context(String::new())));
+        let source = options.from.unwrap_or(SourceRef::Context(String::new()));
+        let edges = if selectors.is_empty() { Vec::new() } else { vec![Edge { source, selectors }] };
         let ignore_cache = self.request.no_cache;
-        self.step(state, at, operation, shown, |vertex| {
-            vertex.source = source;
-            vertex.selectors = selectors;
+        self.step(state, at, operation, created_by, |vertex| {
+            vertex.edges = edges;
             vertex.ignore_cache = ignore_cache;
         });
+    }
+
+    /// Expands sources and heredocs.
+    fn copy_sources(&mut self, state: &StageState, at: &Instruction, words: &[Word]) -> Sources {
+        let mut out = Sources::default();
+        for word in words.iter().filter(|word| !word.text.starts_with("<<") || at.heredocs.is_empty()) {
+            let Some(text) = self.expand(state, word) else { continue };
+            if at.keyword == Keyword::Add && is_remote(&text) {
+                self.error(word.span, "ADD of a URL or a git repository is not acted on yet by this builder");
+                continue;
+            }
+            let path = absolute("/", &text).trim_start_matches('/').to_owned();
+            out.names.push(path.rsplit('/').next().unwrap_or("").to_owned());
+            out.selectors.push(Selector { wildcard: pattern::is_pattern(&path), path, follow_links: true });
+            out.shown.push_str(&format!(" {text}"));
+        }
+        for document in &at.heredocs {
+            let lookup = |name: &str| state.get(name);
+            let text = if document.expand {
+                expand_heredoc(&document.content, &lookup).map(|e| e.text)
+            } else {
+                Ok(document.content.clone())
+            };
+            match text {
+                Ok(text) => out.inline.push((document.name.clone(), text)),
+                Err(error) => self.error(document.span, error.to_string()),
+            }
+            out.shown.push_str(&format!(" <<{}", document.name));
+        }
+        out
     }
 
     fn copy_options(&mut self, state: &StageState, at: &Instruction) -> Options {

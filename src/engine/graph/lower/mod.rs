@@ -15,6 +15,9 @@ use crate::engine::oci::Platform;
 use crate::language::dockerfile::{Arguments, Diagnostic, Dockerfile, Instruction, Span};
 use stage::StageState;
 
+#[cfg(test)]
+mod tests;
+
 /// What is asked of a lowering.
 pub struct LowerRequest<'a> {
     /// The file; free of errors.
@@ -98,6 +101,8 @@ struct Lowering<'a> {
     globals: args::GlobalArgs,
     done: BTreeMap<usize, StageState>,
     open: Vec<usize>,
+    /// While triggers of a base are lowered: the FROM that brought them, where all their errors are shown.
+    trigger_span: Option<Span>,
     graph: BuildGraph,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
@@ -132,6 +137,7 @@ impl<'a> Lowering<'a> {
             globals,
             done: BTreeMap::new(),
             open: Vec::new(),
+            trigger_span: None,
             graph: BuildGraph::default(),
             errors,
             warnings: Vec::new(),
@@ -139,7 +145,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn error(&mut self, span: Span, message: impl Into<String>) {
-        self.errors.push(Diagnostic::error(span, message));
+        self.errors.push(Diagnostic::error(self.trigger_span.unwrap_or(span), message));
     }
 
     /// A stage by name (any case), or by number; of several with one name the last before `before` wins.
@@ -197,7 +203,7 @@ impl<'a> Lowering<'a> {
                 Some(at)
             }
             Err(error) => {
-                let diagnostic = Diagnostic::error(span, error.message);
+                let diagnostic = Diagnostic::error(self.trigger_span.unwrap_or(span), error.message);
                 self.errors.push(match error.hint {
                     Some(hint) => diagnostic.with_help(hint),
                     None => diagnostic,
@@ -221,8 +227,10 @@ fn in_file_order(graph: &mut BuildGraph) {
     for vertex in &mut graph.vertices {
         vertex.id = renamed(vertex.id);
         vertex.parent = vertex.parent.map(renamed);
-        if let Some(SourceRef::Vertex(Some(id))) = &mut vertex.source {
-            *id = renamed(*id);
+        for edge in &mut vertex.edges {
+            if let SourceRef::Vertex(Some(id)) = &mut edge.source {
+                *id = renamed(*id);
+            }
         }
     }
     graph.target = graph.target.map(renamed);

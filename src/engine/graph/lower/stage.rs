@@ -102,10 +102,36 @@ impl<'a> Lowering<'a> {
         let stage = StageName { index: at as u32, name: name.clone() };
         let mut state = self.start(at, from, stage)?;
         let errors_before = self.errors.len();
+        self.triggers(&mut state, from);
         for instruction in instructions {
             self.instruction(&mut state, instruction);
         }
         (self.errors.len() == errors_before).then_some(state)
+    }
+
+    /// Runs the ONBUILD triggers that the base brought; they are spent then.
+    ///
+    /// Source: BuildKit `initOnBuildTriggers`, `dockerfile2llb/convert.go`.
+    fn triggers(&mut self, state: &mut StageState, from: &Instruction) {
+        let triggers = std::mem::take(&mut state.config.config.on_build);
+        self.trigger_span = Some(from.span);
+        for text in triggers {
+            let parsed = crate::language::dockerfile::parse(&format!("FROM scratch\n{text}\n"));
+            if parsed.has_errors() {
+                let why = parsed.diagnostics.first().map_or_else(String::new, |d| format!(": {}", d.message));
+                self.error(
+                    from.span,
+                    format!("the base brings a trigger that cannot be understood, `{}`{why}", text.escape_debug()),
+                );
+                continue;
+            }
+            for instruction in parsed.instructions.iter().skip(1) {
+                let mut instruction = instruction.clone();
+                (instruction.line, instruction.end_line) = (from.line, from.end_line);
+                self.instruction(state, &instruction);
+            }
+        }
+        self.trigger_span = None;
     }
 
     /// FROM: an image, another stage, or nothing.
@@ -153,11 +179,6 @@ impl<'a> Lowering<'a> {
         }
         let base = self.base(name, span)?;
         let config = self.graph.bases[base].config.clone();
-        if !config.config.on_build.is_empty() {
-            let message = format!("the image `{name}` has ONBUILD triggers, which are not acted on yet");
-            self.error(span, message);
-            return None;
-        }
         let mut state = StageState::on(config, VariableOrigin::Base);
         state.name = stage;
         state.base = Some(base);
@@ -221,8 +242,7 @@ impl<'a> Lowering<'a> {
             role,
             parent: operation.as_ref().and(state.head),
             operation,
-            source: None,
-            selectors: Vec::new(),
+            edges: Vec::new(),
             base: None,
             ignore_cache: false,
             hidden_env: Vec::new(),
@@ -293,7 +313,13 @@ impl<'a> Lowering<'a> {
             self.error(span, format!("there is no stage number `{name}`"));
             return None;
         }
-        let base = self.base(name, span)?;
+        let before = self.errors.len();
+        let Some(base) = self.base(name, span) else {
+            if let Some(error) = self.errors.get_mut(before) {
+                error.message = format!("no stage is named `{}`, and {}", name.escape_debug(), error.message);
+            }
+            return None;
+        };
         if let Some(known) = self.graph.vertices.iter().find(|v| v.base == Some(base)) {
             return Some(SourceRef::Vertex(Some(known.id)));
         }

@@ -13,9 +13,10 @@ mod write;
 use std::fs;
 
 use super::failure::{During, user};
-use super::{LayerId, Layers, owner};
+use super::{Layers, owner};
 use crate::engine::event::LayerStat;
-use crate::engine::worker::protocol::{CopySource, CopySpec, Failure};
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{CopySource, CopySpec, Failure};
 use crate::ground::fs::RootDir;
 
 /// Answers `Request::Copy`.
@@ -36,12 +37,14 @@ pub fn copy(
     let owner = spec.chown.as_deref().map(|spec| owner::owner(&target, spec)).transpose()?;
     let rules = Rules { owner, mode: spec.chmod };
     let mut plan = plan::Plan::default();
-    for path in source::names(source, spec) {
+    for (at, path) in source::names(source, spec).into_iter().enumerate() {
+        // A link that was followed lends its own name to what it points to.
+        let base = spec.names.get(at).map_or_else(|| path.rsplit('/').next().unwrap_or(&path), String::as_str);
         let nodes = opened.nodes(&path)?;
         if spec.unpack && plan.add_archive(&target, spec, &opened, &nodes, &rules)? {
             continue;
         }
-        plan.add(&target, spec, &path, nodes, &rules)?;
+        plan.add(&target, spec, base, nodes, &rules)?;
     }
     drop(target);
     let upper = RootDir::open(&work.upper())?;

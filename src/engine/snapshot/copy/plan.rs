@@ -11,7 +11,7 @@ use super::super::metadata;
 use super::super::unpack::{Apply, Archive};
 use super::source::{Node, Source};
 use super::{Rules, check_name};
-use crate::engine::worker::protocol::{CopySpec, EntryKind, Failure};
+use crate::engine::protocol::{CopySpec, EntryKind, Failure};
 use crate::ground::fs::{Missing, RealPath, RootDir};
 
 /// Where everything goes.
@@ -31,7 +31,7 @@ impl Plan {
         &mut self,
         target: &RootDir,
         spec: &CopySpec,
-        name: &str,
+        base: &str,
         nodes: Vec<Node>,
         rules: &Rules,
     ) -> Result<(), Failure> {
@@ -40,7 +40,7 @@ impl Plan {
             let base = self.make(target, spec.destination.as_bytes(), rules)?;
             return nodes.into_iter().skip(1).try_for_each(|node| self.place(target, &base, node));
         }
-        let place = self.file_place(target, spec, name, rules)?;
+        let place = self.file_place(target, spec, base.as_bytes(), rules)?;
         check_name(place.name().unwrap_or(b""))?;
         self.check_file(target, &place)?;
         self.files.extend(nodes.into_iter().map(|node| (place.clone(), node)));
@@ -48,9 +48,8 @@ impl Plan {
     }
 
     /// Where a single file goes: into a directory under its own name, else to the destination itself, whose links are followed.
-    fn file_place(&mut self, target: &RootDir, spec: &CopySpec, name: &str, rules: &Rules) -> Result<RealPath, Failure> {
+    fn file_place(&mut self, target: &RootDir, spec: &CopySpec, base: &[u8], rules: &Rules) -> Result<RealPath, Failure> {
         let destination = spec.destination.as_bytes();
-        let base = name.rsplit('/').next().unwrap_or(name).as_bytes();
         let slash = destination.ends_with(b"/") || destination.ends_with(b"/.") || destination.ends_with(b"/..");
         if slash || spec.sources.len() > 1 {
             return Ok(self.make(target, destination, rules)?.join(base));

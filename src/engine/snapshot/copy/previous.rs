@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use super::super::{LayerId, Layers};
+use super::super::Layers;
 use super::plan::Plan;
-use crate::engine::worker::protocol::EntryKind;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::EntryKind;
 use crate::ground::digest::Digest;
 use crate::ground::fs::RootDir;
 

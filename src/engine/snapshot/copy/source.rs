@@ -10,7 +10,7 @@ use rustix::fs::{FileType, OFlags};
 
 use super::super::failure::{During, user};
 use super::super::{Layers, metadata};
-use crate::engine::worker::protocol::{CopySource, CopySpec, Entry, EntryKind, Failure};
+use crate::engine::protocol::{CopySource, CopySpec, Entry, EntryKind, Failure};
 use crate::ground::digest::Digest;
 use crate::ground::fs::root::names as list;
 use crate::ground::fs::{Missing, RootDir};

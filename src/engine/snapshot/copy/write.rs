@@ -11,12 +11,13 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid
 use rustix::io::Errno;
 
 use super::super::failure::{During, internal, user};
-use super::super::{metadata, record};
+use super::super::metadata;
 use super::Rules;
 use super::plan::Plan;
 use super::previous::Previous;
 use super::source::{Node, Source};
-use crate::engine::worker::protocol::{Entry, EntryKind, Failure};
+use crate::engine::context::entry::record_digester;
+use crate::engine::protocol::{Entry, EntryKind, Failure};
 use crate::ground::digest::Digester;
 use crate::ground::fs::{RealPath, RootDir};
 
@@ -76,7 +77,7 @@ pub(super) struct Checked<'a> {
 
 impl<'a> Checked<'a> {
     pub(super) fn new(file: File, entry: Option<&'a Entry>) -> Self {
-        Self { file, digester: entry.map(|entry| (record::header(entry), entry)) }
+        Self { file, digester: entry.map(|entry| (record_digester(entry), entry)) }
     }
 
     /// Call after the last byte.

@@ -1,8 +1,8 @@
 //! Names and output that try to act on the terminal.
 
 use super::*;
-use crate::engine::cache::reason::{FileAttribute, MissReason};
 use crate::engine::event::VertexId;
+use crate::engine::verdict::{FileAttribute, MissReason};
 
 const EVIL: &str = "x\x1b[2J\x1b]52;c;aGk=\x07\u{9b}31m\u{202e}gpj\u{200b}\r\n\ty";
 
@@ -40,7 +40,16 @@ impl Host for Evil {
         );
         log.finish(1, crate::engine::event::Outcome::Failed { message: EVIL.to_owned() }, 0, 1);
         log.add(1, BuildEvent::Diagnosed { text: EVIL.to_owned(), error: true, line: 1 });
-        log.add(1, BuildEvent::BuildFinished { error: Some(EVIL.into()), cancelled: false, image: None, micros: 1 });
+        log.add(
+            1,
+            BuildEvent::BuildFinished {
+                error: Some(EVIL.into()),
+                cancelled: false,
+                environment: false,
+                image: None,
+                micros: 1,
+            },
+        );
         Some(log.events)
     }
     fn start_build(&self) -> Result<BuildHandle, String> {

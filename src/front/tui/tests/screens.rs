@@ -111,7 +111,10 @@ fn a_failed_build_shows_the_failure() {
     let mut log = fixture::Log { events: running(), ..Default::default() };
     let message = "Dockerfile:4 RUN npm install: exit code 1".to_owned();
     log.finish(3, crate::engine::event::Outcome::Failed { message: message.clone() }, 0, 900_000);
-    log.add(1, BuildEvent::BuildFinished { error: Some(message), cancelled: false, image: None, micros: 9 });
+    log.add(
+        1,
+        BuildEvent::BuildFinished { error: Some(message), cancelled: false, environment: false, image: None, micros: 9 },
+    );
     bench.build(&log.events);
     let screen = bench.screen(80, 24);
     assert_all(&screen, &["‼  4 RUN", "failed", "exit code 1", "Failed at line 4", "– "]);
@@ -124,7 +127,7 @@ fn a_broken_dockerfile_shows_all_findings() {
     let text = "Dockerfile:3:1: unknown instruction `COPPY`\n  3 | COPPY . .\n      ^^^^^".to_owned();
     log.add(1, BuildEvent::Diagnosed { text, error: true, line: 3 });
     let error = Some("the Dockerfile has 1 error".to_owned());
-    log.add(1, BuildEvent::BuildFinished { error, cancelled: false, image: None, micros: 9 });
+    log.add(1, BuildEvent::BuildFinished { error, cancelled: false, environment: false, image: None, micros: 9 });
     bench.build(&log.events);
     assert_all(&bench.screen(80, 24), &["unknown instruction `COPPY`", "^^^^^"]);
 }

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget};
 
 use super::{Frame, beside, is_wide};
-use crate::engine::cache::reason::MissReason;
+use crate::engine::verdict::MissReason;
 use crate::front::report::why::{self, Fact, FactKind};
 use crate::front::text;
 use crate::front::tui::app::App;

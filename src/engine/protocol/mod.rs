@@ -1,13 +1,15 @@
 //! Requests and replies between the builder and its worker: JSON in length-prefixed frames over a socket pair, descriptors
 //! beside them by SCM_RIGHTS.
 
+pub mod frame;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::engine::context::entry::{Entry, EntryKind, Selector};
 use crate::engine::event::{LayerStat, Usage};
-use crate::engine::snapshot::LayerId;
+use crate::engine::oci::LayerId;
 use crate::ground::digest::Digest;
 
 /// What the worker can be asked to do.

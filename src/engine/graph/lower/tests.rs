@@ -1,0 +1,139 @@
+use super::*;
+use crate::engine::graph::op::Operation;
+use crate::engine::oci::ImageConfig;
+use crate::ground::digest::Digest;
+use crate::language::dockerfile::parse;
+
+/// Knows one image, `base`, with a variable and perhaps triggers.
+struct One {
+    triggers: Vec<String>,
+}
+
+impl Bases for One {
+    fn resolve(&mut self, name: &str) -> Result<ResolvedBase, BaseError> {
+        if name != "base" {
+            let message = format!("the base image `{name}` is not there");
+            return Err(BaseError { message, hint: None, environment: false });
+        }
+        let mut config = ImageConfig::scratch(&Platform::host());
+        config.config.env.push("FROM_BASE=1".into());
+        config.config.on_build = self.triggers.clone();
+        Ok(ResolvedBase { image: name.into(), manifest: Digest::of("m"), config, layers: Vec::new() })
+    }
+}
+
+fn try_lower(text: &str, target: Option<&str>, args: &[(&str, &str)], triggers: &[&str]) -> Result<BuildGraph, Vec<String>> {
+    let dockerfile = parse(text);
+    assert!(!dockerfile.has_errors(), "{:?}", dockerfile.diagnostics);
+    let build_args = args.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let request = LowerRequest {
+        dockerfile: &dockerfile,
+        target,
+        build_args: &build_args,
+        platform: Platform::host(),
+        directories: &[],
+        epoch: None,
+        no_cache: false,
+        network: None,
+        allow: &[],
+    };
+    let mut bases = One { triggers: triggers.iter().map(|t| (*t).to_owned()).collect() };
+    match lower(&request, &mut bases) {
+        Ok(lowered) => Ok(lowered.graph),
+        Err(errors) => Err(errors.into_iter().map(|e| e.message).collect()),
+    }
+}
+
+fn graph(text: &str) -> BuildGraph {
+    try_lower(text, None, &[], &[]).unwrap()
+}
+
+/// Variables of the RUN on a line.
+fn env(graph: &BuildGraph, line: u32) -> Vec<String> {
+    let run = graph.vertices.iter().find(|v| v.line == line).unwrap();
+    match run.operation.as_ref().unwrap() {
+        Operation::Run { env, .. } => env.iter().map(|v| format!("{}={}", v.name, v.value)).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_arg_enters_later_runs_of_its_stage_and_of_stages_on_top() {
+    let text = "ARG G=1\nFROM base AS a\nARG G\nARG V=2\nRUN x\nFROM a\nRUN y\nFROM base AS z\nRUN w\n";
+    let built = try_lower(text, Some("1"), &[("V", "9")], &[]).unwrap();
+    assert_eq!(env(&built, 5).last().unwrap(), "V=9");
+    assert!(env(&built, 5).contains(&"G=1".to_owned()));
+    assert!(env(&built, 7).contains(&"V=9".to_owned()));
+    assert!(built.vertices.iter().all(|v| v.line < 8), "the stage that the target does not need is not looked at");
+}
+
+#[test]
+fn a_global_arg_does_not_reach_a_stage_that_does_not_declare_it() {
+    let built = graph("ARG G=1\nFROM base\nRUN x\n");
+    assert!(!env(&built, 3).iter().any(|v| v.starts_with("G=")));
+}
+
+#[test]
+fn a_variable_set_again_moves_to_the_end() {
+    let built = graph("FROM base\nENV A=1 B=2\nENV A=3\nRUN x\n");
+    let env = env(&built, 4);
+    assert_eq!(env[env.len() - 2..], ["B=2".to_owned(), "A=3".to_owned()]);
+}
+
+#[test]
+fn workdir_and_destination_are_absolute_and_keep_their_slash() {
+    let built = graph("FROM base\nWORKDIR /a\nWORKDIR b/../c\nCOPY x y/\nCOPY z .\n");
+    let destinations: Vec<String> = built
+        .vertices
+        .iter()
+        .filter_map(|v| match v.operation.as_ref()? {
+            Operation::Copy { destination, .. } => Some(destination.clone()),
+            Operation::MakeDirectory { path, .. } => Some(path.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(destinations, ["/a", "/a/c", "/a/c/y/", "/a/c/"]);
+}
+
+#[test]
+fn triggers_run_at_the_from_and_are_spent() {
+    let built = try_lower("FROM base\nRUN own\n", None, &[], &["ENV T=1", "RUN trigger"]).unwrap();
+    let lines: Vec<(u32, &str)> = built.vertices.iter().map(|v| (v.line, v.name.as_str())).collect();
+    assert_eq!(lines[lines.len() - 3..], [(1, "ENV T=1"), (1, "RUN trigger"), (2, "RUN own")]);
+    assert!(env(&built, 2).contains(&"T=1".to_owned()));
+    assert!(built.config.unwrap().config.on_build.is_empty());
+}
+
+#[test]
+fn stages_may_stand_before_those_they_need_but_not_in_a_circle() {
+    let built = graph("FROM base AS last\nCOPY --from=late /x /y\nFROM base AS late\nRUN x\nFROM last\n");
+    let copy = built.vertices.iter().find(|v| v.line == 2).unwrap();
+    assert_eq!(copy.edges[0].vertex(), built.vertices.iter().find(|v| v.line == 4).map(|v| v.id));
+    let circle = try_lower("FROM base AS a\nCOPY --from=b /x /y\nFROM base AS b\nCOPY --from=a /x /y\n", None, &[], &[]);
+    assert!(circle.unwrap_err()[0].contains("circle"));
+}
+
+#[test]
+fn what_is_not_acted_on_is_an_error_that_names_it() {
+    for (line, name) in [
+        ("RUN --mount=type=cache,target=/x y", "--mount"),
+        ("COPY --link a b", "--link"),
+        ("COPY --parents a b/", "--parents"),
+        ("ADD --checksum=sha256:00 a b", "--checksum"),
+        ("ADD https://example.org/x /y", "URL"),
+        ("RUN --security=insecure x", "--security"),
+    ] {
+        let errors = try_lower(&format!("FROM base\n{line}\n"), None, &[], &[]).unwrap_err();
+        assert!(errors.iter().any(|e| e.contains(name) && e.contains("not acted on yet")), "{line}: {errors:?}");
+    }
+}
+
+#[test]
+fn configuration_steps_say_whose_key_they_enter() {
+    let built = graph("FROM base\nENV A=1\nLABEL l=1\nRUN x\nUSER u\nWORKDIR /w\nCMD z\n");
+    let enters = |line: u32| match &built.vertices.iter().find(|v| v.line == line).unwrap().role {
+        Role::Config { enters, .. } => enters.clone(),
+        _ => panic!("line {line} is a step"),
+    };
+    assert_eq!((enters(2), enters(3), enters(5), enters(7)), (vec![4], vec![], vec![6], vec![]));
+}
