@@ -17,10 +17,9 @@ fn a_missing_source_names_what_may_have_been_meant() {
     }
     let program = Program::new("FROM scratch\nCOPY apptxt /\n");
     program.write("app.txt", "1\n");
-    program.run(&["build"]).says(
-        1,
-        &["Dockerfile:2 COPY apptxt /: `apptxt` does not exist in the build context", "did you mean `app.txt`?"],
-    );
+    program
+        .run(&["build"])
+        .says(1, &["Dockerfile:2 COPY apptxt /: `apptxt` does not exist in the build context", "did you mean `app.txt`?"]);
 }
 
 #[test]
@@ -31,7 +30,9 @@ fn a_source_that_is_ignored_names_the_rule() {
     let program = Program::new("FROM scratch\nCOPY hidden /\n");
     program.write("hidden", "1\n");
     program.write(".dockerignore", "# nothing\nhid*\n");
-    program.run(&["build"]).says(1, &["`hidden` does not exist in the build context", "line 2 of .dockerignore excludes it"]);
+    program
+        .run(&["build"])
+        .says(1, &["`hidden` does not exist in the build context", "line 2 of .dockerignore excludes it"]);
 }
 
 #[test]
@@ -99,12 +100,14 @@ fn the_store_is_intact_after_an_error() {
 fn a_failed_run_shows_its_last_twenty_lines() {
     let name = "a_failed_run_shows_its_last_twenty_lines";
     let Some(layout) = busybox(name) else { return };
-    let program =
-        Program::new("FROM busybox:local\nRUN for i in $(seq 30); do echo line-$i; done; printf '\\033[31mred\\033[0m\\n'; exit 7\n");
+    let program = Program::new(
+        "FROM busybox:local\nRUN for i in $(seq 30); do echo line-$i; done; printf '\\033[31mred\\033[0m\\n'; exit 7\n",
+    );
     assert_eq!(program.run(&["image", "load", layout.to_str().unwrap()]).code, Some(0));
     let ended = program.run(&["build"]);
     ended.says(1, &["Dockerfile:2 RUN", "exited with code 7", "line-12", "line-30"]);
-    assert!(!ended.stderr.contains("line-11\n"), "{}", ended.stderr);
+    let message = ended.stdout.split("error: ").last().unwrap();
+    assert!(!message.contains("line-11\n"), "{message}");
     assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'));
 }
 
@@ -118,13 +121,15 @@ fn escape_sequences_in_names_reach_no_terminal() {
     program.build(&[]);
     let name = "d/\u{1b}]0;owned\u{7}\u{1b}[31m\u{202e}\n";
     program.write(name, "1\n");
-    for args in [&["build"][..], &["why"], &["why", "--json"], &["history", "ls"], &["build", "--progress=json"], &["suggest"]] {
+    for args in
+        [&["build"][..], &["why"], &["why", "--json"], &["history", "ls"], &["build", "--progress=json"], &["suggest"]]
+    {
         let ended = program.run(args);
         for text in [&ended.stdout, &ended.stderr] {
             assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{args:?}: {text:?}");
         }
     }
-    program.write("Dockerfile", "FROM scratch\nCOPY \u{1b}[31mx /d\n");
+    program.write("Dockerfile", "FROM scratch\nCOPY \u{1b}]x /d\n");
     let ended = program.run(&["build"]);
     assert_eq!(ended.code, Some(1));
     assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'), "{:?}", ended.stderr);

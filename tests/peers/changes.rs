@@ -108,6 +108,8 @@ macro_rules! case {
     };
 }
 
+// One line a case, however long: they are read beside each other.
+#[rustfmt::skip]
 pub const CASES: &[Case] = &[
     case!("file content", COPY_FILE, FILE, nothing, [|p| { let t = p.fresh(); p.write("a", &t) }], [2 HIT, 3 &["M2"], 4 BELOW]),
     case!("file content, same size and times", COPY_FILE, FILE, nothing, [same_size_and_times], [2 HIT, 3 &["M2"], 4 BELOW]),

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::lab::{Ours, Running, at_line, codes, image, program, ran, write};
 
 const DOCKERFILE: &str = "FROM node:local\nWORKDIR /app\nCOPY . .\nRUN npm install\nCMD [\"node\", \"server.js\"]\n";
-const MANIFEST: &str = r#"{"name": "peers-express", "version": "1.0.0", "private": true, "dependencies": {"express": "4.21.2"}}"#;
+const MANIFEST: &str =
+    r#"{"name": "peers-express", "version": "1.0.0", "private": true, "dependencies": {"express": "4.21.2"}}"#;
 const SERVER: &str = "const app = require('express')();\napp.get('/', (q, r) => r.send('hello'));\napp.listen(3000);\n";
 
 #[test]
@@ -38,7 +39,10 @@ fn express() {
     let (copy, install) = (at_line(&touched, 3), at_line(&touched, 4));
     assert_eq!((&copy["reasons"][0]["code"], &copy["reasons"][0]["path"]), (&"M2".into(), &"server.js".into()));
     assert_eq!(copy["reasons"].as_array().unwrap().len(), 1, "{copy}");
-    assert_eq!((install["result"].as_str(), install["cause"].as_u64(), codes(install)), (Some("ran"), Some(3), vec!["C1".into()]));
+    assert_eq!(
+        (install["result"].as_str(), install["cause"].as_u64(), codes(install)),
+        (Some("ran"), Some(3), vec!["C1".into()])
+    );
     let install_seconds = install["seconds"].as_f64().unwrap();
     assert!(copy["cost_seconds"].as_f64().unwrap() >= install_seconds, "{copy}");
 
@@ -59,7 +63,10 @@ fn express() {
     assert_eq!(line(&good)["result"], "hit", "{rewritten}\n{good}");
     let measured = touched["seconds"].as_f64().unwrap() - good["seconds"].as_f64().unwrap();
     let off = (measured - predicted).abs() / predicted;
-    println!("express: touched {} s, after {} s, predicted {predicted:.2} s, measured {measured:.2} s", touched["seconds"], good["seconds"]);
+    println!(
+        "express: touched {} s, after {} s, predicted {predicted:.2} s, measured {measured:.2} s",
+        touched["seconds"], good["seconds"]
+    );
     assert!(off <= 0.25, "predicted {predicted} s, measured {measured} s");
     test.pass(format!("predicted {predicted:.2} s, measured {measured:.2} s ({:.0} % off)", off * 100.0));
 }

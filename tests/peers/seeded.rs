@@ -6,9 +6,17 @@ use super::pair::{Options, buildkit, compare, ours};
 
 /// Differences that are meant: case, line, why.
 const MEANT: &[(&str, u64, &str)] = &[
-    ("file content, same size and times", 3, "BuildKit does not send a file of equal size and mtime (moby/buildkit#1368); we hash it"),
+    (
+        "file content, same size and times",
+        3,
+        "BuildKit does not send a file of equal size and mtime (moby/buildkit#1368); we hash it",
+    ),
     ("file content, same size and times", 4, "follows from line 3"),
-    ("mode of a folder", 3, "the mode counts (reference, section 2; BuildKit misses too when the context is new to it), but its transfer does not tell a folder's new mode to the hash"),
+    (
+        "mode of a folder",
+        3,
+        "the mode counts (reference, section 2; BuildKit misses too when the context is new to it), but its transfer does not tell a folder's new mode to the hash",
+    ),
     ("mode of a folder", 4, "follows from line 3"),
     ("xattr", 3, "the xattr counts (see the next case), but BuildKit does not send a file of equal size and mtime"),
     ("xattr", 4, "follows from line 3"),
@@ -87,7 +95,8 @@ fn play(case: &Case, engine: &Ours, docker: Option<&Docker>, random: &mut Random
         let (result, found) = (step["result"].as_str().unwrap(), codes(step));
         let wanted = if expected.is_empty() { "hit" } else { "ran" };
         if result != wanted || !expected.iter().all(|code| found.iter().any(|f| f == code)) {
-            differs.push(format!("line {line}: expected {wanted} {expected:?}, found {result} {found:?}: {}", step["reasons"]));
+            differs
+                .push(format!("line {line}: expected {wanted} {expected:?}, found {result} {found:?}: {}", step["reasons"]));
         }
     }
     if !differs.is_empty() {

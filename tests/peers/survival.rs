@@ -78,8 +78,7 @@ fn kill_nine() {
     let mut random = Random::from_environment();
     println!("kill_nine: RBUILD_PEERS_SEED={} RBUILD_KILL_ROUNDS={rounds}", random.0);
     let mark = format!("peers-kill-{:x}", random.next());
-    let (control, ours) =
-        (Ours::with_image(&layout, &["busybox:local"]), Ours::with_image(&layout, &["busybox:local"]));
+    let (control, ours) = (Ours::with_image(&layout, &["busybox:local"]), Ours::with_image(&layout, &["busybox:local"]));
     let context = ours.folder("context");
     project(&context, &mark);
     let (control_out, out) = (control.folder("out"), ours.folder("out"));
