@@ -4,8 +4,8 @@ use crate::ground::fs::PathError;
 use crate::ground::hint::Hint;
 
 use super::context::ignore_file::IgnoreFileError;
-use super::image::ImportError;
 use super::image::layer::ImageError;
+use super::image::{HostBaseError, ImportError};
 use super::solver::{FailureSource, SolveError};
 use super::store::StoreError;
 use super::worker::WorkerError;
@@ -69,7 +69,7 @@ macro_rules! environment {
         }
     )*};
 }
-environment!(StoreError, PathError, ImageError, WorkerError);
+environment!(StoreError, PathError, ImageError, WorkerError, HostBaseError);
 
 impl From<ImportError> for EngineError {
     fn from(error: ImportError) -> Self {

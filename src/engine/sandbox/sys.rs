@@ -118,8 +118,10 @@ pub fn place(fd: impl AsFd, number: i32) -> io::Result<()> {
     Ok(rustix::io::dup2(fd, &mut target)?)
 }
 
-/// Takes the socket that is standard input, and puts `/dev/null` there.
+/// Takes the socket that is standard input, and puts `/dev/null` there. First of all in a new process: descriptors that the
+/// program was started with (`3>log`, make's job server) end here, and the socket gets the number that steps count on.
 pub fn take_standard_input() -> io::Result<OwnedFd> {
+    close_from(3)?;
     let socket = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)?;
     place(std::fs::File::open("/dev/null")?, 0)?;
     Ok(socket)

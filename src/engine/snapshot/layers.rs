@@ -107,14 +107,24 @@ impl Layers {
     /// Makes `work`'s upper the layer `id`: synced, renamed, its directory synced. If another process was first, its layer
     /// is used and ours dropped.
     pub fn commit(&self, work: &WorkDir, id: &LayerId) -> Result<LayerStat, Failure> {
+        self.commit_with(work, id, Links::New)
+    }
+
+    /// The same for a layer that says what its hard links are.
+    pub fn commit_with(&self, work: &WorkDir, id: &LayerId, links: Links) -> Result<LayerStat, Failure> {
         let upper = work.upper();
         let stat = stat::of(&upper)?;
-        if stat.entries + stat.removed > SYNC_SINGLY {
+        let many = match links {
+            Links::New => stat.entries + stat.removed > SYNC_SINGLY,
+            // What counts is what was written: links and directories are in the journal by the first sync.
+            Links::OfDurableFiles => count_written(&upper, SYNC_SINGLY).during("read", &upper)? > SYNC_SINGLY,
+        };
+        if many {
             let dir = File::open(&upper).during("open", &upper)?;
             rustix::fs::syncfs(&dir).during("sync", &upper)?;
         } else if stat != LayerStat::default() {
             // An empty directory needs no sync of its own: the one below brings its name and itself.
-            sync_tree(&upper).during("sync", &upper)?;
+            sync_tree(&upper, links).during("sync", &upper)?;
         }
         let path = self.path(id);
         match fs::rename(&upper, &path) {
@@ -218,14 +228,41 @@ fn remove_path(path: &Path) -> io::Result<()> {
     remove_all(File::open(parent)?.as_fd(), name.as_bytes())
 }
 
-/// fsync of every file and directory of a small tree.
-fn sync_tree(dir: &Path) -> io::Result<()> {
+/// What the hard links of a new layer are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// Files of this layer with several names.
+    New,
+    /// Files of an earlier layer, whose bytes are durable: every file with several names.
+    OfDurableFiles,
+}
+
+/// Files with one name below `dir`, counted up to a little above `enough`.
+fn count_written(dir: &Path, enough: u64) -> io::Result<u64> {
+    let mut count = 0;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            sync_tree(&entry.path())?;
-        } else if kind.is_file() {
+            count += count_written(&entry.path(), enough.saturating_sub(count))?;
+        } else if !kind.is_file() || entry.metadata()?.nlink() == 1 {
+            count += 1;
+        }
+        if count > enough {
+            break;
+        }
+    }
+    Ok(count)
+}
+
+/// fsync of the written files and of every directory.
+fn sync_tree(dir: &Path, links: Links) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sync_tree(&entry.path(), links)?;
+        } else if kind.is_file() && (links == Links::New || entry.metadata()?.nlink() == 1) {
             File::open(entry.path())?.sync_data()?;
         }
     }

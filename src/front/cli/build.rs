@@ -136,7 +136,8 @@ pub fn output_source(engine: &Engine) -> OutputSource {
 }
 
 /// Something that shows a build; errors are those of standard output.
-trait Reporter: Send {
+pub trait Reporter: Send {
+    /// Shows what an event changes.
     fn event(&mut self, event: &Stamped) -> std::io::Result<()>;
 }
 
@@ -177,7 +178,7 @@ impl Reporter for Document {
 }
 
 /// Shows a build to its end. The first ctrl-c (or TERM, or HUP) cancels it; a second one ends at once.
-fn watch(mut handle: BuildHandle, mut reporter: Box<dyn Reporter>) -> Result<u8, EngineError> {
+pub fn watch(mut handle: BuildHandle, mut reporter: Box<dyn Reporter>) -> Result<u8, EngineError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let fail = |e: std::io::Error| EngineError::environment(format!("cannot wait for the build: {e}"), None);
     let runtime = runtime.map_err(fail)?;

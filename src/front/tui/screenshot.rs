@@ -75,7 +75,7 @@ fn run(out: &mut String, buffer: &Buffer, (start, end, y): (u16, u16, u16), look
         let (x, width) = (left(start), f32::from(end - start) * CELL.0);
         let _ = writeln!(
             out,
-            r#"<rect x="{x:.1}" y="{top:.1}" width="{width:.1}" height="{:.1}" fill="{}"/>"#,
+            r#"<rect x="{x:.1}" y="{top:.1}" width="{width:.1}" height="{:.1}" fill="{}" shape-rendering="crispEdges"/>"#,
             CELL.1, look.paper
         );
     }

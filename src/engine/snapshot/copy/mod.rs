@@ -13,6 +13,7 @@ mod write;
 use std::fs;
 
 use super::failure::{During, user};
+use super::layers::Links;
 use super::{Layers, owner};
 use crate::engine::event::LayerStat;
 use crate::engine::oci::LayerId;
@@ -52,7 +53,9 @@ pub fn copy(
     write::files(&plan, &opened, &upper, &previous, &rules)?;
     write::directories(&plan, &opened, &upper, &rules)?;
     let digests = previous::text(&plan);
-    let stat = layers.commit(&work, id)?;
+    let all_single = plan.files.iter().all(|(_, node)| node.inode.is_none());
+    let links = if previous.root.is_some() && all_single { Links::OfDurableFiles } else { Links::New };
+    let stat = layers.commit_with(&work, id, links)?;
     if !digests.is_empty() {
         let path = previous::path(layers, id);
         fs::write(&path, digests).during("write", &path)?;

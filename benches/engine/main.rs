@@ -1,0 +1,200 @@
+//! The engine beside the physical limit and, where the lab is up, beside a real BuildKit: `cargo bench --bench engine`.
+//! Needs root. Ratios of one run count, not seconds: all of a row is measured within the same minute on the same machine.
+//!
+//! `RBUILD_LAB_SCRIPTS` names the folder of the lab's scripts (`dk`); without it, or when its daemon does not answer, the
+//! BuildKit column says so. An argument picks rows: `cargo bench --bench engine -- cached`.
+
+mod buildkit;
+mod context;
+mod limit;
+mod ours;
+
+use std::path::Path;
+use std::time::Duration;
+
+use buildkit::Buildkit;
+use ours::Ours;
+
+const FILES: usize = 10_000;
+const BYTES: usize = 100 << 20;
+const RUNS: usize = 50;
+/// How often cheap rows are measured; dear ones three times.
+const TIMES: usize = 7;
+
+/// One line of the table.
+struct Row {
+    work: String,
+    ours: Duration,
+    limit: Duration,
+    limit_name: &'static str,
+    buildkit: Option<Duration>,
+    memory: u64,
+}
+
+fn main() {
+    // `cargo bench` passes `--bench`; `cargo test` runs bench targets without it, and has nothing to measure.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if !arguments.iter().any(|a| a == "--bench") {
+        return;
+    }
+    let wanted = |name: &str| {
+        let mut names = arguments.iter().filter(|a| !a.starts_with('-')).peekable();
+        names.peek().is_none() || names.any(|picked| name.contains(picked.as_str()))
+    };
+    let work = tempfile::tempdir().unwrap();
+    let buildkit = Buildkit::find(work.path());
+    let mut rows = Vec::new();
+    if wanted("cold") {
+        rows.extend(cold(work.path(), buildkit.as_ref()));
+    }
+    if wanted("cached") || wanted("changed") {
+        rows.extend(rebuild(work.path(), buildkit.as_ref()));
+    }
+    if wanted("runs") {
+        rows.push(runs(work.path(), buildkit.as_ref()));
+    }
+    print_table(&rows);
+}
+
+/// The middle of several measurements.
+fn median(times: usize, mut measure: impl FnMut(usize) -> Duration) -> Duration {
+    let mut all: Vec<Duration> = (0..times).map(&mut measure).collect();
+    all.sort();
+    all[all.len() / 2]
+}
+
+const COPY_ALL: &str = "FROM scratch\nCOPY . /src\n";
+
+/// A context that nobody has seen, copied and made an image of, with an empty store.
+fn cold(work: &Path, buildkit: Option<&Buildkit>) -> Vec<Row> {
+    let mut memory = 0;
+    let (mut theirs, mut archives, mut copies) = (Vec::new(), Vec::new(), Vec::new());
+    let ours = median(3, |at| {
+        // Unlike every earlier context, also of earlier runs of this program: BuildKit keeps what it has seen.
+        let seed = 1000 * u64::from(std::process::id()) + at as u64;
+        let folder = work.join(format!("cold-{at}"));
+        context::write(&folder, FILES, BYTES, seed, COPY_ALL);
+        let engine = Ours::new(&work.join(format!("store-{at}")));
+        archives.push(limit::archive(&folder, &work.join("limit.tar")));
+        copies.push(limit::copy(&folder, &work.join(format!("copy-{at}"))));
+        let (time, peak) = engine.build(&folder, &[]);
+        memory = memory.max(peak);
+        theirs.extend(buildkit.map(|b| b.build(&folder, &[])));
+        for name in [format!("copy-{at}"), format!("store-{at}"), format!("cold-{at}")] {
+            let _ = std::fs::remove_dir_all(work.join(name));
+        }
+        time
+    });
+    let middle = |all: &Vec<Duration>| median(all.len(), |at| all[at]);
+    let buildkit = (!theirs.is_empty()).then(|| middle(&theirs));
+    let row = |limit, limit_name| Row {
+        work: "cold COPY of 10,000 files, 100 MB, and image".into(),
+        ours,
+        limit,
+        limit_name,
+        buildkit,
+        memory,
+    };
+    vec![row(middle(&copies), "cp -a"), row(middle(&archives), "read + tar")]
+}
+
+/// Builds again: with nothing changed, and with one file changed.
+fn rebuild(work: &Path, buildkit: Option<&Buildkit>) -> Vec<Row> {
+    let folder = work.join("context");
+    context::write(&folder, FILES, BYTES, u64::from(std::process::id()), COPY_ALL);
+    let engine = Ours::new(&work.join("store"));
+    // Twice: a file younger than the scan that saw it is read again once.
+    std::thread::sleep(Duration::from_millis(50));
+    engine.build(&folder, &[]);
+    engine.build(&folder, &[]);
+    buildkit.map(|b| b.build(&folder, &[]));
+    let mut memory = 0;
+    let cached = Row {
+        work: "cached rebuild, 10,000 files".into(),
+        limit: median(TIMES, |_| limit::walk(&folder)),
+        limit_name: "parallel stat walk",
+        ours: median(TIMES, |_| {
+            let (time, peak) = engine.build(&folder, &[]);
+            memory = memory.max(peak);
+            time
+        }),
+        buildkit: buildkit.map(|b| median(TIMES, |_| b.build(&folder, &[]))),
+        memory,
+    };
+    let mut memory = 0;
+    let changed = Row {
+        work: "one file of 10,000 changed".into(),
+        limit: median(3, |at| limit::walk(&folder) + limit::link_all(&folder, &work.join(format!("linked-{at}")))),
+        limit_name: "stat walk + a link each",
+        ours: median(TIMES, |at| {
+            context::touch(&folder, at);
+            let (time, peak) = engine.build(&folder, &[]);
+            memory = memory.max(peak);
+            time
+        }),
+        buildkit: buildkit.map(|b| {
+            median(TIMES, |at| {
+                context::touch(&folder, TIMES + at);
+                b.build(&folder, &[])
+            })
+        }),
+        memory,
+    };
+    vec![cached, changed]
+}
+
+/// Many RUNs that do nothing.
+fn runs(work: &Path, buildkit: Option<&Buildkit>) -> Row {
+    let engine = Ours::new(&work.join("store-runs"));
+    let base = engine.base();
+    let folder = work.join("runs");
+    let dockerfile = |base: &str| {
+        let runs: String = (0..RUNS).map(|n| format!("RUN : {n}\n")).collect();
+        format!("FROM {base}\n{runs}")
+    };
+    context::write(&folder, 0, 0, 0, &dockerfile(&base));
+    // The base is unpacked by the first build.
+    engine.build(&folder, &[]);
+    let mut memory = 0;
+    let ours = median(3, |_| {
+        let (time, peak) = engine.build(&folder, &["--no-cache"]);
+        memory = memory.max(peak);
+        time
+    });
+    let theirs = buildkit.and_then(|b| {
+        let theirs = b.load(&engine.export(&folder, work))?;
+        context::write(&folder, 0, 0, 0, &dockerfile(&theirs));
+        b.build(&folder, &[]);
+        let time = median(3, |_| b.build(&folder, &["--no-cache"]));
+        b.forget(&theirs);
+        Some(time)
+    });
+    let each = |time: Duration| time / RUNS as u32;
+    Row {
+        work: format!("one RUN (of {RUNS} in a row)"),
+        ours: each(ours),
+        limit: each(limit::processes(RUNS)),
+        limit_name: "unshare and exec a shell",
+        buildkit: theirs.map(each),
+        memory,
+    }
+}
+
+fn print_table(rows: &[Row]) {
+    let shown = |time: Duration| match time.as_secs_f64() {
+        long if long >= 1.0 => format!("{long:.2} s"),
+        short => format!("{:.1} ms", short * 1000.0),
+    };
+    println!("| work | ours | limit | ours / limit | BuildKit | BuildKit / ours | peak memory |");
+    println!("|---|---|---|---|---|---|---|");
+    for row in rows {
+        let ratio = row.ours.as_secs_f64() / row.limit.as_secs_f64();
+        let (theirs, gain) = match row.buildkit {
+            Some(time) => (shown(time), format!("{:.1}x", time.as_secs_f64() / row.ours.as_secs_f64())),
+            None => ("not measured".to_owned(), "-".to_owned()),
+        };
+        let (work, ours, limit, name) = (&row.work, shown(row.ours), shown(row.limit), row.limit_name);
+        let memory = row.memory >> 20;
+        println!("| {work} | {ours} | {limit} ({name}) | {ratio:.1}x | {theirs} | {gain} | {memory} MiB |");
+    }
+}
