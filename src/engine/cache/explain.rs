@@ -120,6 +120,9 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "SOURCE_DATE_EPOCH", t0.map(|t| t.to_string()), timestamp.map(|t| t.to_string()));
             field(out, "platform", some(p0), some(platform));
         }
+        (Operation::Merge { platform }, Operation::Merge { platform: p0 }) => {
+            field(out, "platform", some(p0), some(platform));
+        }
         (_, _) => field(out, "instruction", some(word(then)), some(word(now))),
     }
 }
@@ -129,6 +132,7 @@ fn word(operation: &Operation) -> &str {
         Operation::Base { .. } => "FROM",
         Operation::Run { .. } => "RUN",
         Operation::Copy { instruction, .. } => instruction,
+        Operation::Merge { .. } => "LINK",
         Operation::MakeDirectory { .. } => "WORKDIR",
     }
 }

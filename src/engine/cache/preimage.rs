@@ -21,6 +21,7 @@ pub fn operation_digest(operation: &Operation) -> Digest {
         Operation::Copy { instruction, sources, destination, chown, chmod, inline, platform } => {
             json!(["copy", instruction == "ADD", sources, destination, chown, chmod, inline, platform])
         }
+        Operation::Merge { platform } => json!(["merge", platform]),
         Operation::MakeDirectory { path, owner, timestamp, platform } => {
             json!(["mkdir", path, owner, timestamp, platform])
         }

@@ -56,6 +56,11 @@ pub enum Operation {
         /// `linux/amd64`.
         platform: String,
     },
+    /// COPY --link: what was copied onto nothing is laid over the step above.
+    Merge {
+        /// `linux/amd64`.
+        platform: String,
+    },
     /// WORKDIR's directory.
     MakeDirectory {
         /// Absolute.

@@ -38,11 +38,13 @@ pub struct Vertex {
     pub hidden_env: Vec<String>,
 }
 
-/// Something that a step reads by content: the source of a COPY, a bind mount.
+/// Something that a step reads beside its parent: the source of a COPY, a bind mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
     /// Where from.
     pub source: SourceRef,
+    /// How it enters the key.
+    pub counts: Counts,
     /// Which paths, as written.
     pub selectors: Vec<Selector>,
 }
@@ -54,6 +56,15 @@ pub enum SourceRef {
     Context(String),
     /// A stage's or image's file system; none for an empty one.
     Vertex(Option<VertexId>),
+}
+
+/// How an edge enters the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// By definition, and by the content of what is selected.
+    Content,
+    /// By definition alone.
+    Definition,
 }
 
 impl Edge {

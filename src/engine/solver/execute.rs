@@ -22,6 +22,8 @@ use crate::ground::digest::Digest;
 
 /// What an operation gave.
 struct Made {
+    /// What it laid over its parent.
+    layers: Vec<LayerId>,
     stat: LayerStat,
     usage: Option<Usage>,
 }
@@ -79,7 +81,7 @@ impl Solver<'_> {
         let made = self.operate(vertex, operation, &parents, &layer)?;
         let micros = self.speaker.elapsed() - began;
         let mut layers = parents;
-        layers.push(layer);
+        layers.extend(made.layers);
         let result = StepResult {
             id: ResultId(crate::ground::random_hex(16)),
             layers,
@@ -130,6 +132,13 @@ impl Solver<'_> {
         let (layer, parents) = (layer.clone(), parents.to_vec());
         match operation {
             Operation::Base { .. } => Err(self.not_an_operation(vertex)),
+            Operation::Merge { .. } => {
+                let Some(copied) = vertex.edges.first().and_then(crate::engine::graph::Edge::vertex) else {
+                    return Err(self.not_an_operation(vertex));
+                };
+                let result = self.result(copied)?;
+                Ok(Made { layers: result.layers, stat: result.stat, usage: None })
+            }
             Operation::Run { args, env, cwd, user, network, mounts, .. } => {
                 let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
                 variables.extend(vertex.hidden_env.iter().cloned());
@@ -160,18 +169,19 @@ impl Solver<'_> {
                     unpack: instruction == "ADD",
                 };
                 let previous = self.previous_layer(vertex);
-                self.layer(vertex, Request::Copy { layer, parents, source, copy, previous })
+                self.layer(vertex, layer.clone(), Request::Copy { layer, parents, source, copy, previous })
             }
             Operation::MakeDirectory { path, owner, timestamp, .. } => {
                 let (path, owner, timestamp) = (path.clone(), owner.clone(), *timestamp);
-                self.layer(vertex, Request::MakeDirectory { layer, parents, path, owner, timestamp })
+                let request = Request::MakeDirectory { layer: layer.clone(), parents, path, owner, timestamp };
+                self.layer(vertex, layer, request)
             }
         }
     }
 
-    fn layer(&self, vertex: &Vertex, request: Request) -> Result<Made, SolveError> {
+    fn layer(&self, vertex: &Vertex, layer: LayerId, request: Request) -> Result<Made, SolveError> {
         match self.ask(vertex, request, Vec::new())? {
-            Reply::Layer { stat } => Ok(Made { stat, usage: None }),
+            Reply::Layer { stat } => Ok(Made { layers: vec![layer], stat, usage: None }),
             other => Err(self.unexpected(vertex, &other)),
         }
     }
@@ -230,13 +240,15 @@ impl Solver<'_> {
         let reply = std::thread::scope(|scope| {
             scope.spawn(|| self.pump(vertex, out_reader, Stream::Stdout, &output));
             scope.spawn(|| self.pump(vertex, err_reader, Stream::Stderr, &output));
-            let request = Request::Run { layer, parents, process, token };
+            let request = Request::Run { layer: layer.clone(), parents, process, token };
             self.ask(vertex, request, vec![OwnedFd::from(out_writer), OwnedFd::from(err_writer)])
         });
         guard(&self.state.running).retain(|running| *running != token);
         match reply? {
             Reply::Exited { cancelled: true, .. } => Err(SolveError::cancelled(vertex.id)),
-            Reply::Exited { code: 0, stat, usage, .. } => Ok(Made { stat: stat.unwrap_or_default(), usage: Some(usage) }),
+            Reply::Exited { code: 0, stat, usage, .. } => {
+                Ok(Made { layers: vec![layer], stat: stat.unwrap_or_default(), usage: Some(usage) })
+            }
             Reply::Exited { code, .. } => {
                 let tail = tail(&log);
                 let message = format!("the command exited with code {code}{}{tail}", signal_name(code));

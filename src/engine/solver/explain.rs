@@ -7,7 +7,7 @@ use crate::engine::cache::ingredients::KEY_FORMAT;
 use crate::engine::cache::{Ingredients, Source};
 use crate::engine::context::Entry;
 use crate::engine::event::VertexId;
-use crate::engine::graph::{Edge, SourceRef, Vertex};
+use crate::engine::graph::{Counts, Edge, SourceRef, Vertex};
 use crate::engine::verdict::MissReason;
 use crate::ground::digest::Digest;
 
@@ -64,7 +64,8 @@ impl Solver<'_> {
             _ => true,
         });
         let mut cause = own_cause.then_some(vertex.id);
-        if let Some((id, origin)) = source.filter(|_| content_differs) {
+        let by_definition = vertex.edges.iter().any(|edge| edge.counts == Counts::Definition);
+        if let Some((id, origin)) = source.filter(|_| content_differs || by_definition) {
             reasons.push(MissReason::SourceRan { line: self.vertex(id).line });
             cause = cause.or(Some(origin));
         }

@@ -5,7 +5,7 @@ use super::{Keys, Solver, guard};
 use crate::engine::cache::preimage::{chain_digest, operation_digest};
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Verdict, VertexId};
-use crate::engine::graph::{Edge, Operation, SourceRef, Vertex};
+use crate::engine::graph::{Counts, Edge, Operation, SourceRef, Vertex};
 use crate::engine::verdict::{HitReason, MissReason};
 use crate::ground::digest::Digest;
 
@@ -95,6 +95,7 @@ impl Solver<'_> {
                 SourceRef::Context(_) => Vec::new(),
             };
             let content = match purpose {
+                _ if edge.counts == Counts::Definition => None,
                 LinkUse::Probe => self.known_content(vertex, at),
                 LinkUse::ProbeContent | LinkUse::Record => Some(self.content(vertex, at)?),
             };
@@ -145,7 +146,7 @@ impl Solver<'_> {
 
     /// Content is worth computing only if the inputs that count by definition alone lead somewhere through this operation.
     fn content_can_decide(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<bool, SolveError> {
-        if vertex.edges.is_empty() {
+        if !vertex.edges.iter().any(|edge| edge.counts == Counts::Content) {
             return Ok(false);
         }
         let parent = &links[0];

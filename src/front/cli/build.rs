@@ -204,12 +204,7 @@ impl Reporter for Document {
     fn event(&mut self, event: &Stamped) -> std::io::Result<()> {
         self.0.apply(event);
         match &event.event {
-            BuildEvent::BuildFinished { error, .. } => {
-                if let Some(error) = error {
-                    eprintln!("error: {}", crate::front::text::block(error).trim_end());
-                }
-                document::write(&mut std::io::stdout().lock(), &self.0)
-            }
+            BuildEvent::BuildFinished { .. } => document::write(&mut std::io::stdout().lock(), &self.0),
             _ => Ok(()),
         }
     }
@@ -246,6 +241,9 @@ pub fn watch(mut handle: BuildHandle, mut reporter: Box<dyn Reporter>) -> Result
             if reporter.event(&event).is_err() {
                 // Nobody reads any more: what runs is ended.
                 handle.cancel.cancel();
+            }
+            if let BuildEvent::BuildFinished { error: Some(error), .. } = &event.event {
+                eprintln!("error: {}", crate::front::text::block(error).trim_end());
             }
         }
     })

@@ -139,14 +139,8 @@ impl<W: Write> PlainReporter<W> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        let Some(finish) = self.state.finish.clone() else { return Ok(()) };
-        if !self.quiet {
-            summary(&mut self.out, &self.state)?;
-        }
-        if let Some(error) = &finish.error {
-            writeln!(self.out, "error: {}", text::block(error).trim_end())?;
-        }
-        Ok(())
+        // The error itself is for standard error, which is not this reporter's.
+        if self.quiet { Ok(()) } else { summary(&mut self.out, &self.state) }
     }
 }
 

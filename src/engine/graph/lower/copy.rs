@@ -3,8 +3,9 @@
 use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::context::{Selector, pattern};
+use crate::engine::event::Role;
 use crate::engine::graph::op::Operation;
-use crate::engine::graph::vertex::{Edge, SourceRef};
+use crate::engine::graph::vertex::{Counts, Edge, SourceRef};
 use crate::language::dockerfile::expand::expand_heredoc;
 use crate::language::dockerfile::{Instruction, Keyword, Word};
 
@@ -26,6 +27,7 @@ struct Options {
     from: Option<SourceRef>,
     chown: Option<String>,
     chmod: Option<String>,
+    link: bool,
     shown: String,
 }
 
@@ -59,16 +61,47 @@ impl Lowering<'_> {
             sources: names,
             destination: resolved,
             chown: options.chown,
-            chmod: options.chmod,
+            chmod: options.chmod.clone(),
             inline,
             platform: self.request.platform.text(),
         };
         let source = options.from.unwrap_or(SourceRef::Context(String::new()));
-        let edges = if selectors.is_empty() { Vec::new() } else { vec![Edge { source, selectors }] };
+        let edge = Edge { source, counts: Counts::Content, selectors };
+        let edges = if edge.selectors.is_empty() { Vec::new() } else { vec![edge] };
         let ignore_cache = self.request.no_cache;
+        // As in BuildKit, `--chmod` takes the effect of `--link` away.
+        if options.link && options.chmod.is_none() {
+            return self.link(state, at, operation, edges, created_by);
+        }
         self.step(state, at, operation, created_by, |vertex| {
             vertex.edges = edges;
             vertex.ignore_cache = ignore_cache;
+        });
+    }
+
+    /// `--link`: the files are copied onto nothing, so that the copy does not depend on the step above; then the two are
+    /// merged.
+    ///
+    /// Source: BuildKit `dispatchCopy`, `cfg.link`.
+    fn link(
+        &mut self,
+        state: &mut StageState,
+        at: &Instruction,
+        operation: Operation,
+        edges: Vec<Edge>,
+        created_by: String,
+    ) {
+        let copied = self.push(state, at, Role::Step, Some(operation));
+        let vertex = &mut self.graph.vertices[copied.0 as usize];
+        vertex.parent = None;
+        vertex.edges = edges;
+        vertex.ignore_cache = self.request.no_cache;
+        let source = SourceRef::Vertex(Some(copied));
+        let edge = Edge { source, counts: Counts::Definition, selectors: Vec::new() };
+        let merge = Operation::Merge { platform: self.request.platform.text() };
+        self.step(state, at, merge, created_by, |vertex| {
+            vertex.name = format!("LINK {}", vertex.name);
+            vertex.edges = vec![edge];
         });
     }
 
@@ -122,6 +155,7 @@ impl Lowering<'_> {
                         self.error(flag.span, message);
                     }
                 }
+                "link" if given.is_empty() || given.eq_ignore_ascii_case("true") => options.link = true,
                 "link" | "parents" | "keep-git-dir" | "unpack" if given.eq_ignore_ascii_case("false") => {}
                 _ => self.not_yet(flag, at.keyword.as_str()),
             }

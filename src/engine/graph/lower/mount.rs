@@ -4,7 +4,7 @@ use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::context::Selector;
 use crate::engine::graph::op::{Mount, MountKind};
-use crate::engine::graph::vertex::{Edge, SourceRef};
+use crate::engine::graph::vertex::{Counts, Edge, SourceRef};
 use crate::language::dockerfile::{self as language, Flag, Instruction, RunMount, Sharing, parse_mount};
 
 /// The mounts of one RUN, with what they read.
@@ -24,7 +24,8 @@ impl Mounts {
 
     fn edge(&mut self, source: SourceRef, path: &str) -> usize {
         let path = absolute("/", path).trim_start_matches('/').to_owned();
-        self.edges.push(Edge { source, selectors: vec![Selector { path, wildcard: false, follow_links: true }] });
+        let selectors = vec![Selector { path, wildcard: false, follow_links: true }];
+        self.edges.push(Edge { source, counts: Counts::Content, selectors });
         self.edges.len() - 1
     }
 }
