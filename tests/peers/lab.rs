@@ -194,10 +194,10 @@ pub fn is_from(step: &Value) -> bool {
     step["instruction"].as_str().unwrap().to_uppercase().starts_with("FROM ")
 }
 
-/// The step of a line.
+/// The step of a line; for COPY from an image the copy, not the image that it brings in.
 pub fn at_line(document: &Value, line: u64) -> &Value {
     let steps = document["steps"].as_array().unwrap();
-    steps.iter().find(|s| s["line"] == line).unwrap_or_else(|| panic!("no step in line {line}"))
+    steps.iter().rfind(|s| s["line"] == line).unwrap_or_else(|| panic!("no step in line {line}"))
 }
 
 /// How many steps were executed.
