@@ -9,13 +9,24 @@ use rustix::fs::Stat;
 use crate::ground::digest::Digest;
 use crate::ground::fs::{AtomicFile, PathError};
 
-const MAGIC: &[u8; 8] = b"rbstat01";
+const MAGIC: &[u8; 8] = b"rbstat02";
 const RECORD: usize = 8 * 6 + 32;
+/// Beside the mode, which has 32 bits.
+const HAS_XATTRS: u64 = 1 << 32;
 
 /// Digests by device and inode; valid while size, times and mode stay the same.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct StatIndex {
-    files: HashMap<(u64, u64), (Signature, Digest)>,
+    files: HashMap<(u64, u64), (Signature, Known)>,
+}
+
+/// What is remembered of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its record digest.
+    pub digest: Digest,
+    /// Whether it has extended attributes that count.
+    pub has_xattrs: bool,
 }
 
 /// What must be unchanged: size, mtime, ctime, mode. ctime cannot be set by programs, so that a file with a forged mtime is
@@ -43,18 +54,18 @@ fn signature(stat: &Stat) -> Signature {
 
 impl StatIndex {
     /// The remembered digest of a file, if nothing that `stat` sees has changed.
-    pub fn get(&self, stat: &Stat) -> Option<Digest> {
-        let (known, digest) = self.files.get(&(stat.st_dev, stat.st_ino))?;
-        (*known == signature(stat)).then_some(*digest)
+    pub fn get(&self, stat: &Stat) -> Option<Known> {
+        let (seen, known) = self.files.get(&(stat.st_dev, stat.st_ino))?;
+        (*seen == signature(stat)).then_some(*known)
     }
 
     /// Remembers a digest. A file changed at or after `scan_began` (nanoseconds since 1970) is left out: it could change once
     /// more within the same tick of the clock without `stat` showing it.
-    pub fn put(&mut self, stat: &Stat, digest: Digest, scan_began: i64) {
+    pub fn put(&mut self, stat: &Stat, known: Known, scan_began: i64) {
         const TICK: i64 = 20_000_000;
         let signature = signature(stat);
         if signature.changed < scan_began - TICK && signature.modified < scan_began - TICK {
-            self.files.insert((stat.st_dev, stat.st_ino), (signature, digest));
+            self.files.insert((stat.st_dev, stat.st_ino), (signature, known));
         }
     }
 
@@ -68,7 +79,8 @@ impl StatIndex {
             let signature =
                 Signature { size: word(2), modified: word(3) as i64, changed: word(4) as i64, mode: word(5) as u32 };
             let digest = Digest::from_bytes(record[48..].try_into().unwrap_or_default());
-            files.insert((word(0), word(1)), (signature, digest));
+            let known = Known { digest, has_xattrs: word(5) & HAS_XATTRS != 0 };
+            files.insert((word(0), word(1)), (signature, known));
         }
         Self { files }
     }
@@ -77,18 +89,18 @@ impl StatIndex {
     pub fn save(&self, path: &Path) -> Result<(), PathError> {
         let mut out = Vec::with_capacity(8 + self.files.len() * RECORD);
         out.extend_from_slice(MAGIC);
-        for ((device, inode), (signature, digest)) in &self.files {
+        for ((device, inode), (signature, known)) in &self.files {
             for word in [
                 *device,
                 *inode,
                 signature.size,
                 signature.modified as u64,
                 signature.changed as u64,
-                u64::from(signature.mode),
+                u64::from(signature.mode) | if known.has_xattrs { HAS_XATTRS } else { 0 },
             ] {
                 out.extend_from_slice(&word.to_le_bytes());
             }
-            out.extend_from_slice(digest.as_bytes());
+            out.extend_from_slice(known.digest.as_bytes());
         }
         let mut file = AtomicFile::create(path)?;
         file.write_all(&out).map_err(|source| PathError { action: "write", path: path.to_owned(), source })?;
@@ -107,15 +119,15 @@ mod tests {
         let path = dir.path().join("f");
         std::fs::write(&path, "1").unwrap();
         let stat = rustix::fs::stat(&path).unwrap();
-        let digest = Digest::of("1");
+        let known = Known { digest: Digest::of("1"), has_xattrs: true };
         let mut index = StatIndex::default();
-        index.put(&stat, digest, signature(&stat).changed);
+        index.put(&stat, known, signature(&stat).changed);
         assert_eq!(index.get(&stat), None, "too young");
-        index.put(&stat, digest, signature(&stat).changed + 1_000_000_000);
+        index.put(&stat, known, signature(&stat).changed + 1_000_000_000);
         let file = dir.path().join("index");
         index.save(&file).unwrap();
         let loaded = StatIndex::load(&file);
-        assert_eq!(loaded.get(&stat), Some(digest));
+        assert_eq!(loaded.get(&stat), Some(known));
         std::fs::write(&path, "22").unwrap();
         assert_eq!(loaded.get(&rustix::fs::stat(&path).unwrap()), None);
     }

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
 use super::entry::{Entry, EntryKind, Selector, header_digest, record_digester, xattr_counts};
 use super::pattern;
-use super::stat_index::StatIndex;
+use super::stat_index::{Known, StatIndex};
 use super::tree::{RootHeader, Tree};
 use crate::ground::digest::Digest;
 use crate::ground::fs::{PathError, PathResultExt};
@@ -294,12 +294,7 @@ impl Scan<'_> {
             }
             _ => None,
         };
-        let mut entry = entry_of(path, kind, &stat, link);
-        entry.xattrs = xattrs(&self.root.join(&entry.path));
-        if kind != EntryKind::File && !entry.xattrs.is_empty() {
-            entry.digest = header_digest(&entry);
-        }
-        out.push(Found { entry, stat, excluded });
+        out.push(Found { entry: entry_of(path, kind, &stat, link), stat, excluded });
         Ok(())
     }
 }
@@ -369,20 +364,36 @@ fn entry_of(path: String, kind: EntryKind, stat: &Stat, link: Option<String>) ->
     entry
 }
 
-/// Fills in the digests of files: from the index where `stat` agrees, else by reading, on all cores.
+/// Fills in extended attributes and the digests of files: from the index where `stat` agrees, else by reading, on all cores.
+/// A file's new attribute moves its ctime, so that the index is asked for them too.
 fn hash(root: &Path, found: &mut [Found], known: &StatIndex, began: i64) -> Result<(StatIndex, u64), PathError> {
     let mut index = StatIndex::default();
     let mut todo = Vec::new();
     for (at, item) in found.iter_mut().enumerate() {
+        let path = root.join(&item.entry.path);
+        if item.entry.path.is_empty() {
+            // The root of a context has a constant header.
+            continue;
+        }
         if item.entry.kind != EntryKind::File {
+            item.entry.xattrs = xattrs(&path);
+            if !item.entry.xattrs.is_empty() {
+                item.entry.digest = header_digest(&item.entry);
+            }
             continue;
         }
         match known.get(&item.stat) {
-            Some(digest) => {
-                item.entry.digest = digest;
-                index.put(&item.stat, digest, began);
+            Some(known) => {
+                item.entry.digest = known.digest;
+                if known.has_xattrs {
+                    item.entry.xattrs = xattrs(&path);
+                }
+                index.put(&item.stat, known, began);
             }
-            None => todo.push(at),
+            None => {
+                item.entry.xattrs = xattrs(&path);
+                todo.push(at);
+            }
         }
     }
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -404,7 +415,7 @@ fn hash(root: &Path, found: &mut [Found], known: &StatIndex, began: i64) -> Resu
     for result in results {
         for (at, digest) in result? {
             found[at].entry.digest = digest;
-            index.put(&found[at].stat, digest, began);
+            index.put(&found[at].stat, Known { digest, has_xattrs: !found[at].entry.xattrs.is_empty() }, began);
         }
     }
     Ok((index, todo.len() as u64))
@@ -471,5 +482,30 @@ mod tests {
         assert_eq!(key(), first);
         std::fs::write(&file, "y").unwrap();
         assert_ne!(key(), first);
+    }
+
+    #[test]
+    fn an_extended_attribute_counts_and_is_found_again_through_the_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        std::fs::write(&file, "x").unwrap();
+        let read = |index: &StatIndex| {
+            let scanned = scan(dir.path(), &[selector("f")], &Everything, index).unwrap();
+            let entry = scanned.tree.get("f").unwrap().clone();
+            (super::super::content_key(&scanned.tree, &[selector("f")]).unwrap(), entry.xattrs, scanned.index)
+        };
+        let (plain, none, _) = read(&StatIndex::default());
+        assert!(none.is_empty());
+        if rustix::fs::setxattr(&file, "user.a", b"1", rustix::fs::XattrFlags::empty()).is_err() {
+            println!("skipped: this file system has no extended attributes");
+            return;
+        }
+        let (marked, xattrs, _) = read(&StatIndex::default());
+        assert_ne!(marked, plain);
+        assert_eq!(xattrs, [("user.a".to_owned(), b"1".to_vec())]);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let (_, _, index) = read(&StatIndex::default());
+        let (again, xattrs, _) = read(&index);
+        assert_eq!((again, xattrs.len()), (marked, 1));
     }
 }

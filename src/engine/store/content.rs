@@ -32,15 +32,12 @@ impl ContentStore {
     /// A file to write a blob whose digest is not known yet.
     pub fn ingest(&self) -> Result<Ingest, StoreError> {
         let name = self.folder.join(format!("ingest-{}", crate::ground::random_hex(8)));
-        Ok(Ingest { file: AtomicFile::create(&name)?, name })
+        Ok(Ingest { file: AtomicFile::create(&name)? })
     }
 
     /// Makes an ingested blob appear under its digest.
     pub fn commit(&self, ingest: Ingest, digest: &Digest) -> Result<(), StoreError> {
-        ingest.file.commit()?;
-        let path = self.path(digest);
-        std::fs::rename(&ingest.name, &path).at("create", &path)?;
-        Ok(())
+        Ok(ingest.file.commit_as(&self.path(digest))?)
     }
 
     /// Copies a blob in, verifying size and digest to the last byte. Does nothing when it is there.
@@ -106,7 +103,6 @@ impl ContentStore {
 /// A blob being written.
 pub struct Ingest {
     file: AtomicFile,
-    name: PathBuf,
 }
 
 impl Ingest {

@@ -127,6 +127,20 @@ impl Store {
         }
         let root = root.canonicalize().at("open", root)?;
         let index = Index::open(&root)?;
+        sweep_locks(&root.join("locks"));
         Ok(Self { content: ContentStore::new(&root), layout: Layout { root }, index })
+    }
+}
+
+/// Removes the locks of builders that were killed. Whoever opens such a file meanwhile finds that it has no name any more,
+/// and makes a new one. What cannot be removed is in nobody's way.
+fn sweep_locks(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if let Ok(file) = std::fs::File::open(&path)
+            && file.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_file(&path);
+        }
     }
 }

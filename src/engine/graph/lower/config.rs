@@ -28,7 +28,8 @@ impl Lowering<'_> {
             Arguments::Cmd(command) => {
                 let args = with_shell(state, command);
                 state.note(format!("CMD {}", quoted(&args)));
-                state.config.config.args_escaped = matches!(command, CommandForm::Shell(_));
+                // A leftover of Windows that BuildKit always sets.
+                state.config.config.args_escaped = true;
                 state.config.config.cmd = Some(args);
                 state.cmd_is_set = true;
                 self.config_step(state, at, "sets the default command");
@@ -182,8 +183,7 @@ impl Lowering<'_> {
             }
         }
         all.sort();
-        let shown: Vec<String> = all.iter().map(|port| format!("{port}:{{}}")).collect();
-        state.note(format!("EXPOSE map[{}]", shown.join(" ")));
+        state.note(format!("EXPOSE [{}]", all.join(" ")));
         state.config.config.exposed_ports.extend(all.into_iter().map(|port| (port, Empty {})));
         self.config_step(state, at, "documents ports");
     }
@@ -232,7 +232,7 @@ impl Lowering<'_> {
                 self.error(flag.span, message);
             }
         }
-        state.note(format!("HEALTHCHECK {}", quoted(&check.test)));
+        state.note(format!("HEALTHCHECK {}", shown_check(&check)));
         state.config.config.healthcheck = Some(check);
         self.config_step(state, at, "sets the health check");
     }
@@ -342,6 +342,46 @@ fn stage_parents(graph: &BuildGraph) -> Vec<(u32, u32)> {
     out
 }
 
+/// As Go prints the structure with `%q`: durations are texts, the number is a character.
+fn shown_check(check: &Healthcheck) -> String {
+    let times = [check.interval, check.timeout, check.start_period, check.start_interval];
+    let times: Vec<String> = times.iter().map(|nanos| format!("\"{}\"", go_duration_text(*nanos))).collect();
+    let retries = match u32::try_from(check.retries).ok().and_then(char::from_u32).unwrap_or('\u{fffd}') {
+        '\u{7}' => "\\a".to_owned(),
+        '\u{8}' => "\\b".to_owned(),
+        '\u{b}' => "\\v".to_owned(),
+        '\u{c}' => "\\f".to_owned(),
+        control @ ('\0'..='\u{1f}' | '\u{7f}') if !matches!(control, '\t' | '\n' | '\r') => {
+            format!("\\x{:02x}", u32::from(control))
+        }
+        other => other.escape_debug().to_string(),
+    };
+    format!("&{{{} {} '{retries}'}}", quoted(&check.test), times.join(" "))
+}
+
+/// A duration as Go writes it: `1h0m5s`, `1.5s`, `500ms`, `0s`.
+fn go_duration_text(nanos: u64) -> String {
+    let decimal = |value: u64, unit: u64| {
+        let text = format!("{}.{:09}", value / unit, (value % unit) * (1_000_000_000 / unit));
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match nanos {
+        0 => "0s".into(),
+        1..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => format!("{}µs", decimal(nanos, 1_000)),
+        1_000_000..1_000_000_000 => format!("{}ms", decimal(nanos, 1_000_000)),
+        _ => {
+            let (minutes, rest) = (nanos / 60_000_000_000, nanos % 60_000_000_000);
+            let seconds = decimal(rest, 1_000_000_000);
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => format!("{seconds}s"),
+                (0, minutes) => format!("{minutes}m{seconds}s"),
+                (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,5 +396,20 @@ mod tests {
         assert_eq!(go_duration("1.5s"), Some(1_500_000_000));
         assert_eq!(go_duration("5"), None);
         assert_eq!(go_duration(""), None);
+    }
+
+    #[test]
+    fn a_health_check_is_noted_as_buildkit_notes_it() {
+        let check = Healthcheck {
+            test: vec!["CMD-SHELL".into(), "test -e /app/run.sh".into()],
+            interval: 5_000_000_000,
+            timeout: 90_500_000_000,
+            start_interval: 1_500_000,
+            retries: 2,
+            ..Healthcheck::default()
+        };
+        let want = r#"&{["CMD-SHELL" "test -e /app/run.sh"] "5s" "1m30.5s" "0s" "1.5ms" '\x02'}"#;
+        assert_eq!(shown_check(&check), want);
+        assert_eq!(go_duration_text(3_600_000_000_000), "1h0m0s");
     }
 }

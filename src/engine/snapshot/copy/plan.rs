@@ -62,7 +62,8 @@ impl Plan {
         Ok(real)
     }
 
-    /// `mkdir -p`, links followed inside; the directory is in the upper afterwards.
+    /// `mkdir -p`, links followed inside; the directory is in the upper afterwards. `--chmod` counts for directories made on
+    /// the way too, as it does in BuildKit.
     fn make(&mut self, target: &RootDir, path: &[u8], rules: &Rules) -> Result<RealPath, Failure> {
         let shown = String::from_utf8_lossy(path).into_owned();
         let owner = rules.owner.unwrap_or((0, 0));
@@ -70,7 +71,7 @@ impl Plan {
         let mut dress = |dir: std::os::fd::BorrowedFd<'_>, path: &RealPath| {
             fresh.insert(path.clone());
             metadata::chown(dir, b".", owner.0, owner.1)?;
-            metadata::chmod(dir, b".", 0o755)
+            metadata::chmod(dir, b".", rules.mode.unwrap_or(0o755))
         };
         let real = target.resolve(path, Missing::Make(&mut dress)).during("create", &shown)?;
         if !self.fresh.contains(&real) {
@@ -148,7 +149,8 @@ impl Plan {
         let Ok(file) = source.open_file(&node.path) else { return Ok(false) };
         let mut content = super::write::Checked::new(file, node.entry.as_ref());
         let Some(archive) = Archive::sniff(&mut content).during("read", &shown)? else { return Ok(false) };
-        let real = self.make(target, spec.destination.as_bytes(), rules)?;
+        let plain = Rules { owner: rules.owner, mode: None };
+        let real = self.make(target, spec.destination.as_bytes(), &plain)?;
         let inside = RootDir::from_fd(target.open_dir(&real).during("open", real.absolute())?);
         Apply::archive(inside, rules.owner).run(archive)?;
         // What comes after the archive's end still belongs to the file whose digest was asked for.

@@ -1,0 +1,135 @@
+//! Bad input: one message each, the right exit code, the store intact.
+
+use super::program::{Program, busybox, can_build};
+
+#[test]
+fn all_errors_of_a_dockerfile_at_once_with_place_and_caret() {
+    let program = Program::new("FROM scratch\nCOPPY a b\nCOPY only\nEXPOSE banana\nENV\n");
+    let ended = program.run(&["build"]);
+    ended.says(1, &["Dockerfile:2:1: unknown instruction `COPPY`", "2 | COPPY a b", "^^^^^", "did you mean `COPY`?"]);
+    ended.says(1, &["Dockerfile:2:1", "Dockerfile:3:6", "Dockerfile:5:"]);
+}
+
+#[test]
+fn a_missing_source_names_what_may_have_been_meant() {
+    if !can_build("a_missing_source_names_what_may_have_been_meant") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY apptxt /\n");
+    program.write("app.txt", "1\n");
+    program
+        .run(&["build"])
+        .says(1, &["Dockerfile:2 COPY apptxt /: `apptxt` does not exist in the build context", "did you mean `app.txt`?"]);
+}
+
+#[test]
+fn a_source_that_is_ignored_names_the_rule() {
+    if !can_build("a_source_that_is_ignored_names_the_rule") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY hidden /\n");
+    program.write("hidden", "1\n");
+    program.write(".dockerignore", "# nothing\nhid*\n");
+    program
+        .run(&["build"])
+        .says(1, &["`hidden` does not exist in the build context", "line 2 of .dockerignore excludes it"]);
+}
+
+#[test]
+fn a_source_outside_the_context_is_not_read() {
+    if !can_build("a_source_outside_the_context_is_not_read") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY ../secret /\n");
+    std::fs::write(program.path("secret"), "1\n").unwrap();
+    program.run(&["build"]).says(1, &["Dockerfile:2 COPY ../secret /", "does not exist in the build context"]);
+    // A link out of the context leads nowhere else.
+    std::os::unix::fs::symlink("/etc/passwd", program.context.join("link")).unwrap();
+    program.write("Dockerfile", "FROM scratch\nCOPY link/ /\n");
+    assert_eq!(program.run(&["build"]).code, Some(1));
+}
+
+#[test]
+fn an_unknown_stage_is_named_with_those_that_exist() {
+    let program = Program::new("FROM scratch AS one\nCOPY a /\n");
+    program.run(&["build", "--target", "on"]).says(1, &["the target stage `on` does not exist", "`one`"]);
+}
+
+#[test]
+fn an_unknown_base_image_says_how_to_provide_one() {
+    let program = Program::new("FROM nowhere:1\n");
+    let ended = program.run(&["build"]);
+    ended.says(3, &["Dockerfile:1:6: the base image `nowhere:1` is not in the store", "rbuild-tui image load PATH"]);
+}
+
+#[test]
+fn flags_that_are_not_acted_on_are_named() {
+    let program = Program::new("FROM scratch\nCOPY --link a /\n");
+    program.run(&["build"]).says(1, &["Dockerfile:2:6", "--link"]);
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    let program = Program::new("FROM scratch\n");
+    program.run(&["build", "--nonsense"]).says(2, &["--nonsense"]);
+    program.run(&["nonsense", "more"]).says(2, &[]);
+    program.run(&["build", "--network", "moon"]).says(2, &["moon"]);
+}
+
+#[test]
+fn a_context_that_is_not_there_is_one_message() {
+    let program = Program::new("FROM scratch\n");
+    program.run(&["build", "nowhere"]).says(1, &["cannot open the build context `nowhere`", "no such file or directory"]);
+    program.run(&["build", "-f", "Otherfile"]).says(1, &["there is no Dockerfile at", "name it with -f"]);
+}
+
+#[test]
+fn the_store_is_intact_after_an_error() {
+    if !can_build("the_store_is_intact_after_an_error") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY a /a\nCOPY b /b\n");
+    program.write("a", "1\n");
+    assert_eq!(program.run(&["build"]).code, Some(1));
+    program.write("b", "1\n");
+    let document = program.build(&[]);
+    assert_eq!(super::program::line(&document, 2)["result"], "hit", "finished steps are kept");
+}
+
+#[test]
+fn a_failed_run_shows_its_last_twenty_lines() {
+    let name = "a_failed_run_shows_its_last_twenty_lines";
+    let Some(layout) = busybox(name) else { return };
+    let program = Program::new(
+        "FROM busybox:local\nRUN for i in $(seq 30); do echo line-$i; done; printf '\\033[31mred\\033[0m\\n'; exit 7\n",
+    );
+    assert_eq!(program.run(&["image", "load", layout.to_str().unwrap()]).code, Some(0));
+    let ended = program.run(&["build"]);
+    ended.says(1, &["Dockerfile:2 RUN", "exited with code 7", "line-12", "line-30"]);
+    assert!(!ended.stderr.contains("line-11\n"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'));
+}
+
+#[test]
+fn escape_sequences_in_names_reach_no_terminal() {
+    if !can_build("escape_sequences_in_names_reach_no_terminal") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY d /d\n");
+    program.write("d/a", "1\n");
+    program.build(&[]);
+    let name = "d/\u{1b}]0;owned\u{7}\u{1b}[31m\u{202e}\n";
+    program.write(name, "1\n");
+    for args in
+        [&["build"][..], &["why"], &["why", "--json"], &["history", "ls"], &["build", "--progress=json"], &["suggest"]]
+    {
+        let ended = program.run(args);
+        for text in [&ended.stdout, &ended.stderr] {
+            assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{args:?}: {text:?}");
+        }
+    }
+    program.write("Dockerfile", "FROM scratch\nCOPY \u{1b}[31mx /d\n");
+    let ended = program.run(&["build"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'), "{:?}", ended.stderr);
+}

@@ -1,0 +1,159 @@
+//! Hits and named misses of builds on scratch.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::program::{Program, can_build, codes, line};
+
+const TWO: &str = "FROM scratch AS src\nCOPY a b /in/\nFROM scratch\nCOPY --from=src /in/a /a\nCOPY b /b\nCMD [\"x\"]\n";
+
+fn two() -> Program {
+    let program = Program::new(TWO);
+    program.write("a", "a\n");
+    program.write("b", "b\n");
+    program
+}
+
+#[test]
+fn a_second_build_hits_everything() {
+    if !can_build("a_second_build_hits_everything") {
+        return;
+    }
+    let program = two();
+    let first = program.build(&[]);
+    for at in [2, 4, 5] {
+        assert_eq!((line(&first, at)["result"].as_str(), codes(line(&first, at))), (Some("ran"), vec!["M1"]));
+    }
+    let second = program.build(&[]);
+    assert_eq!(["hit", "hit", "hit"], [2, 4, 5].map(|at| line(&second, at)["result"].as_str().unwrap()));
+    assert_eq!(line(&second, 6)["result"], "config");
+    assert_eq!(first["image"], second["image"], "the same layers and configuration are the same image");
+}
+
+#[test]
+fn a_copied_stage_that_was_made_anew_with_equal_content_is_a_hit() {
+    if !can_build("a_copied_stage_that_was_made_anew_with_equal_content_is_a_hit") {
+        return;
+    }
+    let program = two();
+    program.build(&[]);
+    program.write("b", "other\n");
+    let second = program.build(&[]);
+    assert_eq!((line(&second, 2)["result"].as_str(), codes(line(&second, 2))), (Some("ran"), vec!["M2"]));
+    assert_eq!(line(&second, 2)["reasons"][0]["path"], "b");
+    assert_eq!((line(&second, 4)["result"].as_str(), line(&second, 4)["how"].as_str()), (Some("hit"), Some("content")));
+    assert_eq!(codes(line(&second, 5)), ["M2"]);
+}
+
+#[test]
+fn misses_are_named_down_to_file_and_attribute() {
+    if !can_build("misses_are_named_down_to_file_and_attribute") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY d /d\n");
+    let names = ["changed", "gone", "mode", "old-name", "same"];
+    for name in names {
+        program.write(&format!("d/{name}"), &format!("content of {name}\n"));
+    }
+    std::os::unix::fs::symlink("same", program.context.join("d/link")).unwrap();
+    program.build(&[]);
+    let path = |name: &str| program.context.join("d").join(name);
+    program.write("d/changed", "changed\n");
+    program.write("d/new", "new\n");
+    std::fs::remove_file(path("gone")).unwrap();
+    std::fs::rename(path("old-name"), path("new-name")).unwrap();
+    std::fs::set_permissions(path("mode"), std::fs::Permissions::from_mode(0o4711)).unwrap();
+    std::fs::remove_file(path("link")).unwrap();
+    std::os::unix::fs::symlink("mode", path("link")).unwrap();
+    let second = program.build(&[]);
+    let step = line(&second, 2);
+    let found: Vec<(&str, &str)> = step["reasons"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|reason| (reason["path"].as_str().unwrap(), reason["code"].as_str().unwrap()))
+        .collect();
+    let want =
+        [("d/changed", "M2"), ("d/gone", "M4"), ("d/link", "M8"), ("d/mode", "M6"), ("d/new", "M3"), ("d/new-name", "M5")];
+    assert_eq!(found, want);
+    let why = program.run(&["why", "2"]);
+    assert_eq!(why.code, Some(0));
+    assert!(why.stdout.contains("`d/old-name` was renamed to `d/new-name`"), "{}", why.stdout);
+}
+
+#[test]
+fn an_ignore_rule_that_lets_a_file_in_is_named() {
+    if !can_build("an_ignore_rule_that_lets_a_file_in_is_named") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY . /\n");
+    program.write("a", "a\n");
+    program.write("secret", "s\n");
+    program.write(".dockerignore", "secret\n.dockerignore\n");
+    program.build(&[]);
+    program.write(".dockerignore", ".dockerignore\n");
+    let second = program.build(&[]);
+    assert_eq!(codes(line(&second, 2)), ["M10"]);
+    assert_eq!(line(&second, 2)["reasons"][0]["path"], "secret");
+}
+
+#[test]
+fn a_touched_file_is_no_miss_and_a_forged_time_no_hit() {
+    if !can_build("a_touched_file_is_no_miss_and_a_forged_time_no_hit") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY a /a\n");
+    program.write("a", "1\n");
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let set = || {
+        let file = std::fs::File::options().write(true).open(program.context.join("a")).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    program.build(&[]);
+    set();
+    assert_eq!(line(&program.build(&[]), 2)["result"], "hit");
+    // Same size, same mtime, other bytes: the hazard of builders that trust both (moby/buildkit#1368).
+    program.write("a", "2\n");
+    set();
+    assert_eq!(codes(line(&program.build(&[]), 2)), ["M2"]);
+}
+
+#[test]
+fn no_cache_runs_again_and_says_so() {
+    if !can_build("no_cache_runs_again_and_says_so") {
+        return;
+    }
+    let program = two();
+    program.build(&[]);
+    let second = program.build(&["--no-cache"]);
+    for at in [2, 4, 5] {
+        assert_eq!((line(&second, at)["result"].as_str(), codes(line(&second, at))), (Some("ran"), vec!["M23"]));
+    }
+}
+
+#[test]
+fn a_lost_layer_is_made_again_and_named() {
+    if !can_build("a_lost_layer_is_made_again_and_named") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY a /a\n");
+    program.write("a", "1\n");
+    let out = format!("type=oci,dest={}", program.path("image.tar").display());
+    let first = program.build(&["-o", &out]);
+    for entry in std::fs::read_dir(program.store.join("layers")).unwrap().flatten().filter(|e| e.path().is_dir()) {
+        std::fs::remove_dir_all(entry.path()).unwrap();
+    }
+    let second = program.build(&["-o", &out]);
+    assert_eq!((line(&second, 2)["result"].as_str(), codes(line(&second, 2))), (Some("ran"), vec!["M24"]));
+    assert!(first["digest"].is_string());
+}
+
+#[test]
+fn only_what_the_target_needs_is_built() {
+    if !can_build("only_what_the_target_needs_is_built") {
+        return;
+    }
+    let program = Program::new("FROM scratch AS one\nCOPY a /a\nFROM scratch AS two\nCOPY missing /\n");
+    program.write("a", "1\n");
+    let document = program.build(&["--target", "one"]);
+    assert!(document["steps"].as_array().unwrap().iter().all(|step| step["line"].as_u64().unwrap() <= 2));
+}

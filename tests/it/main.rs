@@ -1,0 +1,7 @@
+//! The program from outside, without network, images or a daemon: builds on scratch, exit codes, messages. What needs root, or
+//! the lab's busybox, is skipped by name.
+
+mod errors;
+mod hits;
+mod program;
+mod surroundings;

@@ -1,0 +1,132 @@
+//! One build played on both engines, and their answers side by side.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::lab::{Docker, Ours};
+
+/// What both sides are given.
+#[derive(Clone, Default)]
+pub struct Options {
+    pub target: Option<String>,
+    pub args: Vec<(String, String)>,
+    pub no_cache: bool,
+}
+
+impl Options {
+    fn flags(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        if let Some(target) = &self.target {
+            out.push(format!("--target={target}"));
+        }
+        for (name, value) in &self.args {
+            out.push(format!("--build-arg={name}={value}"));
+        }
+        if self.no_cache {
+            out.push("--no-cache".into());
+        }
+        out
+    }
+}
+
+/// A step as BuildKit saw it.
+#[derive(Debug, Clone)]
+pub struct Vertex {
+    pub stage: String,
+    pub number: usize,
+    /// Of so many.
+    pub total: usize,
+    pub name: String,
+    /// None: nobody looked at it.
+    pub cached: Option<bool>,
+}
+
+pub fn ours(ours: &Ours, context: &Path, options: &Options) -> Value {
+    let flags = options.flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    ours.build(context, &flags)
+}
+
+/// The vertices `[stage n/m] INSTRUCTION` of a build by the lab. A build that fails is a panic with its last words.
+pub fn buildkit(docker: &Docker, context: &Path, options: &Options) -> Vec<Vertex> {
+    let flags = options.flags();
+    let mut args = vec!["buildx", "build", "--network=host", "--progress=rawjson", "--output=type=cacheonly"];
+    args.extend(flags.iter().map(String::as_str));
+    args.push(context.to_str().unwrap());
+    let done = docker.command(&args).output().unwrap();
+    let text = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{args:?}: {}", &text[text.len().saturating_sub(2000)..]);
+    let mut found: BTreeMap<String, Vertex> = BTreeMap::new();
+    for line in text.lines() {
+        let Ok(value) = serde_json::from_str::<Value>(line) else { continue };
+        for vertex in value["vertexes"].as_array().into_iter().flatten() {
+            let Some(parsed) = parse_name(vertex["name"].as_str().unwrap_or("")) else { continue };
+            let digest = vertex["digest"].as_str().unwrap().to_owned();
+            let entry = found.entry(digest).or_insert(parsed);
+            if vertex["cached"] == true {
+                entry.cached = Some(true);
+            } else if vertex["completed"].is_string() && entry.cached.is_none() {
+                entry.cached = Some(false);
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+/// `[b 2/5] RUN x` -> (b, 2, RUN x); a build of one stage names none.
+fn parse_name(name: &str) -> Option<Vertex> {
+    let (label, rest) = name.strip_prefix('[')?.split_once("] ")?;
+    let (stage, count) = label.rsplit_once(' ').unwrap_or(("", label));
+    let (number, total) = count.split_once('/')?;
+    let (number, total) = (number.parse().ok()?, total.parse().ok()?);
+    Some(Vertex { stage: stage.to_owned(), number, total, name: rest.to_owned(), cached: None })
+}
+
+/// One line of the comparison.
+pub struct Row {
+    pub line: u64,
+    pub instruction: String,
+    pub ours: String,
+    /// `hit`, `ran`, or `-`: it has no such step of its own (merged, not needed).
+    pub buildkit: &'static str,
+}
+
+impl Row {
+    pub fn agrees(&self) -> bool {
+        self.buildkit == "-" || self.ours == self.buildkit
+    }
+}
+
+/// Our steps beside the vertices: the k-th of a stage is the k-th of the other side. FROM of an image has a number there.
+pub fn compare(document: &Value, vertices: &[Vertex]) -> Vec<Row> {
+    let steps: Vec<&Value> = super::lab::work(document);
+    let mut rows = Vec::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for step in &steps {
+        let stage = step["stage"].as_str().unwrap();
+        let of_stage = steps.iter().filter(|s| s["stage"] == stage).count();
+        let at = counts.entry(stage).or_default();
+        *at += 1;
+        let instruction = step["instruction"].as_str().unwrap();
+        let word = instruction.split(' ').next().unwrap().to_uppercase();
+        let same = |v: &&Vertex| {
+            (v.stage.is_empty() || v.stage == stage || v.stage == format!("stage-{stage}"))
+                && v.number + of_stage == *at + v.total
+                && v.name.to_uppercase().starts_with(&word)
+        };
+        let buildkit = match vertices.iter().find(same).and_then(|v| v.cached) {
+            Some(true) => "hit",
+            Some(false) => "ran",
+            None => "-",
+        };
+        rows.push(Row {
+            line: step["line"].as_u64().unwrap(),
+            instruction: instruction.chars().take(44).collect(),
+            ours: step["result"].as_str().unwrap().to_owned(),
+            buildkit,
+        });
+    }
+    rows
+}
