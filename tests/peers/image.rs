@@ -88,7 +88,7 @@ fn unpacked(umoci: &Path, oci: &Path, out: &Path) -> String {
     let command = DOCKERFILE.lines().find(|line| line.starts_with("RUN (cd / ")).unwrap();
     let command = command.trim_start_matches("RUN ").replace("> /listing 2>&1 || true", "");
     let again = Command::new("chroot").arg(&root).args(["/bin/sh", "-c", &command]).output().unwrap();
-    assert_eq!(seen.lines().count() > 40, true, "{seen}");
+    assert!(seen.lines().count() > 40, "{seen}");
     let now = String::from_utf8_lossy(&again.stdout).into_owned();
     let difference = differences(&seen, &now);
     assert!(difference.is_empty(), "umoci's tree is not what RUN saw:\n{}", difference.join("\n"));
