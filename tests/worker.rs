@@ -9,5 +9,7 @@ mod copies;
 mod lab;
 #[path = "worker/layers.rs"]
 mod layers;
+#[path = "worker/mounts.rs"]
+mod mounts;
 #[path = "worker/runs.rs"]
 mod runs;

@@ -32,6 +32,8 @@ pub struct BuildRequest {
     pub tags: Vec<String>,
     /// `-o`.
     pub exports: Vec<ExportTo>,
+    /// `--secret`: bytes by id. Never part of a key, of an image, or of anything that is written.
+    pub secrets: BTreeMap<String, Vec<u8>>,
     /// `--jobs`: steps at a time; 0 for a number that suits the machine.
     pub jobs: usize,
 }
@@ -173,6 +175,7 @@ impl Run<'_> {
             previous: previous.as_ref(),
             folder: &self.folder,
             cancel: self.cancel.clone(),
+            secrets: &self.request.secrets,
             default_network: match project.network.as_deref() {
                 Some("none") => Network::None,
                 _ => Network::Host,
@@ -338,6 +341,9 @@ impl Run<'_> {
             match solver.outcome(vertex.id) {
                 Some(Outcome::Ran) => record.ran += 1,
                 Some(Outcome::Cached) => record.hits += 1,
+                Some(Outcome::Failed { .. }) => {
+                    record.failed.insert(vertex.slot.clone());
+                }
                 _ => {}
             }
             if let Some(result) = solver.known_result(vertex.id) {

@@ -157,6 +157,8 @@ pub enum MissReason {
     NoCache,
     /// M24: the key is known, the result is gone.
     ResultGone,
+    /// It failed in the last build: there is no result to take.
+    FailedBefore,
     /// M26: the record was made by another version of the key format.
     EngineChanged,
     /// The steps stand in another order, or on another parent, than in the last build.
@@ -170,6 +172,8 @@ pub enum MissReason {
     ParentRan {
         /// Line of the step above it.
         line: u32,
+        /// Nothing of the step's own differs.
+        alone: bool,
     },
     /// C2: the stage or image it copies from was made anew, and the copied files differ (they are listed beside this).
     SourceRan {
@@ -203,6 +207,7 @@ impl MissReason {
             Self::BaseChanged { .. } => "M16",
             Self::NoCache => "M23",
             Self::ResultGone => "M24",
+            Self::FailedBefore => "M1",
             Self::EngineChanged => "M26",
             Self::ParentChanged { .. } => "M1",
             Self::ParentRan { .. } => "C1",
@@ -276,13 +281,15 @@ impl fmt::Display for MissReason {
             }
             Self::NoCache => f.write_str("--no-cache was given"),
             Self::ResultGone => f.write_str("its key is known, but the result is no longer in the store"),
+            Self::FailedBefore => f.write_str("it failed in the last build, so there is no result of it"),
             Self::EngineChanged => f.write_str("its record was made by another version of the key format"),
             Self::ParentChanged { old, new } => {
                 write!(f, "it now stands on {} instead of {}", show(new.as_ref()), show(old.as_ref()))
             }
-            Self::ParentRan { line } => {
+            Self::ParentRan { line, alone: true } => {
                 write!(f, "nothing of its own changed; it ran because the step above it (line {line}) ran again")
             }
+            Self::ParentRan { line, alone: false } => write!(f, "the step above it (line {line}) ran again, too"),
             Self::SourceRan { line } => write!(f, "the step it copies from (line {line}) ran again with another result"),
         }
     }

@@ -106,7 +106,8 @@ fn a_failed_run_shows_its_last_twenty_lines() {
     assert_eq!(program.run(&["image", "load", layout.to_str().unwrap()]).code, Some(0));
     let ended = program.run(&["build"]);
     ended.says(1, &["Dockerfile:2 RUN", "exited with code 7", "line-12", "line-30"]);
-    assert!(!ended.stderr.contains("line-11\n"), "{}", ended.stderr);
+    let message = ended.stdout.split("error: ").last().unwrap();
+    assert!(!message.contains("line-11\n"), "{message}");
     assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'));
 }
 
@@ -128,7 +129,7 @@ fn escape_sequences_in_names_reach_no_terminal() {
             assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{args:?}: {text:?}");
         }
     }
-    program.write("Dockerfile", "FROM scratch\nCOPY \u{1b}[31mx /d\n");
+    program.write("Dockerfile", "FROM scratch\nCOPY \u{1b}]x /d\n");
     let ended = program.run(&["build"]);
     assert_eq!(ended.code, Some(1));
     assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'), "{:?}", ended.stderr);

@@ -64,12 +64,14 @@ impl Ended {
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    /// The exit code, and parts that the message must have, in order.
+    /// The exit code, and parts that the message must have, in order. The report of a build is standard output's; what goes
+    /// wrong before there is a build is standard error's.
     pub fn says(&self, code: i32, parts: &[&str]) {
-        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
-        let mut rest = self.stderr.as_str();
+        let all = format!("{}{}", self.stdout, self.stderr);
+        assert_eq!(self.code, Some(code), "{all}");
+        let mut rest = all.as_str();
         for part in parts {
-            let at = rest.find(part).unwrap_or_else(|| panic!("`{part}` is not (in this order) in\n{}", self.stderr));
+            let at = rest.find(part).unwrap_or_else(|| panic!("`{part}` is not (in this order) in\n{all}"));
             rest = &rest[at + part.len()..];
         }
     }

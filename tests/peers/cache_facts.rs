@@ -60,7 +60,7 @@ fn play(case: &Value, engine: &Ours, docker: Option<&Docker>, random: &mut Rando
     let dockerfile = dockerfile.replace("apk add curl", "true curl");
     let word = format!("{:x}", random.next());
     let context = engine.folder(&format!("facts-{word}"));
-    // A step above, so that nobody remembers the case from an earlier run; it goes on the line of FROM's successor's stage.
+    // Contents and values are new each time, so that a miss is not hidden by what the lab remembers of an earlier run.
     write(&context, "Dockerfile", &dockerfile);
     for path in case["context_files"].as_array().into_iter().flatten() {
         write(&context, path.as_str().unwrap(), &format!("{word}\n"));
@@ -78,7 +78,6 @@ fn play(case: &Value, engine: &Ours, docker: Option<&Docker>, random: &mut Rando
     }
     for line in lines(case, "not_built_lines") {
         let built = |document: &Value| document["steps"].as_array().unwrap().iter().any(|s| s["line"] == line);
-        // The numbers count FROM of that stage and its RUN.
         if built(&first) {
             return Err(Verdict::Wrong(format!("line {line} was built")));
         }

@@ -108,6 +108,8 @@ macro_rules! case {
     };
 }
 
+// One line a case, however long: they are read beside each other.
+#[rustfmt::skip]
 pub const CASES: &[Case] = &[
     case!("file content", COPY_FILE, FILE, nothing, [|p| { let t = p.fresh(); p.write("a", &t) }], [2 HIT, 3 &["M2"], 4 BELOW]),
     case!("file content, same size and times", COPY_FILE, FILE, nothing, [same_size_and_times], [2 HIT, 3 &["M2"], 4 BELOW]),
@@ -203,6 +205,28 @@ pub const CASES: &[Case] = &[
     case!("unused stage edited", "FROM busybox:local AS unused\nRUN echo 1\nFROM busybox:local\nRUN echo @N@\n", &[], nothing, [|p| p.edit("echo 1", "echo 2")], [4 HIT]),
     case!("target", "FROM busybox:local AS one\nRUN echo @N@ 1\nFROM one\nRUN echo 2\n", &[], nothing, [|p| p.options.target = Some("one".into())], [2 HIT]),
     case!("named context stage order", "FROM busybox:local AS one\nRUN echo @N@ 1 > /f\nFROM busybox:local AS two\nCOPY --from=one /f /f\nRUN cat /f\nFROM two\nRUN echo 3\n", &[], nothing, [|p| p.edit("RUN echo 3", "RUN echo 4")], [2 HIT, 4 HIT, 5 HIT, 7 &["M12"]]),
+    case!("COPY of another name, same content", "FROM busybox:local\nRUN echo @N@\nCOPY a /x\nRUN ls\n", &[("a", "1\n"), ("b", "1\n")], nothing, [|p| p.edit("COPY a", "COPY b")], [2 HIT, 3 &["M21"], 4 BELOW]),
+    case!("COPY of a folder, slash at its end", "FROM busybox:local\nRUN echo @N@\nCOPY d /d\nRUN ls\n", FOLDER, nothing, [|p| p.edit("COPY d /d", "COPY d/ /d")], [2 HIT, 3 HIT, 4 HIT]),
+    case!("COPY of a folder, slash at the destination", "FROM busybox:local\nRUN echo @N@\nCOPY d /d\nRUN ls\n", FOLDER, nothing, [|p| p.edit("COPY d /d", "COPY d /d/")], [2 HIT]),
+    case!("wildcard, match renamed", "FROM busybox:local\nRUN echo @N@\nCOPY a*.txt /d/\nRUN ls /d\n", &[("a1.txt", "a\n")], nothing, [|p| fs::rename(p.context.join("a1.txt"), p.context.join("a2.txt")).unwrap()], [2 HIT, 3 &["M5"], 4 BELOW]),
+    case!("link in the context leads elsewhere, same content", "FROM busybox:local\nRUN echo @N@\nCOPY link /x\nRUN ls\n", &[("one", "1\n"), ("two", "1\n")], |p| symlink("one", p.context.join("link")).unwrap(), [|p| { fs::remove_file(p.context.join("link")).unwrap(); symlink("two", p.context.join("link")).unwrap() }], [2 HIT, 3 HIT, 4 HIT]),
+    case!("target of a followed link changed", "FROM busybox:local\nRUN echo @N@\nCOPY link /x\nRUN ls\n", &[("one", "1\n")], |p| symlink("one", p.context.join("link")).unwrap(), [|p| p.write("one", "22\n")], [2 HIT, 3 &["M2"], 4 BELOW]),
+    case!("ignore rule with an exception", COPY_ALL, &[("d/a", "a\n"), ("d/b", "b\n"), (".dockerignore", "*\n!d/a\n")], nothing, [|p| p.write("d/b", "other\n"), |p| p.write("c", "c\n")], [2 HIT, 3 HIT, 4 HIT]),
+    case!("ignore file reworded", COPY_ALL, &[("a", "a\n"), ("b", "b\n"), (".dockerignore", "b\n.dockerignore\n")], nothing, [|p| p.write(".dockerignore", "# no b\n/b\n.docker*\n")], [2 HIT, 3 HIT, 4 HIT]),
+    case!("Dockerfile.dockerignore takes over", COPY_ALL, &[("a", "a\n"), ("b", "b\n"), (".dockerignore", "b\n*ignore\n")], nothing, [|p| p.write("Dockerfile.dockerignore", "a\n*ignore\n")], [2 HIT, 3 &["M10"], 4 BELOW]),
+    case!("ENV twice gives the same", "FROM busybox:local\nRUN echo @N@\nENV A=1\nRUN echo 2\n", &[], nothing, [|p| p.edit("ENV A=1", "ENV A=0\nENV A=1")], [2 HIT, 5 HIT]),
+    case!("ENV through an expansion", "FROM busybox:local\nRUN echo @N@\nENV A=1\nENV B=1\nRUN echo 2\n", &[], nothing, [|p| p.edit("B=1", "B=$A")], [2 HIT, 5 HIT]),
+    case!("ARG equal to its default", "FROM busybox:local\nRUN echo @N@\nARG V=1\nRUN echo $V\n", &[], nothing, [|p| p.arg("V", "1")], [2 HIT, 4 HIT]),
+    case!("ARG becomes ENV", "FROM busybox:local\nRUN echo @N@\nARG V=1\nRUN echo $V\n", &[], nothing, [|p| p.edit("ARG V=1", "ENV V=1")], [2 HIT]),
+    case!("ARG names the base", "ARG B=busybox:local\nFROM $B\nRUN echo @N@\n", &[], nothing, [|p| p.edit("FROM $B", "FROM busybox:local")], [3 HIT]),
+    case!("ARG of the platform", "FROM busybox:local\nRUN echo @N@\nARG TARGETARCH\nRUN echo 2\n", &[], nothing, [|p| p.edit("ARG TARGETARCH\n", "")], [2 HIT, 3 &["M15"]]),
+    case!("WORKDIR in relative words", "FROM busybox:local\nRUN echo @N@\nWORKDIR /w/x\nRUN echo 2\n", &[], nothing, [|p| p.edit("WORKDIR /w/x", "WORKDIR /w\nWORKDIR x")], [2 HIT]),
+    case!("RUN in exec form", "FROM busybox:local\nRUN echo @N@\nRUN echo 2\n", &[], nothing, [|p| p.edit("RUN echo 2", "RUN [\"/bin/sh\", \"-c\", \"echo 2\"]")], [2 HIT, 3 HIT]),
+    case!("stage between", "FROM busybox:local AS one\nRUN echo @N@\nRUN echo 2\n", &[], nothing, [|p| p.edit("RUN echo 2", "FROM one\nRUN echo 2")], [2 HIT, 4 HIT]),
+    case!("instruction in small letters", "FROM busybox:local\nRUN echo @N@\nCOPY a /a\n", FILE, nothing, [|p| p.edit("COPY", "copy")], [2 HIT, 3 HIT]),
+    case!("COPY --from of an image", "FROM busybox:local\nRUN echo @N@\nCOPY --from=peers-@N@:base /base /b\nRUN ls\n", &[], |p| p.base("RUN echo @N@ 1 > /base\n"), [|p| p.base("RUN : other; echo @N@ 1 > /base\n")], [2 HIT, 3 HIT, 4 HIT]),
+    case!("COPY --from of an image, other content", "FROM busybox:local\nRUN echo @N@\nCOPY --from=peers-@N@:base /base /b\nRUN ls\n", &[], |p| p.base("RUN echo @N@ 1 > /base\n"), [|p| p.base("RUN echo @N@ 2 > /base\n")], [2 HIT, 3 &["M2"], 4 BELOW]),
+    case!("wildcard out of a stage", "FROM busybox:local AS s\nRUN mkdir /o && echo @N@ > /o/a\nFROM busybox:local\nCOPY --from=s /o/* /o/\nRUN ls\n", &[], nothing, [|p| p.edit("RUN mkdir /o &&", "RUN mkdir /o && echo 1 > /o/b &&")], [2 &["M12"], 4 &["M3"], 5 BELOW]),
 ];
 
 /// The hazard of BuildKit's own transfer: a file with other bytes, but the same size and mtime.

@@ -40,7 +40,6 @@ ENTRYPOINT ["/bin/sh", "-c"]
 CMD ["cat /listing"]
 "#;
 
-/// A tree as the listing shows it, and what the listing cannot show.
 #[test]
 fn image_equals_what_run_saw() {
     let test = Running::start("image_equals_what_run_saw");

@@ -88,14 +88,21 @@ fn kill_nine() {
     let before = mounts();
     let mut killed = 0;
     for round in 0..rounds {
-        // Half of them at any moment, half while the last layers are made and the image is written.
-        let late = round % 2 == 1;
-        let delay = if late { whole - whole / 8 + random.below(whole / 6) } else { random.below(whole + 200) };
         let argument = format!("--build-arg=ROUND={round}");
-        let mut command = ours.command(&["build", "--json", EPOCH, &argument, "-o", &export(&out)]);
-        command.arg(&context).env("RB_CASE", &mark).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = ours.command(&["build", "--progress=json", EPOCH, &argument, "-o", &export(&out)]);
+        command.arg(&context).env("RB_CASE", &mark).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(delay));
+        let said = BufReader::new(child.stdout.take().unwrap());
+        // Half of them at any moment, half while layers are packed and the image is written.
+        if round % 2 == 0 {
+            std::thread::spawn(|| said.lines().count());
+            std::thread::sleep(Duration::from_millis(random.below(whole)));
+        } else {
+            let mut lines = said.lines().map_while(Result::ok);
+            lines.find(|line| line.contains("\"assembling image\""));
+            std::thread::spawn(|| lines.count());
+            std::thread::sleep(Duration::from_micros(random.below(120_000)));
+        }
         let alive = child.try_wait().unwrap().is_none();
         child.kill().unwrap();
         child.wait().unwrap();

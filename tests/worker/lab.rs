@@ -142,6 +142,7 @@ impl Lab {
         change: impl FnOnce(&mut ProcessSpec),
     ) -> Result<(Reply, String), Failure> {
         let mut process = ProcessSpec {
+            mounts: Vec::new(),
             args: vec!["/bin/true".into()],
             env: vec!["PATH=/usr/local/bin:/usr/bin:/bin".into()],
             cwd: "/".into(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ingredients::{Content, Ingredients, Source};
 use crate::engine::context::{Entry, EntryKind};
-use crate::engine::graph::op::{Operation, Variable};
+use crate::engine::graph::op::{Mount, MountKind, Operation, Variable};
 use crate::engine::verdict::{FileAttribute, MissReason};
 use crate::ground::digest::Digest;
 use crate::language::shell::mentions_variable;
@@ -70,8 +70,17 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "platform", some(old_platform), some(platform));
         }
         (
-            Operation::Run { args, env, cwd, user, network, security, platform },
-            Operation::Run { args: args0, env: env0, cwd: cwd0, user: user0, network: net0, security: sec0, platform: p0 },
+            Operation::Run { args, env, cwd, user, network, security, mounts, platform },
+            Operation::Run {
+                args: args0,
+                env: env0,
+                cwd: cwd0,
+                user: user0,
+                network: net0,
+                security: sec0,
+                mounts: mounts0,
+                platform: p0,
+            },
         ) => {
             commands(args, args0, out);
             variables(env, env0, args, out);
@@ -79,6 +88,7 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "USER", some(user0), some(user));
             field(out, "network", net0.clone(), network.clone());
             field(out, "security", sec0.clone(), security.clone());
+            mount_list(mounts, mounts0, out);
             field(out, "platform", some(p0), some(platform));
         }
         (
@@ -162,6 +172,39 @@ fn variables(now: &[Variable], then: &[Variable], args: &[String], out: &mut Vec
     if out.len() == before && names(now) != names(then) {
         out.push(MissReason::VariableOrder);
     }
+}
+
+/// One reason for each mount that came, went or changed its shape.
+fn mount_list(now: &[Mount], then: &[Mount], out: &mut Vec<MissReason>) {
+    let find = |list: &[Mount], target: &str| list.iter().find(|m| m.target == target).map(describe_mount);
+    let mut targets: Vec<&str> = now.iter().chain(then).map(|mount| mount.target.as_str()).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    for target in targets {
+        field(out, "mount", find(then, target), find(now, target));
+    }
+}
+
+/// What of a mount is part of the key, in the words of its flag.
+fn describe_mount(mount: &Mount) -> String {
+    let mut out = format!("type={},target={}", mount.kind.word(), mount.target);
+    match &mount.kind {
+        MountKind::Bind { .. } => {}
+        MountKind::Cache { id, sharing, uid, gid, mode, .. } => {
+            if *id != mount.target || sharing != "shared" {
+                out.push_str(",id or sharing given");
+            }
+            out.push_str(&format!(",uid={uid},gid={gid},mode={mode:o}"));
+        }
+        MountKind::Tmpfs { size } => out.push_str(&size.map_or_else(String::new, |size| format!(",size={size}"))),
+        MountKind::Secret { id, uid, gid, mode, required } => {
+            out.push_str(&format!(",id={id},uid={uid},gid={gid},mode={mode:o},required={required}"));
+        }
+    }
+    if mount.read_only {
+        out.push_str(",readonly");
+    }
+    out
 }
 
 fn inline_files(now: &[(String, String)], then: &[(String, String)], out: &mut Vec<MissReason>) {

@@ -1,10 +1,10 @@
 //! The bytes that an operation's digest is taken over. At present our own canonical encoding: JSON with the fields in the
 //! order in which they stand here. Nothing outside of this file knows it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ingredients::KEY_FORMAT;
-use crate::engine::graph::op::Operation;
+use crate::engine::graph::op::{Mount, MountKind, Operation};
 use crate::ground::digest::Digest;
 
 /// The digest of an operation without its inputs: the `CacheMap.Digest` of BuildKit.
@@ -13,9 +13,10 @@ use crate::ground::digest::Digest;
 pub fn operation_digest(operation: &Operation) -> Digest {
     let body = match operation {
         Operation::Base { manifest, platform, image: _, chain: _ } => json!(["base", manifest, platform]),
-        Operation::Run { args, env, cwd, user, network, security, platform } => {
+        Operation::Run { args, env, cwd, user, network, security, mounts, platform } => {
             let env: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
-            json!(["run", args, env, cwd, user, network, security, platform])
+            let mounts: Vec<Value> = mounts.iter().map(mount).collect();
+            json!(["run", args, env, cwd, user, network, security, mounts, platform])
         }
         Operation::Copy { instruction, sources, destination, chown, chmod, inline, platform } => {
             json!(["copy", instruction == "ADD", sources, destination, chown, chmod, inline, platform])
@@ -25,6 +26,20 @@ pub fn operation_digest(operation: &Operation) -> Digest {
         }
     };
     Digest::of(json!(["rbuild-tui", KEY_FORMAT, body]).to_string())
+}
+
+/// What of a mount counts: not the content of secrets and caches, and not the name of a cache that is not the default one.
+fn mount(mount: &Mount) -> Value {
+    let kind = match &mount.kind {
+        MountKind::Bind { edge } => json!([edge]),
+        MountKind::Cache { id, sharing, seed, uid, gid, mode } => {
+            let default = *id == mount.target && sharing == "shared";
+            json!([default, seed, uid, gid, mode])
+        }
+        MountKind::Tmpfs { size } => json!([size]),
+        MountKind::Secret { id, uid, gid, mode, required } => json!([id, uid, gid, mode, required]),
+    };
+    json!([mount.target, mount.kind.word(), mount.read_only, kind])
 }
 
 /// The second root key of a base: the layers alone, whatever the manifest says about them.

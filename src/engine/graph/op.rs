@@ -33,6 +33,9 @@ pub enum Operation {
         network: Option<String>,
         /// `--security`; none when it is not set.
         security: Option<String>,
+        /// `--mount`, sorted by target.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mounts: Vec<Mount>,
         /// `linux/amd64`.
         platform: String,
     },
@@ -64,6 +67,73 @@ pub enum Operation {
         /// `linux/amd64`.
         platform: String,
     },
+}
+
+/// `RUN --mount=...`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Absolute.
+    pub target: String,
+    /// What a step writes is lost, or refused.
+    pub read_only: bool,
+    /// What is there.
+    pub kind: MountKind,
+}
+
+/// What a mount shows. Edges are numbers in `Vertex::edges`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum MountKind {
+    /// A path of a stage, an image or a context: its content counts.
+    Bind {
+        /// Where from.
+        edge: usize,
+    },
+    /// A folder that outlives the build: its content does not count.
+    Cache {
+        /// Name of the folder.
+        id: String,
+        /// `sharing=`: `shared`, `private`, `locked`.
+        sharing: String,
+        /// What it holds at first.
+        seed: Option<usize>,
+        /// Owner of a new folder.
+        uid: u32,
+        /// Group of a new folder.
+        gid: u32,
+        /// Mode of a new folder.
+        mode: u32,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Bytes; none for no limit of its own.
+        size: Option<u64>,
+    },
+    /// A file that only this step sees: its content does not count.
+    Secret {
+        /// Which.
+        id: String,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Mode.
+        mode: u32,
+        /// The step fails without it.
+        required: bool,
+    },
+}
+
+impl MountKind {
+    /// The word of `type=`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Bind { .. } => "bind",
+            Self::Cache { .. } => "cache",
+            Self::Tmpfs { .. } => "tmpfs",
+            Self::Secret { .. } => "secret",
+        }
+    }
 }
 
 /// An environment variable of a RUN.

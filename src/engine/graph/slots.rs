@@ -48,9 +48,9 @@ pub fn align(vertices: &mut [Vertex], previous: &[SlotRecord]) {
     let rules: [(bool, Rule); 5] = [
         (true, |a, b| a.name == b.name),
         (false, |a, b| a.name == b.name),
-        (true, |a, b| a.keyword == b.keyword && a.destination.is_some() && a.destination == b.destination),
-        (true, |a, b| a.keyword == b.keyword && alike(&a.name, &b.name)),
-        (true, |a, b| a.keyword == b.keyword),
+        (true, |a, b| kind(a) == kind(b) && a.destination.is_some() && a.destination == b.destination),
+        (true, |a, b| kind(a) == kind(b) && alike(&a.name, &b.name)),
+        (true, |a, b| kind(a) == kind(b)),
     ];
     for (in_stage, rule) in rules {
         for (at, now) in current.iter().enumerate().filter(|(at, _)| given[*at].is_none()).collect::<Vec<_>>() {
@@ -68,6 +68,11 @@ pub fn align(vertices: &mut [Vertex], previous: &[SlotRecord]) {
             None => crate::ground::random_hex(8),
         };
     }
+}
+
+/// A COPY that becomes an ADD is still the same step.
+fn kind(record: &SlotRecord) -> &str {
+    if record.keyword == "ADD" { "COPY" } else { &record.keyword }
 }
 
 /// Whether two commands share at least half of their words: a reworded line, not another one.

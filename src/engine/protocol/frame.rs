@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Descriptors that a frame may carry.
-const MAX_FDS: usize = 8;
+const MAX_FDS: usize = 64;
 /// A frame's length is limited so that a broken peer cannot ask for all memory.
 const MAX_FRAME: u32 = 1 << 30;
 const HEADER: usize = 12;

@@ -192,6 +192,76 @@ pub struct ProcessSpec {
     pub hostname: String,
     /// The network.
     pub network: Network,
+    /// `--mount`, sorted by target.
+    #[serde(default)]
+    pub mounts: Vec<MountSpec>,
+}
+
+/// Something mounted into a step's root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountSpec {
+    /// Absolute; made if it is missing, without a trace in the layer.
+    pub target: String,
+    /// Writes are refused.
+    pub read_only: bool,
+    /// What is there.
+    pub content: MountContent,
+}
+
+/// What a mount shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum MountContent {
+    /// A path of a chain; what is written is lost.
+    Layers {
+        /// Lowest first.
+        layers: Vec<LayerId>,
+        /// In it; links are followed inside.
+        path: String,
+    },
+    /// A folder of the store.
+    Cache {
+        /// Its name: hex digits.
+        name: String,
+        /// Who else may use it meanwhile.
+        sharing: CacheSharing,
+        /// What a new one holds: a path of a chain.
+        seed: Option<(Vec<LayerId>, String)>,
+        /// Owner of a new one.
+        uid: u32,
+        /// Group of a new one.
+        gid: u32,
+        /// Mode of a new one.
+        mode: u32,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Bytes.
+        size: Option<u64>,
+    },
+    /// A file in memory.
+    File {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Mode.
+        mode: u32,
+    },
+}
+
+/// Who may use a cache folder at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheSharing {
+    /// All at once.
+    Shared,
+    /// Each its own: the next one gets another folder.
+    Private,
+    /// One after the other.
+    Locked,
 }
 
 /// What network a process sees.

@@ -34,11 +34,15 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     let _ = parent;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|e| refused("confine the step")(e.into()))?;
-    let [root, stdout, stderr] =
-        <[OwnedFd; 3]>::try_from(fds).map_err(|_| internal("a run needs a root and two outputs"))?;
+    let mut fds = fds.into_iter();
+    let (Some(root), Some(stdout), Some(stderr)) = (fds.next(), fds.next(), fds.next()) else {
+        return Err(internal("a run needs a root and two outputs"));
+    };
+    let volumes: Vec<_> = order.volumes.iter().cloned().zip(fds).collect();
     rustix::process::umask(Mode::empty());
-    mounts::enter_root(&root, &order.mount_point, &order.binds).map_err(refused("set up the step's file systems"))?;
-    drop(root);
+    mounts::enter_root(&root, &order.mount_point, &order.binds, &volumes)
+        .map_err(refused("set up the step's file systems"))?;
+    drop((root, volumes));
     let uts = rustix::system::sethostname(order.process.hostname.as_bytes());
     uts.map_err(|e| refused("set the step's host name")(e.into()))?;
     if order.process.network == Network::None {

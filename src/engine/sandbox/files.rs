@@ -7,10 +7,12 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::volumes::Volume;
 use crate::engine::protocol::{EntryKind, Failure, Network, ProcessSpec};
 use crate::engine::snapshot::failure::{During, user};
 use crate::engine::snapshot::layers::WorkDir;
 use crate::engine::snapshot::metadata;
+use crate::ground::fs::error::describe;
 use crate::ground::fs::{Missing, RealPath, RootDir};
 
 /// Files that are bound over the image's own, and the layer with missing mount points, if there are any.
@@ -22,7 +24,7 @@ pub struct Provided {
 }
 
 /// Looks at what `view` has and prepares the rest in `work`.
-pub fn provide(view: &RootDir, work: &WorkDir, process: &ProcessSpec) -> Result<Provided, Failure> {
+pub fn provide(view: &RootDir, work: &WorkDir, process: &ProcessSpec, volumes: &[Volume]) -> Result<Provided, Failure> {
     let stubs = work.path().join("stubs");
     let mut needed = false;
     for name in ["proc", "dev", "sys"] {
@@ -58,7 +60,29 @@ pub fn provide(view: &RootDir, work: &WorkDir, process: &ProcessSpec) -> Result<
             .during("write", &source)?;
         binds.push((source, real.absolute()));
     }
+    for volume in volumes {
+        needed |= mount_point(view, &stubs, volume)?;
+    }
     Ok(Provided { binds, stubs: needed.then_some(stubs) })
+}
+
+/// Makes a mount point where the image has none. True when it did.
+fn mount_point(view: &RootDir, stubs: &Path, volume: &Volume) -> Result<bool, Failure> {
+    let shown = volume.target.escape_debug();
+    let real = view.resolve(volume.target.as_bytes(), Missing::Keep);
+    let real = real.map_err(|e| user(format!("`{shown}` cannot be the target of a mount: {}", describe(&e))))?;
+    match (there(view, &real), volume.is_directory) {
+        (Some(EntryKind::Directory), true) | (Some(EntryKind::File), false) => Ok(false),
+        (Some(_), true) => Err(user(format!("a folder cannot be mounted over `{shown}`, which is none"))),
+        (Some(_), false) => Err(user(format!("a file cannot be mounted over `{shown}`, which is none"))),
+        (None, false) => stub(view, stubs, &real).map(|()| true),
+        (None, true) => {
+            stub(view, stubs, &real.join(b"x"))?;
+            let inside = stubs.join(real.relative()).join("x");
+            fs::remove_file(&inside).during("remove", &inside)?;
+            Ok(true)
+        }
+    }
 }
 
 fn there(view: &RootDir, real: &RealPath) -> Option<EntryKind> {

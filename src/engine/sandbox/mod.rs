@@ -14,6 +14,7 @@ mod process;
 mod seccomp;
 mod sys;
 mod syscalls;
+mod volumes;
 
 pub use helper::{RUN_ARGUMENT, run_main};
 pub use process::{Cancelled, Program, run};

@@ -11,7 +11,9 @@ use rustix::mount::{
     UnmountFlags,
 };
 
-use crate::ground::fs::RootDir;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::ground::fs::{Missing, RealPath, RootDir};
 
 /// Hidden, as runc and docker do by default.
 const MASKED: [&str; 12] = [
@@ -34,7 +36,12 @@ const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// Attaches the root, fills it, and makes it `/`. The old root is gone afterwards.
-pub fn enter_root(root: &OwnedFd, mount_point: &Path, binds: &[(PathBuf, PathBuf)]) -> io::Result<()> {
+pub fn enter_root(
+    root: &OwnedFd,
+    mount_point: &Path,
+    binds: &[(PathBuf, PathBuf)],
+    volumes: &[((String, bool), OwnedFd)],
+) -> io::Result<()> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     attach(root, CWD, mount_point)?;
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
@@ -49,6 +56,9 @@ pub fn enter_root(root: &OwnedFd, mount_point: &Path, binds: &[(PathBuf, PathBuf
         let file = rustix::mount::open_tree(CWD, source, flags)?;
         attach(&file, dir.open_in(target, OFlags::PATH | OFlags::NOFOLLOW)?, Path::new(""))?;
     }
+    for ((target, is_directory), mount) in volumes {
+        volume(&dir, target, *is_directory, mount)?;
+    }
     rustix::process::fchdir(dir.fd())?;
     drop(dir);
     rustix::process::pivot_root(".", ".")?;
@@ -57,6 +67,25 @@ pub fn enter_root(root: &OwnedFd, mount_point: &Path, binds: &[(PathBuf, PathBuf
     devices()?;
     READ_ONLY.iter().try_for_each(|path| read_only(path))?;
     MASKED.iter().try_for_each(|path| mask(path))
+}
+
+/// A `--mount`. Its mount point is there, unless it lies inside of another mount: then it is made in that one.
+fn volume(root: &RootDir, target: &str, is_directory: bool, mount: &OwnedFd) -> io::Result<()> {
+    let mut plain = |_: std::os::fd::BorrowedFd<'_>, _: &RealPath| Ok(());
+    let place = match (root.resolve(target.as_bytes(), Missing::Keep)?, is_directory) {
+        (_, true) => root.resolve(target.as_bytes(), Missing::Make(&mut plain))?,
+        (real, false) => {
+            let parent = root.resolve(&real.parent().bytes(), Missing::Make(&mut plain))?;
+            let dir = root.open_dir(&parent)?;
+            let name = std::ffi::OsStr::from_bytes(real.name().unwrap_or(b"."));
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            match rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(0o644)) {
+                Ok(_) | Err(Errno::EXIST) => real,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    attach(mount, root.open_beneath(&place.relative(), OFlags::PATH | OFlags::NOFOLLOW)?, Path::new(""))
 }
 
 fn file_system(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> io::Result<OwnedFd> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::files::provide;
 use super::helper::RUN_ARGUMENT;
 use super::sys;
+use super::volumes::{Volume, prepare};
 use crate::engine::event::Usage;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::frame;
@@ -38,6 +39,8 @@ pub(super) struct Order {
     pub(super) home: String,
     pub(super) mount_point: PathBuf,
     pub(super) binds: Vec<(PathBuf, PathBuf)>,
+    /// Targets of the mounts whose descriptors follow the outputs, and whether each is a folder.
+    pub(super) volumes: Vec<(String, bool)>,
 }
 
 /// What the helper and its child say.
@@ -146,21 +149,25 @@ pub fn run(
     let work = layers.work_dir(parents)?;
     let view = layers.view(parents)?;
     let user = owner::process_user(&view, &process.user)?;
-    let provided = provide(&view, &work, process)?;
+    let volumes = prepare(layers, &process.mounts)?;
+    let provided = provide(&view, &work, process, &volumes.mounts)?;
     drop(view);
     let mut lowers = layers.paths(parents)?;
     lowers.extend(provided.stubs);
     let root = mount::overlay(&lowers, Some(&work))?;
     let order = Order {
-        process: process.clone(),
+        // The mounts travel as descriptors: what they hold is nothing for the helper.
+        process: ProcessSpec { mounts: Vec::new(), ..process.clone() },
         uid: user.uid,
         gid: user.gid,
         groups: user.groups,
         home: user.home,
         mount_point: work.root(),
         binds: provided.binds,
+        volumes: volumes.mounts.iter().map(|v| (v.target.clone(), v.is_directory)).collect(),
     };
-    let (code, usage) = helper(program, &order, root, outputs, cancelled)?;
+    let (code, usage) = helper(program, &order, root, outputs, &volumes.mounts, cancelled)?;
+    drop(volumes);
     let cancelled = cancelled.asked.load(Ordering::SeqCst);
     // What a cancelled process wrote is not to be kept, even if it ended well in the last moment.
     let stat = if code == 0 && !cancelled { Some(layers.commit(&work, id)?) } else { None };
@@ -175,6 +182,7 @@ fn helper(
     order: &Order,
     root: OwnedFd,
     outputs: [BorrowedFd<'_>; 2],
+    volumes: &[Volume],
     cancelled: &Cancelled,
 ) -> Result<(i32, Usage), Failure> {
     let refused = |error: io::Error| mount_refused("start the step's process", &error);
@@ -186,7 +194,9 @@ fn helper(
         .stdout(Stdio::null())
         .spawn()
         .map_err(refused)?;
-    let sent = frame::send(&ours, 0, order, &[root.as_fd(), outputs[0], outputs[1]]);
+    let mut descriptors = vec![root.as_fd(), outputs[0], outputs[1]];
+    descriptors.extend(volumes.iter().map(|volume| volume.mount.as_fd()));
+    let sent = frame::send(&ours, 0, order, &descriptors);
     // The mount must end with the helper's namespace, before its upper becomes a layer.
     drop(root);
     let (mut ended, mut failed) = (None, sent.err().map(refused));

@@ -80,6 +80,11 @@ impl Layers {
         Ok(dir)
     }
 
+    /// Where the folders of cache mounts lie.
+    pub fn caches(&self) -> PathBuf {
+        self.layers.with_file_name("caches")
+    }
+
     /// The statistics of a layer if it is there.
     pub fn stat(&self, id: &LayerId) -> Result<Option<LayerStat>, Failure> {
         let path = self.path(id);

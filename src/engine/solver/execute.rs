@@ -130,7 +130,7 @@ impl Solver<'_> {
         let (layer, parents) = (layer.clone(), parents.to_vec());
         match operation {
             Operation::Base { .. } => Err(self.not_an_operation(vertex)),
-            Operation::Run { args, env, cwd, user, network, .. } => {
+            Operation::Run { args, env, cwd, user, network, mounts, .. } => {
                 let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
                 variables.extend(vertex.hidden_env.iter().cloned());
                 let network = match network.as_deref() {
@@ -145,6 +145,7 @@ impl Solver<'_> {
                     user: user.clone(),
                     hostname: "buildkitsandbox".into(),
                     network,
+                    mounts: self.mounts(vertex, mounts)?,
                 };
                 self.run(vertex, process, parents, layer)
             }
@@ -282,7 +283,7 @@ fn lock_name(digest: &Digest, links: &[Link]) -> String {
 }
 
 /// Adds the directories above the entries, whose modes a copy needs.
-fn with_parents(tree: &crate::engine::context::Tree, entries: &mut Vec<Entry>) {
+pub(super) fn with_parents(tree: &crate::engine::context::Tree, entries: &mut Vec<Entry>) {
     let mut parents = std::collections::BTreeSet::new();
     for entry in entries.iter() {
         let mut path = entry.path.as_str();

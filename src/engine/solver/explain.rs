@@ -69,11 +69,13 @@ impl Solver<'_> {
             cause = cause.or(Some(origin));
         }
         if let Some((id, origin)) = parent {
-            reasons.push(MissReason::ParentRan { line: self.vertex(id).line });
+            let alone = reasons.is_empty();
+            reasons.push(MissReason::ParentRan { line: self.vertex(id).line, alone });
             cause = cause.or(Some(origin));
         }
         if reasons.is_empty() {
-            reasons.push(MissReason::ResultGone);
+            let failed = self.previous.is_some_and(|previous| previous.failed.contains(&vertex.slot));
+            reasons.push(if failed { MissReason::FailedBefore } else { MissReason::ResultGone });
         }
         (reasons, cause.unwrap_or(vertex.id))
     }

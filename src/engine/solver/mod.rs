@@ -10,6 +10,7 @@ mod error;
 mod execute;
 mod explain;
 mod lock;
+mod mounts;
 mod probe;
 pub mod record;
 mod speaker;
@@ -55,6 +56,8 @@ pub struct Solver<'a> {
     pub folder: &'a Path,
     /// Stops it.
     pub cancel: CancelToken,
+    /// `--secret`: bytes by id.
+    pub secrets: &'a BTreeMap<String, Vec<u8>>,
     /// The network of RUNs that do not say.
     pub default_network: super::protocol::Network,
     /// State.

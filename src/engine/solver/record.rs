@@ -1,6 +1,6 @@
 //! What is remembered of a build, so that the next one can be compared with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,9 @@ pub struct BuildRecord {
     pub ingredients: BTreeMap<String, Ingredients>,
     /// Microseconds that the last run of each slot took.
     pub times: BTreeMap<String, u64>,
+    /// Slots whose last run failed.
+    #[serde(default)]
+    pub failed: BTreeSet<String>,
     /// The layer that each slot made last.
     pub layers: BTreeMap<String, LayerId>,
     /// The rules in force.

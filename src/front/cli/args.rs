@@ -104,6 +104,9 @@ pub struct BuildArgs {
     /// Write the image: type=oci|docker,dest=PATH[,tar=false][,rewrite-timestamp=true].
     #[arg(short, long, value_name = "SPEC")]
     pub output: Vec<String>,
+    /// A file that only `RUN --mount=type=secret` sees: id=ID[,src=FILE|,env=NAME].
+    #[arg(long, value_name = "SPEC")]
+    pub secret: Vec<String>,
     /// How the build is shown.
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: Progress,

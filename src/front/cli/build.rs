@@ -97,6 +97,43 @@ fn export_to(spec: &str) -> Result<ExportTo, EngineError> {
     Ok(to)
 }
 
+/// Larger secrets are refused, as BuildKit does.
+const SECRET_LIMIT: u64 = 500 << 10;
+
+/// `id=ID,src=FILE`, `id=ID,env=NAME`; without either, the variable ID, else the file ID.
+fn secret(context: &Context, spec: &str) -> Result<(String, Vec<u8>), EngineError> {
+    let (mut id, mut file, mut variable) = (None, None, None);
+    for part in spec.split(',') {
+        match part.split_once('=') {
+            Some(("id", value)) => id = Some(value),
+            Some(("src" | "source", value)) => file = Some(value),
+            Some(("env", value)) => variable = Some(value),
+            Some(("type", "file" | "env")) => {}
+            _ => return Err(usage(format!("--secret `{}` is not id=ID,src=FILE or id=ID,env=NAME", spec.escape_debug()))),
+        }
+    }
+    let id = id.or(file).or(variable).filter(|id| !id.is_empty());
+    let Some(id) = id else { return Err(usage(format!("--secret `{}` has no id", spec.escape_debug()))) };
+    let by_name = |name: &str| context.config.variable(name).map(|value| value.as_bytes().to_vec());
+    if let Some(name) = variable {
+        let missing = || usage(format!("--secret: the variable `{}` is not set", name.escape_debug()));
+        return Ok((id.to_owned(), by_name(name).ok_or_else(missing)?));
+    }
+    if let (None, Some(value)) = (file, by_name(id)) {
+        return Ok((id.to_owned(), value));
+    }
+    let path = std::path::Path::new(file.unwrap_or(id));
+    let fail = |e: &std::io::Error| {
+        let cause = crate::ground::fs::error::describe(e);
+        usage(format!("--secret: cannot read `{}`: {cause}", path.display().to_string().escape_debug()))
+    };
+    let size = std::fs::metadata(path).map_err(|e| fail(&e))?.len();
+    if size > SECRET_LIMIT {
+        return Err(usage(format!("--secret `{}` is larger than 500 KiB", id.escape_debug())));
+    }
+    Ok((id.to_owned(), std::fs::read(path).map_err(|e| fail(&e))?))
+}
+
 /// The request of `build`.
 fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineError> {
     let project = project(context, &args.project)?;
@@ -107,7 +144,8 @@ fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineEr
     if project.epoch.is_none() && exports.iter().any(|e| e.rewrite_timestamps) {
         return Err(usage("rewrite-timestamp=true needs SOURCE_DATE_EPOCH".into()));
     }
-    Ok(BuildRequest { project, tags: args.tag.clone(), exports, jobs: args.jobs })
+    let secrets = args.secret.iter().map(|spec| secret(context, spec)).collect::<Result<_, _>>()?;
+    Ok(BuildRequest { project, tags: args.tag.clone(), exports, secrets, jobs: args.jobs })
 }
 
 pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {

@@ -135,8 +135,8 @@ pub fn second_build() -> Vec<Stamped> {
         by_ignore_rule: false,
     };
     log.miss(2, 2, vec![file], 12_000_000, 800_000);
-    log.miss(3, 2, vec![MissReason::ParentRan { line: 3 }], 276_000_000, 41_200_000);
-    log.miss(5, 2, vec![MissReason::ParentRan { line: 4 }], 9_000_000, 18_600_000);
+    log.miss(3, 2, vec![MissReason::ParentRan { line: 3, alone: true }], 276_000_000, 41_200_000);
+    log.miss(5, 2, vec![MissReason::ParentRan { line: 4, alone: true }], 9_000_000, 18_600_000);
     log.hit(6, HitReason::Manifest, 74_000_000, 0);
     log.hit(7, HitReason::Definition, 21_000_000, 12_000_000);
     log.add(50, BuildEvent::CacheProbed { vertex: VertexId(8), verdict: Verdict::Hit { how: HitReason::Content } });

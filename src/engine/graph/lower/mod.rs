@@ -3,6 +3,7 @@
 mod args;
 mod config;
 mod copy;
+mod mount;
 mod run;
 mod stage;
 

@@ -1,6 +1,7 @@
 //! RUN.
 
 use super::args::PROXIES;
+use super::mount::Mounts;
 use super::{Lowering, StageState};
 use crate::engine::graph::op::Operation;
 use crate::language::dockerfile::{CommandForm, Instruction};
@@ -9,6 +10,7 @@ impl Lowering<'_> {
     /// Source: BuildKit `dispatchRun`, `dockerfile2llb/convert.go`.
     pub(super) fn run(&mut self, state: &mut StageState, at: &Instruction, command: &CommandForm) {
         let (mut network, mut security) = (self.request.network.clone(), None);
+        let mut mounts = Mounts::default();
         let errors = self.errors.len();
         for flag in &at.flags {
             let value = flag.value.clone().unwrap_or_default();
@@ -26,6 +28,7 @@ impl Lowering<'_> {
                     self.error(flag.span, message);
                 }
                 ("security", "sandbox") => security = None,
+                ("mount", _) => self.mount(state, at, flag, &mut mounts),
                 _ => self.not_yet(flag, "RUN"),
             }
         }
@@ -41,6 +44,7 @@ impl Lowering<'_> {
             user: state.config.config.user.clone(),
             network,
             security: security.take(),
+            mounts: mounts.sorted(),
             platform: self.request.platform.text(),
         };
         let proxies: Vec<String> = self
@@ -52,6 +56,7 @@ impl Lowering<'_> {
             .collect();
         let ignore_cache = self.request.no_cache;
         self.step(state, at, operation, created_by, |vertex| {
+            vertex.edges = mounts.edges;
             vertex.hidden_env = proxies;
             vertex.ignore_cache = ignore_cache;
         });

@@ -116,7 +116,7 @@ fn stages_may_stand_before_those_they_need_but_not_in_a_circle() {
 #[test]
 fn what_is_not_acted_on_is_an_error_that_names_it() {
     for (line, name) in [
-        ("RUN --mount=type=cache,target=/x y", "--mount"),
+        ("RUN --mount=type=ssh y", "--mount=type=ssh"),
         ("COPY --link a b", "--link"),
         ("COPY --parents a b/", "--parents"),
         ("ADD --checksum=sha256:00 a b", "--checksum"),

@@ -11,6 +11,7 @@ mod source;
 mod write;
 
 use std::fs;
+use std::path::Path;
 
 use super::failure::{During, user};
 use super::layers::Links;
@@ -33,8 +34,35 @@ pub fn copy(
         return Ok(stat);
     }
     let work = layers.work_dir(parents)?;
-    let opened = source::Source::open(layers, source)?;
     let target = layers.writable(parents, &work)?;
+    let previous = previous.map(|id| previous::Previous::open(layers, id)).unwrap_or_default();
+    let plan = fill(layers, target, &work.upper(), source, spec, &previous)?;
+    let all_single = plan.files.iter().all(|(_, node)| node.inode.is_none());
+    let links = if previous.root.is_some() && all_single { Links::OfDurableFiles } else { Links::New };
+    let stat = layers.commit_with(&work, id, links)?;
+    let digests = previous::text(&plan);
+    if !digests.is_empty() {
+        let path = previous::path(layers, id);
+        fs::write(&path, digests).during("write", &path)?;
+    }
+    Ok(stat)
+}
+
+/// Copies into a plain directory.
+pub fn into(layers: &Layers, directory: &Path, source: &CopySource, spec: &CopySpec) -> Result<(), Failure> {
+    fill(layers, RootDir::open(directory)?, directory, source, spec, &previous::Previous::default()).map(|_| ())
+}
+
+/// Decides through `target`, which shows what is below, and writes into `upper`.
+fn fill(
+    layers: &Layers,
+    target: RootDir,
+    upper: &Path,
+    source: &CopySource,
+    spec: &CopySpec,
+    previous: &previous::Previous,
+) -> Result<plan::Plan, Failure> {
+    let opened = source::Source::open(layers, source)?;
     let owner = spec.chown.as_deref().map(|spec| owner::owner(&target, spec)).transpose()?;
     let rules = Rules { owner, mode: spec.chmod };
     let mut plan = plan::Plan::default();
@@ -48,19 +76,10 @@ pub fn copy(
         plan.add(&target, spec, base, nodes, &rules)?;
     }
     drop(target);
-    let upper = RootDir::open(&work.upper())?;
-    let previous = previous.map(|id| previous::Previous::open(layers, id)).unwrap_or_default();
-    write::files(&plan, &opened, &upper, &previous, &rules)?;
+    let upper = RootDir::open(upper)?;
+    write::files(&plan, &opened, &upper, previous, &rules)?;
     write::directories(&plan, &opened, &upper, &rules)?;
-    let digests = previous::text(&plan);
-    let all_single = plan.files.iter().all(|(_, node)| node.inode.is_none());
-    let links = if previous.root.is_some() && all_single { Links::OfDurableFiles } else { Links::New };
-    let stat = layers.commit_with(&work, id, links)?;
-    if !digests.is_empty() {
-        let path = previous::path(layers, id);
-        fs::write(&path, digests).during("write", &path)?;
-    }
-    Ok(stat)
+    Ok(plan)
 }
 
 /// What `--chown` and `--chmod` say.

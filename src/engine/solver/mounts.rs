@@ -1,0 +1,98 @@
+//! What `RUN --mount` shows, made ready for the worker.
+
+use super::content::selected;
+use super::error::SolveError;
+use super::execute::with_parents;
+use super::{Solver, guard};
+use crate::engine::graph::op::{Mount, MountKind};
+use crate::engine::graph::{SourceRef, Vertex};
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{CacheSharing, CopySource, CopySpec, MountContent, MountSpec, Reply, Request};
+use crate::ground::digest::Digest;
+
+impl Solver<'_> {
+    /// The mounts of a RUN.
+    pub(super) fn mounts(&self, vertex: &Vertex, mounts: &[Mount]) -> Result<Vec<MountSpec>, SolveError> {
+        let mut out = Vec::new();
+        for mount in mounts {
+            let content = match &mount.kind {
+                MountKind::Bind { edge } => {
+                    let (layers, path) = self.bind_source(vertex, *edge)?;
+                    MountContent::Layers { layers, path }
+                }
+                MountKind::Cache { id, sharing, seed, uid, gid, mode } => MountContent::Cache {
+                    // A name from a Dockerfile never becomes a path.
+                    name: Digest::of(id).hex(),
+                    sharing: match sharing.as_str() {
+                        "private" => CacheSharing::Private,
+                        "locked" => CacheSharing::Locked,
+                        _ => CacheSharing::Shared,
+                    },
+                    seed: seed.map(|edge| self.bind_source(vertex, edge)).transpose()?,
+                    uid: *uid,
+                    gid: *gid,
+                    mode: *mode,
+                },
+                MountKind::Tmpfs { size } => MountContent::Tmpfs { size: *size },
+                MountKind::Secret { id, uid, gid, mode, required } => match self.secrets.get(id) {
+                    Some(bytes) => MountContent::File { bytes: bytes.clone(), uid: *uid, gid: *gid, mode: *mode },
+                    None if !required => continue,
+                    None => {
+                        let message = format!("the secret `{}` is required, but was not given", id.escape_debug());
+                        let hint = format!("give it with --secret id={},src=FILE", id.escape_debug());
+                        return Err(SolveError::user(&self.speaker.file, vertex, message, Some(hint)));
+                    }
+                },
+            };
+            out.push(MountSpec { target: mount.target.clone(), read_only: mount.read_only, content });
+        }
+        Ok(out)
+    }
+
+    /// The chain and the path in it that an edge shows. What is selected of a context becomes a layer first: a step sees what
+    /// was hashed, not what the folder holds by now, and nothing that is ignored.
+    fn bind_source(&self, vertex: &Vertex, edge: usize) -> Result<(Vec<LayerId>, String), SolveError> {
+        let edge_of = &vertex.edges[edge];
+        let path = edge_of.selectors.first().map(|s| s.path.clone()).unwrap_or_default();
+        match &edge_of.source {
+            SourceRef::Vertex(Some(id)) => {
+                let layers = self.result(*id)?.layers;
+                self.unpack(vertex, &layers)?;
+                Ok((layers, path))
+            }
+            SourceRef::Vertex(None) => Ok((Vec::new(), path)),
+            SourceRef::Context(name) => {
+                let Some(context) = self.contexts.get(name) else { return Ok((Vec::new(), path)) };
+                let content = self.content(vertex, edge)?;
+                let mut entries = selected(&context.tree, edge_of);
+                with_parents(&context.tree, &mut entries);
+                let layer = format!("context-{}", content.tree.hex());
+                let layer: LayerId =
+                    layer.parse().map_err(|e| SolveError::environment(&self.speaker.file, vertex, e, None))?;
+                let source = CopySource::Directory { root: context.root.clone(), entries };
+                let real = context.tree.resolve(&path, true).unwrap_or_default();
+                let is_file =
+                    context.tree.get(&real).is_some_and(|e| e.kind != crate::engine::context::EntryKind::Directory);
+                let destination = match (real.rsplit_once('/'), is_file) {
+                    (_, false) => format!("/{real}/"),
+                    (Some((above, _)), true) => format!("/{above}/"),
+                    (None, true) => "/".to_owned(),
+                };
+                let copy = CopySpec {
+                    sources: vec![real.clone()],
+                    names: Vec::new(),
+                    destination,
+                    chown: None,
+                    chmod: None,
+                    unpack: false,
+                };
+                let _one_at_a_time = guard(&self.state.unpacking);
+                let request = Request::Copy { layer: layer.clone(), parents: Vec::new(), source, copy, previous: None };
+                match self.ask(vertex, request, Vec::new())? {
+                    Reply::Layer { .. } => Ok((vec![layer], real)),
+                    other => Err(self.unexpected(vertex, &other)),
+                }
+            }
+        }
+    }
+}
