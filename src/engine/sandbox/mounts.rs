@@ -110,6 +110,9 @@ fn attach_in(root: &RootDir, name: &str, mount: &OwnedFd) -> io::Result<()> {
     attach(mount, root.open_beneath(Path::new(name), OFlags::PATH | OFlags::DIRECTORY)?, Path::new(""))
 }
 
+/// Kind, name below `/dev`, options, attributes.
+type DeviceMount<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], MountAttrFlags);
+
 /// Fills `/dev`, a file system of our own by now, in which no name is the image's.
 fn devices() -> io::Result<()> {
     for (name, major, minor) in DEVICES {
@@ -131,7 +134,7 @@ fn devices() -> io::Result<()> {
     let all = nosuid | noexec | MountAttrFlags::MOUNT_ATTR_NODEV;
     let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
     let shm = [("mode", "1777"), ("size", "65536k")];
-    let list: [(&str, &str, &[(&str, &str)], MountAttrFlags); 3] =
+    let list: [DeviceMount<'_>; 3] =
         [("devpts", "pts", &pts[1..], nosuid | noexec), ("tmpfs", "shm", &shm, all), ("mqueue", "mqueue", &[], all)];
     for (kind, name, options, attributes) in list {
         let path = Path::new("/dev").join(name);
