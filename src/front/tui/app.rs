@@ -253,7 +253,11 @@ impl App {
 
     fn applied(&mut self, result: Result<String, String>, effects: &mut Vec<Effect>) {
         self.model.message = Some(match result {
-            Ok(backup) => Message::Good(format!("Written. The file before is kept as {backup}. Press b to build.")),
+            Ok(backup) => {
+                // The folder is the Dockerfile's own, which everybody here knows.
+                let name = backup.rsplit('/').next().unwrap_or(&backup);
+                Message::Good(format!("Written; {name} is the file before. Press b to build."))
+            }
             Err(message) => Message::Bad(message),
         });
         self.suggest(effects);
@@ -280,6 +284,9 @@ impl App {
             return;
         }
         self.model.state.end_here();
+        if self.model.activity == Activity::Cancelling {
+            self.model.message = Some(Message::Good("Cancelled. Finished steps are kept; press b to go on.".to_owned()));
+        }
         self.model.activity = Activity::Idle;
         if let Some(exit) = self.leaving {
             effects.push(Effect::Leave(exit));
