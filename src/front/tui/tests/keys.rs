@@ -60,7 +60,7 @@ fn applying_asks_first_and_the_default_is_cancel() {
     bench.keys("a");
     bench.key(KeyCode::Tab);
     bench.key(KeyCode::Enter);
-    assert!(bench.screen(80, 24).contains("kept as Dockerfile.bak"));
+    assert!(bench.screen(80, 24).contains("Dockerfile.bak is the file before"));
 }
 
 #[test]
