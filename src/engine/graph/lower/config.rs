@@ -1,5 +1,7 @@
 //! Instructions that change the configuration, and WORKDIR.
 
+use std::collections::BTreeSet;
+
 use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::event::Role;
@@ -170,17 +172,19 @@ impl Lowering<'_> {
     }
 
     fn expose(&mut self, state: &mut StageState, at: &Instruction, ports: &[Word]) {
-        let mut all = Vec::new();
+        let mut all = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for word in ports {
             let Some(text) = self.expand(state, word) else { continue };
             for spec in text.split_whitespace() {
                 match PortSpec::parse(spec) {
+                    // The same ports again are passed over before they become text.
+                    Ok(spec) if !seen.insert((spec.first, spec.last, spec.protocol.to_lowercase())) => {}
                     Ok(spec) => all.extend(spec.ports()),
                     Err(why) => self.error(word.span, format!("`{}` is no port: {why}", spec.escape_debug())),
                 }
             }
         }
-        all.sort();
         let shown: Vec<String> = all.iter().map(|port| format!("{port}:{{}}")).collect();
         state.note(format!("EXPOSE map[{}]", shown.join(" ")));
         state.config.config.exposed_ports.extend(all.into_iter().map(|port| (port, Empty {})));

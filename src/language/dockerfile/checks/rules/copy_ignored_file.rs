@@ -16,7 +16,7 @@ static RULE: Rule = Rule {
     url: Some("https://docs.docker.com/go/dockerfile/rule/copy-ignored-file/"),
     experimental: false,
     why: "What .dockerignore leaves out is not in the context: COPY of it fails, or copies less than it says. Files with exceptions (`!`) are not judged: a folder may be left out while something in it stays.",
-    bad: "FROM scratch\n# .dockerignore: */tmp/*\nCOPY ./tmp/helloworld.txt /helloworld.txt\n",
+    bad: "FROM scratch\n# .dockerignore: tmp/*\nCOPY ./tmp/helloworld.txt /helloworld.txt\n",
     good: "FROM scratch\nCOPY ./forever/helloworld.txt /helloworld.txt\n",
 };
 
