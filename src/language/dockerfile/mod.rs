@@ -17,6 +17,7 @@ pub mod ignore;
 mod logical;
 pub mod mount;
 pub mod nearest;
+pub mod outline;
 pub mod parser;
 mod pattern;
 pub mod ports;

@@ -10,7 +10,7 @@ use super::options::CheckOptions;
 use super::similar_name::similar_name;
 use super::walk::walk;
 use crate::language::dockerfile::{
-    Arguments, Diagnostic, Dockerfile, Expanded, IgnoreRules, Instruction, PieceKind, Word, expand_word,
+    Arguments, Diagnostic, Dockerfile, Expanded, IgnoreRules, Instruction, PieceKind, Span, Word, expand_word,
 };
 
 /// Which stages are checked beyond their syntax.
@@ -82,14 +82,25 @@ pub struct Step<'a> {
     pub place: &'a Instruction,
     /// Index among the instructions; none for a trigger.
     pub at: Option<usize>,
-    /// Names that are not set where they are used, with the one that was meant.
-    pub undefined: Vec<(String, Option<String>)>,
+    /// Names that are not set where they are used.
+    pub undefined: Vec<UndefinedName>,
     /// What checks need of it expanded: sources of COPY and ADD, names of ENV and ARG, the path of WORKDIR, ports.
     pub words: Vec<String>,
     /// Whether SHELL was set before, here or in the base.
     pub has_shell: bool,
     /// Whether a WORKDIR stands before it, here or in the stage below.
     pub has_workdir: bool,
+}
+
+/// A name that is not set where it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndefinedName {
+    /// The name.
+    pub name: String,
+    /// The one that was meant.
+    pub meant: Option<String>,
+    /// The word or flag that uses it.
+    pub span: Span,
 }
 
 /// One stage.

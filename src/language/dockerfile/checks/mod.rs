@@ -10,7 +10,7 @@ mod rules;
 mod similar_name;
 mod walk;
 
-pub use facts::{BaseImage, Facts, FromFacts, LintRequest, StageFacts, Step, Target};
+pub use facts::{BaseImage, Facts, FromFacts, LintRequest, StageFacts, Step, Target, UndefinedName};
 pub use options::{CheckOptions, OptionsError};
 pub use rules::ALL;
 

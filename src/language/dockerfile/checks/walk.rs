@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::environment::{GlobalArguments, Variables, lookup};
-use super::facts::{FromFacts, LintRequest, StageFacts, Step, Target};
+use super::facts::{FromFacts, LintRequest, StageFacts, Step, Target, UndefinedName};
 use super::similar_name::similar_name;
 use crate::language::dockerfile::{
     Arguments, Assignment, Diagnostic, ExpandError, Expanded, Instruction, Keyword, Span, Stage, Word, expand_heredoc,
@@ -31,6 +31,7 @@ struct StageWalk<'a> {
 struct Walk<'a, 'w> {
     request: &'w LintRequest<'a>,
     globals: &'w GlobalArguments,
+    stages: Vec<Stage<'a>>,
     done: Vec<StageWalk<'a>>,
     errors: &'w mut Vec<Diagnostic>,
 }
@@ -44,8 +45,8 @@ pub(super) fn walk<'a>(
 ) -> Vec<StageFacts<'a>> {
     let stages = request.dockerfile.stages();
     let parents: Vec<Option<usize>> = froms.iter().enumerate().map(|(at, from)| parent(&stages, from, at)).collect();
-    let mut walk = Walk { request, globals, done: Vec::new(), errors };
-    let needed = walk.needed(&stages, &parents);
+    let mut walk = Walk { request, globals, stages: stages.clone(), done: Vec::new(), errors };
+    let needed = walk.needed(&parents);
     for (stage, from) in stages.iter().zip(froms) {
         let on = parents.get(stage.index).copied().flatten();
         let checked = request.target == Target::All || needed.contains(&stage.index);
@@ -57,7 +58,8 @@ pub(super) fn walk<'a>(
 
 impl<'a> Walk<'a, '_> {
     /// What the target needs.
-    fn needed(&mut self, stages: &[Stage<'_>], parents: &[Option<usize>]) -> BTreeSet<usize> {
+    fn needed(&mut self, parents: &[Option<usize>]) -> BTreeSet<usize> {
+        let stages = &self.stages;
         let last = stages.len().checked_sub(1);
         let target = match self.request.target {
             Target::Named(name) => {
@@ -145,6 +147,7 @@ impl<'a> Walk<'a, '_> {
             has_shell: stage.has_shell,
             has_workdir: stage.has_workdir,
         };
+        self.check_source(stage.facts.index, instruction);
         let mut reader = Reader { env: &stage.env, arguments: &stage.arguments, step: &mut step, errors: self.errors };
         let escape = self.request.dockerfile.escape;
         match &instruction.arguments {
@@ -186,6 +189,17 @@ impl<'a> Walk<'a, '_> {
             _ => {}
         }
         step
+    }
+
+    /// COPY takes files from stages above. Source of the rule: `dispatch` of BuildKit.
+    fn check_source(&mut self, here: usize, at: &Instruction) {
+        let Some(flag) = at.flag("from").filter(|_| at.keyword == Keyword::Copy) else { return };
+        let name = flag.value.as_deref().unwrap_or("");
+        let stages = &self.stages;
+        if find_stage(stages, name, stages.len()).is_some_and(|found| found >= here) {
+            let message = format!("the stage `{name}` must stand above the one that takes files from it");
+            self.errors.push(Diagnostic::error(flag.span, message));
+        }
     }
 
     /// Source of the rule: `dispatchArg` of BuildKit.
@@ -247,7 +261,7 @@ impl Reader<'_, '_> {
     fn note(&mut self, span: Span, result: Result<Expanded, ExpandError>) -> Option<String> {
         match result {
             Ok(expanded) => {
-                expanded.unmatched.iter().for_each(|name| self.undefined(name));
+                expanded.unmatched.iter().for_each(|name| self.undefined(name, span));
                 Some(expanded.text)
             }
             Err(error) => {
@@ -257,10 +271,10 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn undefined(&mut self, name: &str) {
+    fn undefined(&mut self, name: &str, span: Span) {
         if !self.arguments.contains(name) && !NO_VARIABLES.contains(&name) {
             let meant = similar_name(name, self.env.keys().map(String::as_str));
-            self.step.undefined.push((name.to_owned(), meant));
+            self.step.undefined.push(UndefinedName { name: name.to_owned(), meant, span });
         }
     }
 
@@ -312,7 +326,7 @@ impl Reader<'_, '_> {
             if let Err(error) = parse_mount(flag.value.as_deref().unwrap_or(""), &look, escape) {
                 self.errors.push(Diagnostic::error(flag.span, error.to_string()));
             }
-            missing.into_inner().iter().for_each(|name| self.undefined(name));
+            missing.into_inner().iter().for_each(|name| self.undefined(name, flag.span));
         }
     }
 }

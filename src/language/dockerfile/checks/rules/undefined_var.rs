@@ -1,6 +1,6 @@
 //! UndefinedVar: Variables should be defined before their use.
 
-use crate::language::dockerfile::checks::{Check, Facts, Finding, Rule};
+use crate::language::dockerfile::checks::{Check, Facts, Finding, Rule, UndefinedName};
 
 /// The rule.
 ///
@@ -25,10 +25,12 @@ impl Check for UndefinedVar {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
         let mut found = Vec::new();
         for (stage, step) in facts.steps() {
-            for (name, meant) in &step.undefined {
+            for UndefinedName { name, meant, span } in &step.undefined {
+                // A trigger's words stand in another stage.
+                let span = if step.at.is_some() { *span } else { step.place.span };
                 let hint = meant.as_ref().map(|meant| format!(" (did you mean ${meant}?)")).unwrap_or_default();
                 let message = format!("Usage of undefined variable '${name}'{hint}");
-                let mut finding = Finding::at(step.place, step.place.span, message).with_options_of(step.at);
+                let mut finding = Finding::at(step.place, span, message).with_options_of(step.at);
                 let base = stage.unknown_base.as_ref();
                 finding.doubt = base.map(|image| format!("the base image `{image}` is not at hand and may define it"));
                 found.push(finding);
