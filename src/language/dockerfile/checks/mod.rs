@@ -6,6 +6,7 @@
 mod environment;
 mod facts;
 mod options;
+mod platform;
 mod rules;
 mod similar_name;
 mod walk;

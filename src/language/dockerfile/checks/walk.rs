@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use super::environment::{GlobalArguments, Variables, lookup};
 use super::facts::{FromFacts, LintRequest, StageFacts, Step, Target, UndefinedName};
+use super::platform::Platform;
 use super::similar_name::similar_name;
+use crate::language::dockerfile::ports::PortSpec;
+use crate::language::dockerfile::reference::ImageName;
 use crate::language::dockerfile::{
     Arguments, Assignment, Diagnostic, ExpandError, Expanded, Instruction, Keyword, Span, Stage, Word, expand_heredoc,
     expand_word, expand_words, find_stage, find_stage_by_name, parse_mount,
@@ -92,6 +95,7 @@ impl<'a> Walk<'a, '_> {
         needed: bool,
         checked: bool,
     ) -> StageWalk<'a> {
+        self.check_from(&from, on.is_some());
         let name = from.base.as_ref().map_or("", |base| base.text.as_str()).to_owned();
         let mut unknown_base = None;
         let (mut env, mut arguments, mut has_shell, mut has_workdir) = (Variables::new(), BTreeSet::new(), false, false);
@@ -112,7 +116,7 @@ impl<'a> Walk<'a, '_> {
                         env.insert(name.to_owned(), value.to_owned());
                     }
                     has_shell = image.has_shell;
-                    from.base_platform = image.platform.filter(|_| needed);
+                    from.base_platform = image.platform.filter(|_| checked);
                 }
                 None => unknown_base = Some(name),
             }
@@ -177,11 +181,19 @@ impl<'a> Walk<'a, '_> {
             // EXPOSE never says which names are not set.
             Arguments::Expose(words) => {
                 let env = lookup(&stage.env);
-                step.words = words
-                    .iter()
-                    .filter_map(|word| expand_words(&word.text, &env, escape).ok())
-                    .flat_map(|e| e.words)
-                    .collect();
+                for word in words {
+                    match expand_words(&word.text, &env, escape) {
+                        Ok(expanded) => {
+                            let bad = |text: &String| {
+                                let why = PortSpec::parse(text).err()?;
+                                Some(Diagnostic::error(word.span, format!("`{text}` is no port: {why}")))
+                            };
+                            self.errors.extend(expanded.words.iter().filter_map(bad));
+                            step.words.extend(expanded.words);
+                        }
+                        Err(error) => self.errors.push(Diagnostic::error(word.span, error.to_string())),
+                    }
+                }
             }
             Arguments::Run(_) => reader.mounts(instruction, escape),
             Arguments::Shell(_) => stage.has_shell = true,
@@ -189,6 +201,30 @@ impl<'a> Walk<'a, '_> {
             _ => {}
         }
         step
+    }
+
+    /// What FROM says must be a name, and its platform one. Source of the rule: `buildDispatchStates` of BuildKit.
+    fn check_from(&mut self, from: &FromFacts<'a>, on_stage: bool) {
+        let Arguments::From { image, .. } = &from.instruction.arguments else { return };
+        match &from.base {
+            Some(base) if base.text.is_empty() => {
+                let message = format!("the image name `{}` expands to nothing", image.text);
+                self.errors.push(Diagnostic::error(image.span, message).with_help("give the ARG a default"));
+            }
+            Some(base) if !on_stage && base.text != "scratch" => {
+                if let Err(why) = ImageName::parse_normalized(&base.text) {
+                    let message = format!("`{}` is not an image reference: {why}", base.text);
+                    self.errors.push(Diagnostic::error(image.span, message));
+                }
+            }
+            _ => {}
+        }
+        if let (Some(flag), Some(platform)) = (from.instruction.flag("platform"), &from.platform)
+            && Platform::parse(&platform.text, self.request.platform).is_none()
+        {
+            let message = format!("`{}` is no platform: write os/architecture, such as linux/arm64", platform.text);
+            self.errors.push(Diagnostic::error(flag.span, message));
+        }
     }
 
     /// COPY takes files from stages above. Source of the rule: `dispatch` of BuildKit.

@@ -1,6 +1,6 @@
 //! InvalidBaseImagePlatform: Base image platform does not match expected target platform.
 
-use super::from_platform_flag_const_disallowed::Platform;
+use crate::language::dockerfile::checks::platform::Platform;
 use crate::language::dockerfile::checks::{Check, Facts, Finding, Rule};
 
 /// The rule.
