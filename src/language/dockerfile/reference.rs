@@ -109,10 +109,13 @@ impl ImageName {
             return self.name();
         }
         // Below `library/` only single names are short.
-        match self.path.strip_prefix(OFFICIAL).filter(|name| !name.contains('/')) {
-            Some(short) => short.to_owned(),
-            None => self.path.clone(),
-        }
+        let short = match self.path.strip_prefix(OFFICIAL).filter(|name| !name.contains('/')) {
+            Some(short) => short,
+            None => &self.path,
+        };
+        // `docker.io/docker.io/x`: without its domain it would be read as another image.
+        let same = split_docker_domain(short) == (self.domain.clone(), self.path.clone());
+        if same { short.to_owned() } else { self.name() }
     }
 
     /// With `latest` where neither tag nor digest is given.
@@ -262,5 +265,8 @@ mod tests {
         assert_eq!(full("index.docker.io/a/b").as_deref(), Ok("docker.io/a/b"));
         assert_eq!(full("LOCAL/x").as_deref(), Ok("LOCAL/x"));
         assert_eq!(full(&"a".repeat(64)), Err(NameError::Identifier));
+        let short = |text: &str| ImageName::parse_normalized(text).map(|name| name.familiar());
+        assert_eq!(short("docker.io/library/a:1").as_deref(), Ok("a:1"));
+        assert_eq!(short("docker.io/docker.io/a").as_deref(), Ok("docker.io/docker.io/a"), "found by fuzzing");
     }
 }
