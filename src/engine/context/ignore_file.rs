@@ -85,6 +85,11 @@ impl IgnoreFile {
         Ok(Self::default())
     }
 
+    /// Its rules.
+    pub fn rules(&self) -> &IgnoreRules {
+        &self.rules
+    }
+
     /// The line that leaves this path out of the context, if one does.
     pub fn excluding_line(&self, path: &str) -> Option<u32> {
         self.rules.matches(path, false).filter(|hit| !hit.negated).map(|hit| hit.line)

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::ground::digest::Digest;
+use crate::language::dockerfile::reference::ImageName;
 
 /// A reference in its familiar notation, normalised: `busybox` is `docker.io/library/busybox:latest`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,56 +23,31 @@ pub struct Reference {
 #[error("`{}` is not an image reference: {why}", .text.escape_debug())]
 pub struct ReferenceError {
     text: String,
-    why: &'static str,
+    why: String,
 }
 
 impl Reference {
     /// Parses a name as docker does.
     ///
-    /// Source: the reference grammar of the distribution project.
+    /// The grammar is that of [`ImageName`]; only digests by sha-256 are taken.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
-        let fail = |why| Err(ReferenceError { text: text.chars().take(200).collect(), why });
-        let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => match digest.parse() {
-                Ok(digest) => (rest, Some(digest)),
-                Err(_) => return fail("what follows `@` is not a sha256 digest"),
-            },
-            None => (text, None),
+        let fail = |why: String| ReferenceError { text: text.chars().take(200).collect(), why };
+        let name = ImageName::parse_normalized(text).map_err(|error| fail(error.to_string()))?.with_default_tag();
+        let digest = match name.digest.as_deref().map(str::parse) {
+            Some(Ok(digest)) => Some(digest),
+            Some(Err(_)) => return Err(fail("only sha256 digests can be looked up".to_owned())),
+            None => None,
         };
-        let (name, tag) = match rest.rfind(':') {
-            Some(at) if !rest[at..].contains('/') => (&rest[..at], Some(&rest[at + 1..])),
-            _ => (rest, None),
-        };
-        let (domain, path) = match name.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" || first != first.to_lowercase() => {
-                (first.to_owned(), rest.to_owned())
-            }
-            _ => ("docker.io".to_owned(), name.to_owned()),
-        };
-        let path = if domain == "docker.io" && !path.contains('/') { format!("library/{path}") } else { path };
-        if path.is_empty() || !path.split('/').all(is_path_component) || path == "library/" {
-            return fail("names consist of lower-case letters, digits, and single `.`, `_`, `-` between them");
-        }
-        if domain.is_empty() || !domain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b)) {
-            return fail("its registry is not a host name");
-        }
-        if tag.is_some_and(|tag| !is_tag(tag)) {
-            return fail("tags are at most 128 letters, digits, `_`, `.`, `-`");
-        }
-        if domain.len() + path.len() + 1 > 255 {
-            return fail("names are at most 255 characters long");
-        }
-        let tag = tag.map(str::to_owned).or_else(|| digest.is_none().then(|| "latest".to_owned()));
-        Ok(Self { domain, path, tag, digest })
+        Ok(Self { domain: name.domain, path: name.path, tag: name.tag, digest })
     }
 
     /// As people write it: without the parts that docker fills in.
     pub fn familiar(&self) -> String {
-        let mut out = match (self.domain.as_str(), self.path.strip_prefix("library/")) {
-            ("docker.io", Some(short)) => short.to_owned(),
-            ("docker.io", None) => self.path.clone(),
-            (domain, _) => format!("{domain}/{}", self.path),
-        };
+        let name = ImageName { domain: self.domain.clone(), path: self.path.clone(), tag: None, digest: None };
+        let mut out = name.familiar_name();
         if let Some(tag) = &self.tag {
             out.push(':');
             out.push_str(tag);
@@ -96,21 +72,6 @@ impl fmt::Display for Reference {
             None => Ok(()),
         }
     }
-}
-
-/// Alphanumeric runs joined by one period, one or two underscores, or dashes.
-fn is_path_component(part: &str) -> bool {
-    let bytes = part.as_bytes();
-    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let ends = bytes.first().is_some_and(|b| alphanumeric(*b)) && bytes.last().is_some_and(|b| alphanumeric(*b));
-    let separators = part.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()).filter(|s| !s.is_empty());
-    ends && separators.clone().all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
-}
-
-fn is_tag(tag: &str) -> bool {
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let bytes = tag.as_bytes();
-    (1..=128).contains(&bytes.len()) && word(bytes[0]) && bytes.iter().all(|b| word(*b) || *b == b'.' || *b == b'-')
 }
 
 #[cfg(test)]

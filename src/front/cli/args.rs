@@ -56,6 +56,8 @@ pub enum Command {
     Why(WhyArgs),
     /// Show rewrites that save time, with their evidence.
     Suggest(SuggestArgs),
+    /// Check a Dockerfile with BuildKit's build checks; build nothing.
+    Lint(LintArgs),
     /// Builds on record.
     History(HistoryArgs),
     /// Images of the store.
@@ -110,6 +112,9 @@ pub struct BuildArgs {
     /// How the build is shown.
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: Progress,
+    /// Check the Dockerfile and build nothing.
+    #[arg(long)]
+    pub check: bool,
     /// Steps at a time [default: twice the cores].
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub jobs: usize,
@@ -155,6 +160,58 @@ pub struct SuggestArgs {
     /// Write the first suggestion into the Dockerfile; a backup is kept beside it.
     #[arg(long)]
     pub apply: bool,
+}
+
+/// `lint`.
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// The build context.
+    #[arg(default_value = ".", value_name = "PATH")]
+    pub path: PathBuf,
+    /// The Dockerfile [default: PATH/Dockerfile].
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Check only what this stage needs [default: all stages].
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// A build argument; without a value it is taken from the environment.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// How findings are shown.
+    #[arg(long, value_enum, default_value = "tty")]
+    pub format: LintFormat,
+    /// Print the page of a rule.
+    #[arg(long, value_name = "RULE")]
+    pub explain: Option<String>,
+    /// Print targets, arguments, secrets and ssh instead.
+    #[arg(long, conflicts_with = "explain")]
+    pub outline: bool,
+}
+
+impl LintArgs {
+    /// The project that is checked.
+    pub fn project(&self) -> ProjectArgs {
+        ProjectArgs {
+            path: self.path.clone(),
+            file: self.file.clone(),
+            target: self.target.clone(),
+            build_arg: self.build_arg.clone(),
+            ..ProjectArgs::default()
+        }
+    }
+}
+
+/// `lint --format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LintFormat {
+    /// Text with the lines that are meant.
+    Tty,
+    /// One document.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// Annotations of GitHub's runners.
+    Github,
 }
 
 /// `history`.

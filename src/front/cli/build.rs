@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::args::{BuildArgs, Progress, ProjectArgs};
+use super::args::{BuildArgs, LintFormat, Progress, ProjectArgs};
 use super::{Context, host};
 use crate::engine::event::{BuildEvent, Stamped};
 use crate::engine::handle::BuildHandle;
@@ -149,6 +149,11 @@ fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineEr
 }
 
 pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {
+    if args.check {
+        let json = context.output.json || args.progress == Progress::Json;
+        let format = if json { LintFormat::Json } else { LintFormat::Tty };
+        return super::lint::check(context, &args.project, format);
+    }
     let request = request(context, args)?;
     // Before any thread.
     let engine = context.engine()?;

@@ -7,6 +7,7 @@ mod history;
 mod host;
 mod image;
 mod last;
+mod lint;
 mod output;
 mod screen;
 mod suggest;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
         Some(Command::Build(args)) => build::run(&context, args),
         Some(Command::Why(args)) => why::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
+        Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),
         Some(Command::Demo(args)) => demo::run(&context, args),

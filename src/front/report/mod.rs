@@ -6,6 +6,7 @@ pub mod document;
 pub(crate) mod fixture;
 pub mod history;
 pub mod images;
+pub mod lint;
 pub mod plain;
 pub mod suggest;
 pub mod table;

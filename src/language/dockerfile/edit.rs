@@ -45,43 +45,40 @@ pub enum Edit {
 }
 
 /// Applies the edits and gives the new source. Where two argument spans overlap, the first edit wins.
+///
+/// A file may end inside of an instruction, with a continuation that nothing follows: where an edit puts something behind
+/// it, that continuation is taken away.
 pub fn apply(dockerfile: &Dockerfile, edits: &[Edit]) -> String {
-    let ending = line_ending(&dockerfile.source);
     let blocks = blocks(dockerfile);
-    let mut out = String::with_capacity(dockerfile.source.len() + 256);
+    let mut out = Output::new(dockerfile);
     for block in &blocks {
         let Some(instruction) = block.instruction else {
-            out.push_str(block.span.text(&dockerfile.source));
+            out.text.push_str(block.span.text(&dockerfile.source));
             continue;
         };
         for edit in edits {
             if let Edit::InsertBefore { instruction: target, text } = edit
                 && *target == instruction
             {
-                push_lines(&mut out, text, ending);
+                out.push_lines(text);
             }
         }
         if !is_taken_away(edits, instruction, &blocks) {
-            push_block(&mut out, dockerfile, block, edits, ending);
+            out.push_block(dockerfile, block, edits);
         }
         for edit in edits {
             match edit {
-                Edit::InsertAfter { instruction: target, text } if *target == instruction => {
-                    push_lines(&mut out, text, ending)
-                }
+                Edit::InsertAfter { instruction: target, text } if *target == instruction => out.push_lines(text),
                 Edit::MoveAfter { instruction: moved, after } if *after == instruction && moved != after => {
                     if let Some(block) = blocks.iter().find(|block| block.instruction == Some(*moved)) {
-                        push_block(&mut out, dockerfile, block, edits, ending);
+                        out.push_block(dockerfile, block, edits);
                     }
                 }
                 _ => {}
             }
         }
     }
-    if !dockerfile.source.ends_with('\n') && out.ends_with('\n') {
-        out.truncate(out.trim_end_matches('\n').trim_end_matches('\r').len().max(out.len() - ending.len()));
-    }
-    out
+    out.finish(&dockerfile.source)
 }
 
 /// The line break that the file uses: that of its first line.
@@ -130,44 +127,108 @@ fn is_taken_away(edits: &[Edit], instruction: usize, blocks: &[Block]) -> bool {
     })
 }
 
-fn push_block(out: &mut String, dockerfile: &Dockerfile, block: &Block, edits: &[Edit], ending: &str) {
-    end_line(out, ending);
-    let mut at = block.span.start;
-    let mut replacements: Vec<(&Span, &str)> = edits
-        .iter()
-        .filter_map(|edit| match edit {
-            Edit::ReplaceArgument { span, text } if block.span.start <= span.start && span.end <= block.span.end => {
-                Some((span, text.as_str()))
-            }
-            _ => None,
-        })
-        .collect();
-    replacements.sort_by_key(|(span, _)| span.start);
-    for (span, text) in replacements {
-        if span.start >= at {
-            out.push_str(Span::new(at, span.start).text(&dockerfile.source));
-            out.push_str(text);
-            at = span.end;
+/// Where in the source the continuations stand with which the file ends, the last first, if it ends inside of this block.
+/// There are several where lines have nothing else: without its continuation such a line is blank, and passed over.
+fn open_end(dockerfile: &Dockerfile, block: &Block) -> Vec<usize> {
+    let mut open = Vec::new();
+    let Some(instruction) = block.instruction.and_then(|at| dockerfile.instructions.get(at)) else { return open };
+    if block.span.end < dockerfile.source.len() || !instruction.heredocs.is_empty() {
+        return open;
+    }
+    let text = Span::new(instruction.span.start, block.span.end).text(&dockerfile.source);
+    let mut end = block.span.end;
+    for line in text.split_inclusive('\n').rev() {
+        end -= line.len();
+        let shown = line.trim();
+        if shown.is_empty() || shown.starts_with('#') {
+            continue;
+        }
+        let line = line.trim_end_matches(['\r', '\n']).trim_end_matches([' ', '\t']);
+        let before = line.strip_suffix(dockerfile.escape).filter(|before| !before.ends_with(dockerfile.escape));
+        open.extend(before.map(|before| end + before.len()));
+        if before.is_none_or(|before| !before.trim().is_empty()) {
+            break;
         }
     }
-    out.push_str(Span::new(at, block.span.end).text(&dockerfile.source));
-    if block.span.end < dockerfile.source.len() {
-        end_line(out, ending);
-    }
+    open
 }
 
-fn push_lines(out: &mut String, text: &str, ending: &str) {
-    end_line(out, ending);
-    for line in text.lines() {
-        out.push_str(line);
-        out.push_str(ending);
-    }
+/// The new source as it grows.
+struct Output {
+    text: String,
+    ending: &'static str,
+    escape: char,
+    /// Where in `text` continuations stand that nothing may follow, the last first.
+    open: Vec<usize>,
 }
 
-/// The last line of a file may have no line break; before anything is put behind it, it needs one.
-fn end_line(out: &mut String, ending: &str) {
-    if !out.is_empty() && !out.ends_with('\n') && out != "\u{feff}" {
-        out.push_str(ending);
+impl Output {
+    fn new(dockerfile: &Dockerfile) -> Self {
+        let text = String::with_capacity(dockerfile.source.len() + 256);
+        Self { text, ending: line_ending(&dockerfile.source), escape: dockerfile.escape, open: Vec::new() }
+    }
+
+    fn push_block(&mut self, dockerfile: &Dockerfile, block: &Block, edits: &[Edit]) {
+        self.begin();
+        let mut at = block.span.start;
+        let mut replacements: Vec<(&Span, &str)> = edits
+            .iter()
+            .filter_map(|edit| match edit {
+                Edit::ReplaceArgument { span, text } if block.span.start <= span.start && span.end <= block.span.end => {
+                    Some((span, text.as_str()))
+                }
+                _ => None,
+            })
+            .collect();
+        replacements.sort_by_key(|(span, _)| span.start);
+        for (span, text) in replacements {
+            if span.start >= at {
+                self.text.push_str(Span::new(at, span.start).text(&dockerfile.source));
+                self.text.push_str(text);
+                at = span.end;
+            }
+        }
+        self.text.push_str(Span::new(at, block.span.end).text(&dockerfile.source));
+        if block.span.end < dockerfile.source.len() {
+            self.end_line();
+        }
+        // Nothing behind the continuation is ever replaced.
+        let open = open_end(dockerfile, block).into_iter().filter(|open| *open >= at);
+        self.open = open.map(|open| self.text.len() - (block.span.end - open)).collect();
+    }
+
+    fn push_lines(&mut self, text: &str) {
+        self.begin();
+        for line in text.lines() {
+            self.text.push_str(line);
+            self.text.push_str(self.ending);
+        }
+    }
+
+    /// Before anything is put behind what there is.
+    fn begin(&mut self) {
+        for open in std::mem::take(&mut self.open) {
+            if self.text.get(open..).is_some_and(|text| text.starts_with(self.escape)) {
+                self.text.remove(open);
+            }
+        }
+        self.end_line();
+    }
+
+    /// The last line of a file may have no line break; before anything is put behind it, it needs one.
+    fn end_line(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with('\n') && self.text != "\u{feff}" {
+            self.text.push_str(self.ending);
+        }
+    }
+
+    /// A file without a final line break stays one.
+    fn finish(mut self, source: &str) -> String {
+        if !source.ends_with('\n') && self.text.ends_with('\n') {
+            let bare = self.text.trim_end_matches('\n').trim_end_matches('\r').len();
+            self.text.truncate(bare.max(self.text.len() - self.ending.len()));
+        }
+        self.text
     }
 }
 
@@ -193,6 +254,17 @@ mod tests {
         let file = parse("FROM a\nCOPY . .\nRUN x");
         let after = apply(&file, &[Edit::MoveAfter { instruction: 1, after: 2 }]);
         assert_eq!(after, "FROM a\nRUN x\nCOPY . .");
+    }
+
+    #[test]
+    fn a_continuation_that_nothing_follows_does_not_swallow_an_insertion() {
+        let file = parse("FROM a\nRUN x \\\n# why\n  \\\n# so");
+        let edits = [Edit::InsertAfter { instruction: 1, text: "USER me".to_owned() }];
+        let after = apply(&file, &edits);
+        assert_eq!(after, "FROM a\nRUN x \n# why\n  \n# so\nUSER me");
+        assert_eq!(parse(&after).instructions.len(), 3);
+        let edits = [Edit::InsertBefore { instruction: 1, text: "USER me".to_owned() }];
+        assert!(apply(&file, &edits).ends_with("  \\\n# so"), "what nothing follows stays as it is");
     }
 
     #[test]

@@ -144,6 +144,14 @@ impl IgnoreRules {
         self.matches(path, false).is_some_and(|hit| !hit.negated)
     }
 
+    /// Whether a rule is for everything, and so for the root (`.` or `/`) itself.
+    ///
+    /// Source of the rule: `copySourceRootIgnored` of BuildKit's checks.
+    pub fn leaves_out_the_root(&self, root: &str) -> bool {
+        let for_all = |rule: &Rule| !rule.negated && matches!(rule.pattern.as_str(), "*" | "**" | "**/*");
+        self.rules.iter().any(for_all) && self.rules.iter().any(|rule| !rule.negated && rule.matches_path(root))
+    }
+
     /// Whether an exception could bring back something below an ignored folder; when not, a walk can skip it.
     ///
     /// Errs on the side of yes.

@@ -3,20 +3,25 @@
 
 mod arguments;
 pub mod ast;
+pub mod checks;
 mod describe;
 pub mod diagnostic;
 pub mod directive;
 pub mod edit;
 pub mod expand;
 mod flags;
+pub mod git_reference;
 pub mod glob;
 pub mod heredoc;
 pub mod ignore;
 mod logical;
 pub mod mount;
 pub mod nearest;
+pub mod outline;
 pub mod parser;
 mod pattern;
+pub mod ports;
+pub mod reference;
 pub mod render;
 pub mod span;
 pub mod stage;

@@ -20,6 +20,8 @@ use super::words::is_blank;
 pub const FILE_LIMIT: usize = 10 << 20;
 /// The longest line in bytes, as in BuildKit.
 pub const LINE_LIMIT: usize = 65_535;
+/// The message about an empty line between continuation lines; a build check looks for it.
+pub const EMPTY_CONTINUATION: &str = "empty continuation line";
 
 /// Parses a Dockerfile. Never fails: what is wrong is in `diagnostics`, sorted by place.
 ///
@@ -198,9 +200,8 @@ impl<'s> Parser<'s> {
             continues = more;
         }
         if let Some(span) = empty_line {
-            let message = "empty continuation line";
             let help = "remove it: empty continuation lines will become errors in a future release";
-            self.findings.push(Diagnostic::warning(span, message).with_help(help));
+            self.findings.push(Diagnostic::warning(span, EMPTY_CONTINUATION).with_help(help));
         }
         logical
     }

@@ -1,11 +1,14 @@
 //! Instructions that change the configuration, and WORKDIR.
 
+use std::collections::BTreeSet;
+
 use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::event::Role;
 use crate::engine::graph::op::{Operation, VariableOrigin};
 use crate::engine::graph::vertex::BuildGraph;
 use crate::engine::oci::config::{Empty, Healthcheck};
+use crate::language::dockerfile::ports::PortSpec;
 use crate::language::dockerfile::{Arguments, Assignment, CommandForm, Instruction, Keyword, Word};
 
 impl Lowering<'_> {
@@ -170,20 +173,21 @@ impl Lowering<'_> {
     }
 
     fn expose(&mut self, state: &mut StageState, at: &Instruction, ports: &[Word]) {
-        let mut all = Vec::new();
+        let mut all = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for word in ports {
             let Some(text) = self.expand(state, word) else { continue };
             for spec in text.split_whitespace() {
-                match port_specs(spec) {
-                    Some(specs) => all.extend(specs),
-                    None => {
-                        self.error(word.span, format!("`{}` is no port: write 80, 80/udp or 8000-8010", spec.escape_debug()))
-                    }
+                match PortSpec::parse(spec) {
+                    // The same ports again are passed over before they become text.
+                    Ok(spec) if !seen.insert((spec.first, spec.last, spec.protocol.to_lowercase())) => {}
+                    Ok(spec) => all.extend(spec.ports()),
+                    Err(why) => self.error(word.span, format!("`{}` is no port: {why}", spec.escape_debug())),
                 }
             }
         }
-        all.sort();
-        state.note(format!("EXPOSE [{}]", all.join(" ")));
+        let shown: Vec<&str> = all.iter().map(String::as_str).collect();
+        state.note(format!("EXPOSE [{}]", shown.join(" ")));
         state.config.config.exposed_ports.extend(all.into_iter().map(|port| (port, Empty {})));
         self.config_step(state, at, "documents ports");
     }
@@ -253,19 +257,6 @@ fn with_shell(state: &StageState, command: &CommandForm) -> Vec<String> {
 fn quoted(args: &[String]) -> String {
     let words: Vec<String> = args.iter().map(|arg| format!("{arg:?}")).collect();
     format!("[{}]", words.join(" "))
-}
-
-/// `80`, `80/udp`, `8000-8002/tcp`: the ports they stand for. At most 65,535 of them.
-fn port_specs(spec: &str) -> Option<Vec<String>> {
-    let (range, protocol) = spec.split_once('/').unwrap_or((spec, "tcp"));
-    let protocol = protocol.to_lowercase();
-    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-        return None;
-    }
-    let range = range.rsplit(':').next()?;
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then(|| (first..=last).map(|port| format!("{port}/{protocol}")).collect())
 }
 
 /// A duration in Go's notation as nanoseconds: `1h2m3.5s`, `500ms`.
@@ -387,11 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_and_durations() {
-        assert_eq!(port_specs("80"), Some(vec!["80/tcp".to_owned()]));
-        assert_eq!(port_specs("1-2/udp"), Some(vec!["1/udp".to_owned(), "2/udp".to_owned()]));
-        assert_eq!(port_specs("2-1"), None);
-        assert_eq!(port_specs("x"), None);
+    fn durations() {
         assert_eq!(go_duration("1m30s"), Some(90_000_000_000));
         assert_eq!(go_duration("1.5s"), Some(1_500_000_000));
         assert_eq!(go_duration("5"), None);

@@ -7,6 +7,7 @@ use crate::engine::event::Role;
 use crate::engine::graph::op::Operation;
 use crate::engine::graph::vertex::{Counts, Edge, SourceRef};
 use crate::language::dockerfile::expand::expand_heredoc;
+use crate::language::dockerfile::git_reference::GitReference;
 use crate::language::dockerfile::{Instruction, Keyword, Word};
 
 /// What is copied.
@@ -110,6 +111,10 @@ impl Lowering<'_> {
         let mut out = Sources::default();
         for word in words.iter().filter(|word| !word.text.starts_with("<<") || at.heredocs.is_empty()) {
             let Some(text) = self.expand(state, word) else { continue };
+            if at.keyword == Keyword::Copy && is_remote(&text) {
+                self.error(word.span, "COPY takes no URL and no git repository; ADD does");
+                continue;
+            }
             if at.keyword == Keyword::Add && is_remote(&text) {
                 self.error(word.span, "ADD of a URL or a git repository is not acted on yet by this builder");
                 continue;
@@ -171,7 +176,12 @@ impl Lowering<'_> {
 }
 
 fn is_remote(source: &str) -> bool {
-    ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|scheme| source.starts_with(scheme))
+    let web = source.starts_with("http://") || source.starts_with("https://");
+    web || match GitReference::parse(source) {
+        Ok(Some(reference)) => !reference.like_a_local_path,
+        Ok(None) => false,
+        Err(_) => true,
+    }
 }
 
 /// Absolute, with the trailing slash kept: it says that the destination is a directory.

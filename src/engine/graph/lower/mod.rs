@@ -149,12 +149,10 @@ impl<'a> Lowering<'a> {
         self.errors.push(Diagnostic::error(self.trigger_span.unwrap_or(span), message));
     }
 
-    /// A stage by name (any case), or by number; of several with one name the last before `before` wins.
+    /// The last of the first `before` stages that has this name, in any case.
     fn find_stage(&self, text: &str, before: usize) -> Option<usize> {
         let wanted = text.to_lowercase();
-        let named = |(_, stage): &(usize, &StageSource<'_>)| stage.name.as_deref() == Some(&wanted);
-        let earlier = self.stages.iter().enumerate().take(before).rev().find(named);
-        earlier.or_else(|| self.stages.iter().enumerate().skip(before + 1).find(named)).map(|(at, _)| at)
+        self.stages.iter().take(before).rposition(|stage| stage.name.as_deref() == Some(&wanted))
     }
 
     fn find_target(&mut self) -> Option<usize> {

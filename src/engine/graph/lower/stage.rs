@@ -158,7 +158,7 @@ impl<'a> Lowering<'a> {
             state.name = stage;
             self.push(&state, from, Role::Start, None);
             state
-        } else if let Some(base) = self.find_stage(&expanded, at).filter(|found| *found < at) {
+        } else if let Some(base) = self.find_stage(&expanded, at) {
             let mut state = self.stage(base)?;
             state.name = stage;
             state.adopt_config(VariableOrigin::Env);
@@ -298,10 +298,18 @@ impl<'a> Lowering<'a> {
         if self.request.directories.iter().any(|known| known == name) {
             return Some(SourceRef::Context(name.to_owned()));
         }
+        // By name the last stage of the whole file is meant, so that one below is found, and refused.
+        // Source of the rule: `toCommand` and `dispatchCopy` of BuildKit.
         let by_number = || name.parse::<usize>().ok().filter(|n| *n < self.stages.len());
-        if let Some(stage) = self.find_stage(name, here).or_else(by_number) {
+        if let Some(stage) = self.find_stage(name, self.stages.len()).or_else(by_number) {
             if stage == here {
                 self.error(span, "the stage copies from itself");
+                return None;
+            }
+            if stage > here {
+                let message =
+                    format!("the stage `{}` must stand above the one that takes files from it", name.escape_debug());
+                self.error(span, message);
                 return None;
             }
             return Some(SourceRef::Vertex(self.stage(stage)?.head));
