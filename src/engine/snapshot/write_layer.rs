@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use flate2::write::GzEncoder;
 
@@ -30,7 +32,8 @@ pub fn write_layer(
     let clamp = clamp.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
     let end = |mut file: Hashing<io::BufWriter<File>>| -> Result<(Digest, u64), Failure> {
         file.flush().during("write", "the layer's tar")?;
-        Ok(file.finish())
+        let (_, digest, size) = file.finish().during("write", "the layer's tar")?;
+        Ok((digest, size))
     };
     let (diff_id, digest, size) = match compression {
         Compression::None => {
@@ -40,7 +43,7 @@ pub fn write_layer(
         Compression::Gzip => {
             let plain = Hashing::new(GzEncoder::new(file, flate2::Compression::new(6)));
             let plain = tree(&root, plain, clamp)?;
-            let (encoder, diff_id) = (plain.inner, plain.digester.finish());
+            let (encoder, diff_id, _) = plain.finish().during("write", "the layer's tar")?;
             let (digest, size) = end(encoder.finish().during("write", "the layer's tar")?)?;
             (diff_id, digest, size)
         }
@@ -66,12 +69,19 @@ impl<W: Write> Walk<W> {
     fn directory(&mut self, root: &RootDir, top: Vec<u8>) -> Result<(), Failure> {
         // What is left to do: paths, with the last on top.
         let mut todo = vec![top];
+        // Entries of one directory mostly follow each other, so the last one stays open.
+        let mut last: Option<(Vec<u8>, OwnedFd)> = None;
         while let Some(path) = todo.pop() {
             let at = path.iter().rposition(|b| *b == b'/');
             let (parent, name) = at.map_or((&b""[..], &path[..]), |at| (&path[..at], &path[at + 1..]));
             let is_dir = path.is_empty() || {
-                let dir = open(root, parent)?;
-                self.one(dir.as_fd(), name, &path)?
+                let dir = match last.take() {
+                    Some((known, dir)) if known == parent => dir,
+                    _ => open(root, parent)?,
+                };
+                let is_dir = self.one(dir.as_fd(), name, &path)?;
+                last = Some((parent.to_vec(), dir));
+                is_dir
             };
             if !is_dir {
                 continue;
@@ -182,27 +192,47 @@ fn shown(path: &[u8]) -> String {
     format!("/{}", String::from_utf8_lossy(path))
 }
 
-/// Hashes and counts what goes through.
+/// Hashes and counts what goes through; the hashing is done on a thread of its own, beside the reading of the files.
 struct Hashing<W> {
     inner: W,
-    digester: Digester,
+    waiting: Vec<u8>,
+    sender: SyncSender<Vec<u8>>,
+    hasher: JoinHandle<Digest>,
     size: u64,
 }
 
+/// Bytes that are handed to the hasher at once.
+const PIECE: usize = 1 << 18;
+
 impl<W: Write> Hashing<W> {
     fn new(inner: W) -> Self {
-        Self { inner, digester: Digester::default(), size: 0 }
+        let (sender, pieces) = sync_channel::<Vec<u8>>(4);
+        let hasher = std::thread::spawn(move || {
+            let mut digester = Digester::default();
+            pieces.iter().for_each(|piece| digester.update(piece));
+            digester.finish()
+        });
+        Self { inner, waiting: Vec::with_capacity(PIECE), sender, hasher, size: 0 }
     }
 
-    fn finish(self) -> (Digest, u64) {
-        (self.digester.finish(), self.size)
+    /// The writer below, the digest and the length of all that was written.
+    fn finish(self) -> io::Result<(W, Digest, u64)> {
+        let Self { inner, waiting, sender, hasher, size } = self;
+        let _ = sender.send(waiting);
+        drop(sender);
+        let digest = hasher.join().map_err(|_| io::Error::other("hashing broke off"))?;
+        Ok((inner, digest, size))
     }
 }
 
 impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let length = self.inner.write(bytes)?;
-        self.digester.update(&bytes[..length]);
+        self.waiting.extend_from_slice(&bytes[..length]);
+        if self.waiting.len() >= PIECE {
+            let full = std::mem::replace(&mut self.waiting, Vec::with_capacity(PIECE));
+            self.sender.send(full).map_err(|_| io::Error::other("hashing broke off"))?;
+        }
         self.size += length as u64;
         Ok(length)
     }
