@@ -30,12 +30,8 @@ impl Lowering<'_> {
                 continue;
             }
             let Some(text) = self.expand(state, word) else { continue };
-            if at.keyword == Keyword::Copy && is_remote(&text) {
-                self.error(word.span, "COPY takes no URL and no git repository; ADD does");
-                continue;
-            }
-            if at.keyword == Keyword::Add && is_remote(&text) {
-                self.error(word.span, "ADD of a URL or a git repository is not acted on yet by this builder");
+            if is_remote(&text) {
+                self.error(word.span, remote_refusal(at.keyword));
                 continue;
             }
             let path = absolute("/", &text).trim_start_matches('/').to_owned();
@@ -124,6 +120,13 @@ impl Lowering<'_> {
             options.shown.push_str(&format!(" --chmod={chmod}"));
         }
         options
+    }
+}
+
+fn remote_refusal(keyword: Keyword) -> &'static str {
+    match keyword {
+        Keyword::Copy => "COPY takes no URL and no git repository; ADD does",
+        _ => "ADD of a URL or a git repository is not acted on yet by this builder",
     }
 }
 

@@ -228,23 +228,7 @@ impl<'a> Walk<'a, '_> {
             Arguments::Volume(words) => words.iter().for_each(|word| {
                 reader.word(word, escape);
             }),
-            // EXPOSE never says which names are not set.
-            Arguments::Expose(words) => {
-                let env = lookup(&stage.env);
-                for word in words {
-                    match expand_words(&word.text, &env, escape) {
-                        Ok(expanded) => {
-                            let bad = |text: &String| {
-                                let why = PortSpec::parse(text).err()?;
-                                Some(Diagnostic::error(word.span, format!("`{text}` is no port: {why}")))
-                            };
-                            self.errors.extend(expanded.words.iter().filter_map(bad));
-                            step.words.extend(expanded.words);
-                        }
-                        Err(error) => self.errors.push(Diagnostic::error(word.span, error.to_string())),
-                    }
-                }
-            }
+            Arguments::Expose(words) => reader.ports(words, escape),
             Arguments::Run(_) => reader.mounts(instruction, escape),
             Arguments::Shell(_) => stage.has_shell = true,
             Arguments::Onbuild(trigger) => stage.triggers.push(trigger),
@@ -407,6 +391,23 @@ impl Reader<'_, '_> {
             self.note(document.span, result);
         }
         words
+    }
+
+    /// EXPOSE never says which names are not set.
+    fn ports(&mut self, words: &[Word], escape: char) {
+        for word in words {
+            match expand_words(&word.text, &lookup(self.env), escape) {
+                Ok(expanded) => {
+                    let bad = |text: &String| {
+                        let why = PortSpec::parse(text).err()?;
+                        Some(Diagnostic::error(word.span, format!("`{text}` is no port: {why}")))
+                    };
+                    self.errors.extend(expanded.words.iter().filter_map(bad));
+                    self.step.words.extend(expanded.words);
+                }
+                Err(error) => self.errors.push(Diagnostic::error(word.span, error.to_string())),
+            }
+        }
     }
 
     /// Mounts are expanded field by field.
