@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use rbuild_tui::language::dockerfile::checks::Target;
 use rbuild_tui::language::dockerfile::{
     Arguments, Assignment, CommandForm, Dockerfile, IgnoreRules, Instruction, Severity, detect_check, detect_syntax,
     expand_word, expand_words, heredocs_of_line, parse, parse_heredoc_word, quoted_words,
@@ -484,6 +485,11 @@ fn wild() {
         }
         if let Some(problem) = check_tree(&file, &source) {
             return Verdict::Failed(problem);
+        }
+        let begun = std::time::Instant::now();
+        let _ = (lint::linted(&source, "tmp\n", &Default::default(), Target::All), file.outline());
+        if begun.elapsed().as_secs() > 2 {
+            return Verdict::Failed(format!("checks took {:?}", begun.elapsed()));
         }
         match (stage, expect) {
             ("parse", "error") => expect_equal(file.has_errors(), true),

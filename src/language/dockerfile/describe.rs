@@ -5,20 +5,28 @@ use super::ast::{Dockerfile, PieceKind};
 impl Dockerfile {
     /// The comment lines above an instruction, trimmed: those since the instruction before, or since an empty comment line.
     pub fn comments_above(&self, instruction: usize) -> Vec<&str> {
+        let Some(start) = self.instructions.get(instruction).map(|instruction| instruction.span.start) else {
+            return Vec::new();
+        };
+        let own = self.pieces.partition_point(|piece| piece.span.end <= start);
+        let above = self.pieces.get(..own).unwrap_or(&[]);
         let mut comments = Vec::new();
-        for piece in &self.pieces {
+        for piece in above.iter().rev() {
             match piece.kind {
                 PieceKind::Comment => {
                     let text = piece.span.text(&self.source).trim();
                     let text = text.strip_prefix('#').unwrap_or(text).trim();
-                    if text.is_empty() { comments.clear() } else { comments.push(text) }
+                    if text.is_empty() {
+                        break;
+                    }
+                    comments.push(text);
                 }
-                PieceKind::Instruction(index) if index == instruction => return comments,
-                PieceKind::Instruction(_) | PieceKind::Broken => comments.clear(),
+                PieceKind::Instruction(_) | PieceKind::Broken => break,
                 _ => {}
             }
         }
-        Vec::new()
+        comments.reverse();
+        comments
     }
 
     /// What a comment above an instruction says of `name` (a stage or an ARG): the text behind `# name `.

@@ -43,7 +43,7 @@ pub use nearest::nearest;
 pub use parser::{FILE_LIMIT, LINE_LIMIT, parse};
 pub use render::render;
 pub use span::{LineIndex, Position, Span};
-pub use stage::{Stage, find_stage, find_stage_by_name};
+pub use stage::{Stage, StageIndex, find_stage, find_stage_by_name};
 pub use words::quoted_words;
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! What a Dockerfile offers and asks for: targets, arguments, secrets, ssh, and who uses which stage. Pure: no image is
 //! looked at, and `--build-arg` plays no part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
 use super::ast::{Arguments, CommandForm, Dockerfile, Instruction, Keyword};
 use super::mount::{MountKind, parse_mount};
-use super::stage::{Stage, find_stage, find_stage_by_name};
+use super::stage::{Stage, StageIndex};
 
 /// The outline of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -105,17 +105,13 @@ fn stage_outlines(file: &Dockerfile, stages: &[Stage<'_>]) -> Vec<StageOutline> 
             used_by: Vec::new(),
         })
         .collect();
+    let index = StageIndex::new(stages);
     for stage in stages {
         let mut uses = Vec::new();
-        uses.extend(parent(stages, stage).map(|used| (used, stage.from)));
+        uses.extend(parent(&index, stage).map(|used| (used, stage.from)));
         for instruction in &stage.instructions {
             let instruction: &Instruction = instruction;
-            uses.extend(
-                sources(instruction)
-                    .iter()
-                    .filter_map(|n| find_stage(stages, n, stages.len()))
-                    .map(|used| (used, instruction)),
-            );
+            uses.extend(sources(instruction).iter().filter_map(|n| index.find(n)).map(|used| (used, instruction)));
         }
         for (used, at) in uses {
             if let Some(slot) = out.get_mut(used) {
@@ -126,8 +122,8 @@ fn stage_outlines(file: &Dockerfile, stages: &[Stage<'_>]) -> Vec<StageOutline> 
     out
 }
 
-fn parent(stages: &[Stage<'_>], stage: &Stage<'_>) -> Option<usize> {
-    find_stage_by_name(stages, stage.base(), stage.index)
+fn parent(index: &StageIndex, stage: &Stage<'_>) -> Option<usize> {
+    index.named(stage.base(), stage.index)
 }
 
 /// What `--from` and `--mount=...,from=` name.
@@ -163,18 +159,28 @@ fn asked(file: &Dockerfile) -> (Vec<Asked>, Vec<Asked>) {
     (secrets.into_values().collect(), ssh.into_values().collect())
 }
 
+/// Lines that are listed for one argument.
+const LISTED: usize = 1000;
+
+/// Which instructions mention which name, in one pass.
+struct Mentions<'f> {
+    file: &'f Dockerfile,
+    /// Indexes of instructions by name, ascending.
+    by_name: HashMap<&'f str, Vec<usize>>,
+    /// The stage of each instruction.
+    stage: Vec<Option<usize>>,
+    parents: Vec<Option<usize>>,
+}
+
 fn arguments(file: &Dockerfile, stages: &[Stage<'_>]) -> Vec<ArgOutline> {
-    let first = stages.first().map_or(file.instructions.len(), |stage| stage.first);
+    let mentions = Mentions::new(file, stages);
     let mut out = Vec::new();
     for (at, instruction) in file.instructions.iter().enumerate() {
         let Arguments::Arg(list) = &instruction.arguments else { continue };
-        let stage = stages.iter().rev().find(|stage| stage.first < at).map(|stage| stage.index);
+        let stage = mentions.stage[at];
         for entry in list {
             let name = entry.name.text.clone();
-            let used = match stage {
-                None => global_uses(file, first, at, &name),
-                Some(stage) => stage_uses(file, stages, stage, at, &name),
-            };
+            let used = mentions.uses(&name, at, stage);
             let description = file.description(at, &name).map(str::to_owned);
             let default = entry.value.as_ref().map(|value| value.text.clone());
             out.push(ArgOutline { name, default, description, line: instruction.line, stage, used });
@@ -183,56 +189,90 @@ fn arguments(file: &Dockerfile, stages: &[Stage<'_>]) -> Vec<ArgOutline> {
     out
 }
 
-/// Later global ARGs, FROMs, and ARGs without a default that take the value into their stage.
-fn global_uses(file: &Dockerfile, first: usize, at: usize, name: &str) -> Vec<u32> {
-    let later = file.instructions.iter().enumerate().skip(at + 1);
-    let takes_over = |instruction: &Instruction| match &instruction.arguments {
-        Arguments::Arg(list) => list.iter().any(|entry| entry.name.text == name && entry.value.is_none()),
-        _ => false,
-    };
-    later
-        .filter(|(index, i)| match i.keyword {
-            Keyword::From => mentions(i, name),
-            _ if *index < first => mentions(i, name),
-            _ => takes_over(i),
-        })
-        .map(|(_, instruction)| instruction.line)
-        .collect()
-}
+impl<'f> Mentions<'f> {
+    fn new(file: &'f Dockerfile, stages: &[Stage<'_>]) -> Self {
+        let index = StageIndex::new(stages);
+        let parents = stages.iter().map(|stage| parent(&index, stage)).collect();
+        let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut stage = Vec::with_capacity(file.instructions.len());
+        let mut current: Option<usize> = None;
+        for (at, instruction) in file.instructions.iter().enumerate() {
+            if instruction.keyword == Keyword::From {
+                current = Some(current.map_or(0, |current| current + 1));
+            }
+            stage.push(current);
+            let mut note = |name: &'f str| {
+                let places = by_name.entry(name).or_default();
+                if places.last() != Some(&at) {
+                    places.push(at);
+                }
+            };
+            texts(instruction).for_each(|text| variables(text).for_each(&mut note));
+            // An ARG without a default takes the value of a global one.
+            if let (Arguments::Arg(list), Some(_)) = (&instruction.arguments, current) {
+                list.iter().filter(|entry| entry.value.is_none()).for_each(|entry| note(&entry.name.text));
+            }
+        }
+        Self { file, by_name, stage, parents }
+    }
 
-/// The rest of the stage, and stages that stand on it.
-fn stage_uses(file: &Dockerfile, stages: &[Stage<'_>], stage: usize, at: usize, name: &str) -> Vec<u32> {
-    let mut in_scope = vec![false; stages.len()];
-    let mut used = Vec::new();
-    for current in stages.iter().skip(stage) {
-        let stands_on = parent(stages, current).is_some_and(|parent| in_scope[parent]);
-        in_scope[current.index] = current.index == stage || stands_on;
-        if in_scope[current.index] {
-            let first = current.first.max(at) + 1;
-            let end = current.first + 1 + current.instructions.len();
-            let rest = file.instructions.get(first..end).unwrap_or(&[]);
-            used.extend(rest.iter().filter(|instruction| mentions(instruction, name)).map(|instruction| instruction.line));
+    /// Lines behind instruction `at` that mention the argument which is declared there.
+    fn uses(&self, name: &str, at: usize, stage: Option<usize>) -> Vec<u32> {
+        let places = self.by_name.get(name).map_or(&[][..], Vec::as_slice);
+        let behind = places.get(places.partition_point(|place| *place <= at)..).unwrap_or(&[]);
+        let seen = |place: &&usize| {
+            let (other, keyword) = (self.stage[**place], self.file.instructions[**place].keyword);
+            match (stage, other) {
+                // FROM belongs to no stage yet.
+                (None, None) => true,
+                (None, Some(_)) => matches!(keyword, Keyword::From) || self.takes_over(**place, name),
+                (Some(stage), Some(other)) => keyword != Keyword::From && self.stands_on(other, stage),
+                (Some(_), None) => false,
+            }
+        };
+        behind.iter().take(100 * LISTED).filter(seen).take(LISTED).map(|place| self.file.instructions[*place].line).collect()
+    }
+
+    fn takes_over(&self, at: usize, name: &str) -> bool {
+        match &self.file.instructions[at].arguments {
+            Arguments::Arg(list) => list.iter().any(|entry| entry.value.is_none() && entry.name.text == name),
+            _ => false,
         }
     }
-    used
+
+    /// Whether a stage is another, or stands on it over not too many others.
+    fn stands_on(&self, mut stage: usize, other: usize) -> bool {
+        for _ in 0..LISTED {
+            if stage == other {
+                return true;
+            }
+            match self.parents.get(stage).copied().flatten().filter(|parent| *parent >= other) {
+                Some(parent) => stage = parent,
+                None => return false,
+            }
+        }
+        false
+    }
 }
 
-/// Whether `$name` or `${name...}` stands in an instruction, its flags or its heredocs.
-fn mentions(at: &Instruction, name: &str) -> bool {
+/// The texts of an instruction in which variables may stand.
+fn texts(at: &Instruction) -> impl Iterator<Item = &str> {
     let exec = match &at.arguments {
-        Arguments::Run(CommandForm::Exec(words)) => words.iter().any(|word| has_variable(word, name)),
-        _ => false,
+        Arguments::Run(CommandForm::Exec(words)) => words.as_slice(),
+        _ => &[],
     };
-    exec || has_variable(&at.text, name)
-        || at.flags.iter().filter_map(|flag| flag.value.as_deref()).any(|value| has_variable(value, name))
-        || at.heredocs.iter().any(|document| has_variable(&document.content, name))
+    let flags = at.flags.iter().filter_map(|flag| flag.value.as_deref());
+    let heredocs = at.heredocs.iter().map(|document| document.content.as_str());
+    std::iter::once(at.text.as_str()).chain(exec.iter().map(String::as_str)).chain(flags).chain(heredocs)
 }
 
-fn has_variable(text: &str, name: &str) -> bool {
-    text.match_indices('$').any(|(at, _)| {
-        let rest = &text[at + 1..];
+/// The names in `$name` and `${name...}`.
+fn variables(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('$').filter_map(move |(at, _)| {
+        let rest = text.get(at + 1..)?;
         let rest = rest.strip_prefix('{').unwrap_or(rest);
-        rest.strip_prefix(name).is_some_and(|below| !below.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        rest.get(..end).filter(|name| !name.is_empty())
     })
 }
 

@@ -1,5 +1,7 @@
 //! Stages: what lies between one FROM and the next.
 
+use std::collections::HashMap;
+
 use super::ast::{Arguments, Dockerfile, Instruction};
 
 /// One build stage.
@@ -65,6 +67,38 @@ pub fn find_stage(stages: &[Stage<'_>], reference: &str, before: usize) -> Optio
 pub fn find_stage_by_name(stages: &[Stage<'_>], reference: &str, before: usize) -> Option<usize> {
     let name = reference.to_lowercase();
     stages.iter().take(before).rposition(|stage| stage.name.as_deref() == Some(name.as_str()))
+}
+
+/// Where stages stand by their names, for files with very many of them.
+#[derive(Debug, Clone, Default)]
+pub struct StageIndex {
+    by_name: HashMap<String, Vec<usize>>,
+    count: usize,
+}
+
+impl StageIndex {
+    /// Indexes stages in order.
+    pub fn new(stages: &[Stage<'_>]) -> Self {
+        let mut index = Self { by_name: HashMap::new(), count: stages.len() };
+        for stage in stages {
+            if let Some(name) = &stage.name {
+                index.by_name.entry(name.clone()).or_default().push(stage.index);
+            }
+        }
+        index
+    }
+
+    /// The last of the first `before` stages with exactly this name in lower case.
+    pub fn named(&self, name: &str, before: usize) -> Option<usize> {
+        let places = self.by_name.get(name)?;
+        places.partition_point(|place| *place < before).checked_sub(1).and_then(|at| places.get(at)).copied()
+    }
+
+    /// As [`find_stage`] among all stages.
+    pub fn find(&self, reference: &str) -> Option<usize> {
+        let by_number = || reference.parse::<usize>().ok().filter(|number| *number < self.count);
+        self.named(&reference.to_lowercase(), self.count).or_else(by_number)
+    }
 }
 
 #[cfg(test)]

@@ -111,12 +111,8 @@ impl Lowering<'_> {
         let mut out = Sources::default();
         for word in words.iter().filter(|word| !word.text.starts_with("<<") || at.heredocs.is_empty()) {
             let Some(text) = self.expand(state, word) else { continue };
-            if at.keyword == Keyword::Copy && is_remote(&text) {
-                self.error(word.span, "COPY takes no URL and no git repository; ADD does");
-                continue;
-            }
-            if at.keyword == Keyword::Add && is_remote(&text) {
-                self.error(word.span, "ADD of a URL or a git repository is not acted on yet by this builder");
+            if is_remote(&text) {
+                self.error(word.span, remote_refusal(at.keyword));
                 continue;
             }
             let path = absolute("/", &text).trim_start_matches('/').to_owned();
@@ -172,6 +168,13 @@ impl Lowering<'_> {
             options.shown.push_str(&format!(" --chmod={chmod}"));
         }
         options
+    }
+}
+
+fn remote_refusal(keyword: Keyword) -> &'static str {
+    match keyword {
+        Keyword::Copy => "COPY takes no URL and no git repository; ADD does",
+        _ => "ADD of a URL or a git repository is not acted on yet by this builder",
     }
 }
 

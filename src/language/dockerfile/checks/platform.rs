@@ -19,7 +19,7 @@ impl Platform {
             !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '(' | ')'))
         };
         let parts: Vec<&str> = lower.split('/').collect();
-        if !parts.iter().all(|part| good(part)) {
+        if !parts.iter().all(good) {
             return None;
         }
         let (system, architecture, variant) = match parts.as_slice() {

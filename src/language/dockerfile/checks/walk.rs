@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::environment::{GlobalArguments, Variables, lookup};
 use super::facts::{FromFacts, LintRequest, StageFacts, Step, Target, UndefinedName};
@@ -10,8 +11,8 @@ use super::similar_name::similar_name;
 use crate::language::dockerfile::ports::PortSpec;
 use crate::language::dockerfile::reference::ImageName;
 use crate::language::dockerfile::{
-    Arguments, Assignment, Diagnostic, ExpandError, Expanded, Instruction, Keyword, Span, Stage, Word, expand_heredoc,
-    expand_word, expand_words, find_stage, find_stage_by_name, parse_mount,
+    Arguments, Assignment, Diagnostic, ExpandError, Expanded, Instruction, Keyword, Span, Stage, StageIndex, Word,
+    expand_heredoc, expand_word, expand_words, parse_mount,
 };
 
 /// Source of the value: `DefaultPathEnvUnix` of BuildKit.
@@ -19,14 +20,29 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// Names that are no variables of a build.
 const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
+/// For how many names of a file a similar one is looked for, and among how many: more are those of an attack.
+const SUGGESTIONS: usize = 1000;
+const NAMES: usize = 1000;
+
 /// A stage that has been gone through, with what stages on top of it take over.
 struct StageWalk<'a> {
     facts: StageFacts<'a>,
-    env: Variables,
-    /// ARGs declared, with and without a value.
-    arguments: BTreeSet<String>,
+    /// Shared with the stage below until one of them changes it.
+    env: Rc<Variables>,
+    /// ARGs declared, with and without a value; shared in the same way.
+    arguments: Rc<BTreeSet<String>>,
     has_shell: bool,
     has_workdir: bool,
+    triggers: Vec<&'a Instruction>,
+}
+
+/// What a stage takes over from the one that it stands on.
+struct Inherited<'a> {
+    env: Rc<Variables>,
+    arguments: Rc<BTreeSet<String>>,
+    has_shell: bool,
+    has_workdir: bool,
+    unknown_base: Option<String>,
     triggers: Vec<&'a Instruction>,
 }
 
@@ -34,7 +50,9 @@ struct StageWalk<'a> {
 struct Walk<'a, 'w> {
     request: &'w LintRequest<'a>,
     globals: &'w GlobalArguments,
-    stages: Vec<Stage<'a>>,
+    stages: StageIndex,
+    /// How many more names are looked for among the known ones: it takes time of the product of both numbers.
+    suggestions: usize,
     done: Vec<StageWalk<'a>>,
     errors: &'w mut Vec<Diagnostic>,
 }
@@ -47,13 +65,21 @@ pub(super) fn walk<'a>(
     errors: &mut Vec<Diagnostic>,
 ) -> Vec<StageFacts<'a>> {
     let stages = request.dockerfile.stages();
-    let parents: Vec<Option<usize>> = froms.iter().enumerate().map(|(at, from)| parent(&stages, from, at)).collect();
-    let mut walk = Walk { request, globals, stages: stages.clone(), done: Vec::new(), errors };
-    let needed = walk.needed(&parents);
+    let index = StageIndex::new(&stages);
+    let parents: Vec<Option<usize>> = froms.iter().enumerate().map(|(at, from)| parent(&index, from, at)).collect();
+    let mut last_child = vec![None; stages.len()];
+    for (at, parent) in parents.iter().enumerate() {
+        if let Some(slot) = parent.and_then(|parent| last_child.get_mut(parent)) {
+            *slot = Some(at);
+        }
+    }
+    let mut walk = Walk { request, globals, stages: index, suggestions: SUGGESTIONS, done: Vec::new(), errors };
+    let needed = walk.needed(&stages, &parents);
     for (stage, from) in stages.iter().zip(froms) {
         let on = parents.get(stage.index).copied().flatten();
         let checked = request.target == Target::All || needed.contains(&stage.index);
-        let begun = walk.begin(stage, from, on, needed.contains(&stage.index), checked);
+        let inherited = on.and_then(|on| walk.inherit(on, last_child.get(on) == Some(&Some(stage.index))));
+        let begun = walk.begin(stage, from, inherited, needed.contains(&stage.index), checked);
         walk.done.push(begun);
     }
     walk.done.into_iter().map(|stage| stage.facts).collect()
@@ -61,13 +87,11 @@ pub(super) fn walk<'a>(
 
 impl<'a> Walk<'a, '_> {
     /// What the target needs.
-    fn needed(&mut self, parents: &[Option<usize>]) -> BTreeSet<usize> {
-        let stages = &self.stages;
+    fn needed(&mut self, stages: &[Stage<'_>], parents: &[Option<usize>]) -> BTreeSet<usize> {
         let last = stages.len().checked_sub(1);
         let target = match self.request.target {
             Target::Named(name) => {
-                let found = find_stage_by_name(stages, name, stages.len())
-                    .or_else(|| name.parse().ok().filter(|number| *number < stages.len()));
+                let found = self.stages.find(name);
                 if found.is_none() {
                     let span = stages.last().map_or(Span::default(), |stage| stage.from.span);
                     self.errors.push(Diagnostic::error(span, format!("the target stage `{name}` does not exist")));
@@ -81,30 +105,48 @@ impl<'a> Walk<'a, '_> {
         while let Some(at) = open.pop() {
             if needed.insert(at) {
                 open.extend(parents.get(at).copied().flatten());
-                open.extend(stages.get(at).into_iter().flat_map(|stage| sources(stages, stage)));
+                open.extend(stages.get(at).into_iter().flat_map(|stage| sources(&self.stages, stage)));
             }
         }
         needed
+    }
+
+    /// What the stage gives on; the last one that asks gets it without a copy.
+    fn inherit(&mut self, parent: usize, last: bool) -> Option<Inherited<'a>> {
+        let parent = self.done.get_mut(parent)?;
+        let (env, arguments) = if last {
+            (std::mem::take(&mut parent.env), std::mem::take(&mut parent.arguments))
+        } else {
+            (Rc::clone(&parent.env), Rc::clone(&parent.arguments))
+        };
+        Some(Inherited {
+            env,
+            arguments,
+            has_shell: parent.has_shell,
+            has_workdir: parent.has_workdir,
+            unknown_base: parent.facts.unknown_base.clone(),
+            triggers: parent.triggers.clone(),
+        })
     }
 
     fn begin(
         &mut self,
         stage: &Stage<'a>,
         mut from: FromFacts<'a>,
-        on: Option<usize>,
+        inherited: Option<Inherited<'a>>,
         needed: bool,
         checked: bool,
     ) -> StageWalk<'a> {
-        self.check_from(&from, on.is_some());
+        self.check_from(&from, inherited.is_some());
         let name = from.base.as_ref().map_or("", |base| base.text.as_str()).to_owned();
         let mut unknown_base = None;
-        let (mut env, mut arguments, mut has_shell, mut has_workdir) = (Variables::new(), BTreeSet::new(), false, false);
+        let (mut env, mut arguments) = (Rc::<Variables>::default(), Rc::default());
+        let (mut has_shell, mut has_workdir) = (false, false);
         let mut steps: Vec<(&'a Instruction, Option<usize>)> = Vec::new();
-        if let Some(parent) = on.and_then(|on| self.done.get(on)) {
-            env.clone_from(&parent.env);
-            arguments.clone_from(&parent.arguments);
+        if let Some(parent) = inherited {
+            (env, arguments) = (parent.env, parent.arguments);
             (has_shell, has_workdir) = (parent.has_shell, parent.has_workdir);
-            unknown_base.clone_from(&parent.facts.unknown_base);
+            unknown_base = parent.unknown_base;
             if needed {
                 steps.extend(parent.triggers.iter().map(|trigger| (*trigger, None)));
             }
@@ -113,7 +155,7 @@ impl<'a> Walk<'a, '_> {
                 Some(image) => {
                     for entry in &image.env {
                         let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
-                        env.insert(name.to_owned(), value.to_owned());
+                        Rc::make_mut(&mut env).insert(name.to_owned(), value.to_owned());
                     }
                     has_shell = image.has_shell;
                     from.base_platform = image.platform.filter(|_| checked);
@@ -121,7 +163,9 @@ impl<'a> Walk<'a, '_> {
                 None => unknown_base = Some(name),
             }
         }
-        env.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
+        if !env.contains_key("PATH") {
+            Rc::make_mut(&mut env).insert("PATH".to_owned(), DEFAULT_PATH.to_owned());
+        }
         let facts = StageFacts { index: stage.index, from, steps: Vec::new(), unknown_base };
         let mut walk = StageWalk { facts, env, arguments, has_shell, has_workdir, triggers: Vec::new() };
         if checked {
@@ -152,14 +196,20 @@ impl<'a> Walk<'a, '_> {
             has_workdir: stage.has_workdir,
         };
         self.check_source(stage.facts.index, instruction);
-        let mut reader = Reader { env: &stage.env, arguments: &stage.arguments, step: &mut step, errors: self.errors };
+        let mut reader = Reader {
+            env: &stage.env,
+            arguments: &stage.arguments,
+            step: &mut step,
+            suggestions: &mut self.suggestions,
+            errors: self.errors,
+        };
         let escape = self.request.dockerfile.escape;
         match &instruction.arguments {
             Arguments::Env(list) | Arguments::Label(list) => {
                 let pairs = reader.pairs(list, escape);
                 if instruction.keyword == Keyword::Env {
                     step.words = pairs.iter().map(|(name, _)| name.clone()).collect();
-                    stage.env.extend(pairs);
+                    Rc::make_mut(&mut stage.env).extend(pairs);
                 }
             }
             Arguments::Arg(list) => self.declare(stage, &mut step, list),
@@ -178,23 +228,7 @@ impl<'a> Walk<'a, '_> {
             Arguments::Volume(words) => words.iter().for_each(|word| {
                 reader.word(word, escape);
             }),
-            // EXPOSE never says which names are not set.
-            Arguments::Expose(words) => {
-                let env = lookup(&stage.env);
-                for word in words {
-                    match expand_words(&word.text, &env, escape) {
-                        Ok(expanded) => {
-                            let bad = |text: &String| {
-                                let why = PortSpec::parse(text).err()?;
-                                Some(Diagnostic::error(word.span, format!("`{text}` is no port: {why}")))
-                            };
-                            self.errors.extend(expanded.words.iter().filter_map(bad));
-                            step.words.extend(expanded.words);
-                        }
-                        Err(error) => self.errors.push(Diagnostic::error(word.span, error.to_string())),
-                    }
-                }
-            }
+            Arguments::Expose(words) => reader.ports(words, escape),
             Arguments::Run(_) => reader.mounts(instruction, escape),
             Arguments::Shell(_) => stage.has_shell = true,
             Arguments::Onbuild(trigger) => stage.triggers.push(trigger),
@@ -231,8 +265,7 @@ impl<'a> Walk<'a, '_> {
     fn check_source(&mut self, here: usize, at: &Instruction) {
         let Some(flag) = at.flag("from").filter(|_| at.keyword == Keyword::Copy) else { return };
         let name = flag.value.as_deref().unwrap_or("");
-        let stages = &self.stages;
-        if find_stage(stages, name, stages.len()).is_some_and(|found| found >= here) {
+        if self.stages.find(name).is_some_and(|found| found >= here) {
             let message = format!("the stage `{name}` must stand above the one that takes files from it");
             self.errors.push(Diagnostic::error(flag.span, message));
         }
@@ -246,37 +279,44 @@ impl<'a> Walk<'a, '_> {
             let value = match (self.request.build_args.get(name), &entry.value) {
                 (Some(given), _) => Some(given.clone()),
                 (None, Some(default)) => {
-                    let mut reader = Reader { env: &stage.env, arguments: &stage.arguments, step, errors: self.errors };
+                    let mut reader = Reader {
+                        env: &stage.env,
+                        arguments: &stage.arguments,
+                        step,
+                        suggestions: &mut self.suggestions,
+                        errors: self.errors,
+                    };
                     reader.word(default, self.request.dockerfile.escape)
                 }
                 (None, None) => self.globals.values.get(name).cloned(),
             };
             if let Some(value) = value.filter(|_| !NO_VARIABLES.contains(&name.as_str())) {
-                stage.env.insert(name.clone(), value);
+                Rc::make_mut(&mut stage.env).insert(name.clone(), value);
             }
-            stage.arguments.insert(name.clone());
+            if !stage.arguments.contains(name) {
+                Rc::make_mut(&mut stage.arguments).insert(name.clone());
+            }
         }
     }
 }
 
 /// The stage that FROM stands on. Source of the rule: `addState` of BuildKit: names are kept in lower case and FROM is
 /// not made lower case.
-fn parent(stages: &[Stage<'_>], from: &FromFacts<'_>, at: usize) -> Option<usize> {
-    let name = &from.base.as_ref()?.text;
-    stages.iter().take(at).rposition(|stage| stage.name.as_ref() == Some(name))
+fn parent(stages: &StageIndex, from: &FromFacts<'_>, at: usize) -> Option<usize> {
+    stages.named(&from.base.as_ref()?.text, at)
 }
 
 /// Stages that COPY and RUN of a stage take files from.
-fn sources(stages: &[Stage<'_>], stage: &Stage<'_>) -> Vec<usize> {
+fn sources(stages: &StageIndex, stage: &Stage<'_>) -> Vec<usize> {
     let mut out = Vec::new();
     for instruction in &stage.instructions {
         for flag in &instruction.flags {
             let value = flag.value.as_deref().unwrap_or("");
             match (instruction.keyword, flag.name.as_str()) {
-                (Keyword::Copy, "from") => out.extend(find_stage(stages, value, stages.len())),
+                (Keyword::Copy, "from") => out.extend(stages.find(value)),
                 (Keyword::Run, "mount") => {
                     let from = parse_mount(value, &|_: &str| None::<String>, '\\').ok().and_then(|mount| mount.from);
-                    out.extend(from.and_then(|from| find_stage(stages, &from, stages.len())));
+                    out.extend(from.and_then(|from| stages.find(&from)));
                 }
                 _ => {}
             }
@@ -290,6 +330,7 @@ struct Reader<'r, 'a> {
     env: &'r Variables,
     arguments: &'r BTreeSet<String>,
     step: &'r mut Step<'a>,
+    suggestions: &'r mut usize,
     errors: &'r mut Vec<Diagnostic>,
 }
 
@@ -309,7 +350,11 @@ impl Reader<'_, '_> {
 
     fn undefined(&mut self, name: &str, span: Span) {
         if !self.arguments.contains(name) && !NO_VARIABLES.contains(&name) {
-            let meant = similar_name(name, self.env.keys().map(String::as_str));
+            let mut meant = None;
+            if *self.suggestions > 0 {
+                *self.suggestions -= 1;
+                meant = similar_name(name, self.env.keys().map(String::as_str).take(NAMES));
+            }
             self.step.undefined.push(UndefinedName { name: name.to_owned(), meant, span });
         }
     }
@@ -346,6 +391,23 @@ impl Reader<'_, '_> {
             self.note(document.span, result);
         }
         words
+    }
+
+    /// EXPOSE never says which names are not set.
+    fn ports(&mut self, words: &[Word], escape: char) {
+        for word in words {
+            match expand_words(&word.text, &lookup(self.env), escape) {
+                Ok(expanded) => {
+                    let bad = |text: &String| {
+                        let why = PortSpec::parse(text).err()?;
+                        Some(Diagnostic::error(word.span, format!("`{text}` is no port: {why}")))
+                    };
+                    self.errors.extend(expanded.words.iter().filter_map(bad));
+                    self.step.words.extend(expanded.words);
+                }
+                Err(error) => self.errors.push(Diagnostic::error(word.span, error.to_string())),
+            }
+        }
     }
 
     /// Mounts are expanded field by field.
