@@ -2,6 +2,7 @@
 //! is copied; a file that changes in between fails the step.
 
 pub mod entry;
+mod hashing;
 pub mod ignore_file;
 pub mod pattern;
 pub mod stat_index;
