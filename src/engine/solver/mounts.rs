@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_cache_that_begins_from_other_content_is_another_cache() {
-        let [one, two]: [LayerId; 2] = ["one".parse().unwrap(), "two".parse().unwrap()];
+        let [one, two]: [LayerId; 2] = ["1".repeat(32).parse().unwrap(), "2".repeat(32).parse().unwrap()];
         let name = |seed: Option<&[LayerId]>| cache_name("/k", seed);
         let both = [one, two];
         assert_ne!(name(None), name(Some(&both[..1])));
