@@ -50,6 +50,38 @@ fn a_source_outside_the_context_is_not_read() {
 }
 
 #[test]
+fn an_archive_that_cannot_be_unpacked_is_not_copied_in_silence() {
+    if !can_build("an_archive_that_cannot_be_unpacked_is_not_copied_in_silence") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nADD a.tar.bz2 /\n");
+    program.write("a.tar.bz2", "BZh91AY&SY");
+    program.run(&["build"]).says(1, &["`a.tar.bz2` is compressed with bzip2, which ADD does not unpack yet"]);
+}
+
+#[test]
+fn an_owner_that_the_image_does_not_know_is_the_users_fault() {
+    if !can_build("an_owner_that_the_image_does_not_know_is_the_users_fault") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY --chown=nobody a /\n");
+    program.write("a", "1\n");
+    program.run(&["build"]).says(1, &["user `nobody` is not in the image's `/etc/passwd`"]);
+}
+
+#[test]
+fn a_link_that_a_wildcard_matches_is_copied_as_what_it_points_to() {
+    if !can_build("a_link_that_a_wildcard_matches_is_copied_as_what_it_points_to") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY l*k /o/\n");
+    std::fs::create_dir(program.context.join("real")).unwrap();
+    program.write("real/f", "1\n");
+    std::os::unix::fs::symlink("real", program.context.join("lnk")).unwrap();
+    assert_eq!(program.run(&["build"]).code, Some(0));
+}
+
+#[test]
 fn an_unknown_stage_is_named_with_those_that_exist() {
     let program = Program::new("FROM scratch AS one\nCOPY a /\n");
     program.run(&["build", "--target", "on"]).says(1, &["the target stage `on` does not exist", "`one`"]);
@@ -64,8 +96,8 @@ fn an_unknown_base_image_says_how_to_provide_one() {
 
 #[test]
 fn flags_that_are_not_acted_on_are_named() {
-    let program = Program::new("FROM scratch\nADD --keep-git-dir=true a /\n");
-    program.run(&["build"]).says(1, &["Dockerfile:2:5", "--keep-git-dir"]);
+    let program = Program::new("FROM scratch\nCOPY --parents a /\n");
+    program.run(&["build"]).says(1, &["Dockerfile:2:6", "--parents"]);
 }
 
 #[test]

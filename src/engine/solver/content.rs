@@ -177,6 +177,13 @@ pub(super) fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::new();
     for selector in &edge.selectors {
         for path in tree.matches(selector) {
+            // A link that a wildcard matches is copied as what it points to, which may lie outside of what matched.
+            if selector.wildcard
+                && selector.follow_links
+                && let Some(target) = tree.resolve(&path, true).filter(|target| *target != path)
+            {
+                out.extend_from_slice(tree.subtree(&target));
+            }
             out.extend_from_slice(tree.subtree(&path));
         }
     }

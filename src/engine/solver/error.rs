@@ -67,7 +67,10 @@ impl SolveError {
     }
 
     pub(super) fn worker(file: &str, vertex: &Vertex, error: &WorkerError) -> Self {
-        Self::environment(file, vertex, error, error.hint())
+        match error {
+            WorkerError::Failed(failure) => Self::failure(file, vertex, failure),
+            _ => Self::environment(file, vertex, error, error.hint()),
+        }
     }
 
     pub(super) fn failure(file: &str, vertex: &Vertex, failure: &Failure) -> Self {

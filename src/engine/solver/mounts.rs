@@ -20,19 +20,21 @@ impl Solver<'_> {
                     let (layers, path) = self.bind_source(vertex, *edge)?;
                     MountContent::Layers { layers, path }
                 }
-                MountKind::Cache { id, sharing, seed, uid, gid, mode } => MountContent::Cache {
-                    // A name from a Dockerfile never becomes a path.
-                    name: Digest::of(id).hex(),
-                    sharing: match sharing.as_str() {
-                        "private" => CacheSharing::Private,
-                        "locked" => CacheSharing::Locked,
-                        _ => CacheSharing::Shared,
-                    },
-                    seed: seed.map(|edge| self.bind_source(vertex, edge)).transpose()?,
-                    uid: *uid,
-                    gid: *gid,
-                    mode: *mode,
-                },
+                MountKind::Cache { id, sharing, seed, uid, gid, mode } => {
+                    let seed = seed.map(|edge| self.bind_source(vertex, edge)).transpose()?;
+                    MountContent::Cache {
+                        name: cache_name(id, seed.as_ref().map(|(layers, _)| layers.as_slice())),
+                        sharing: match sharing.as_str() {
+                            "private" => CacheSharing::Private,
+                            "locked" => CacheSharing::Locked,
+                            _ => CacheSharing::Shared,
+                        },
+                        seed,
+                        uid: *uid,
+                        gid: *gid,
+                        mode: *mode,
+                    }
+                }
                 MountKind::Tmpfs { size } => MountContent::Tmpfs { size: *size },
                 MountKind::Secret { id, uid, gid, mode, required } => match self.secrets.get(id) {
                     Some(bytes) => MountContent::File { bytes: bytes.clone(), uid: *uid, gid: *gid, mode: *mode },
@@ -94,5 +96,28 @@ impl Solver<'_> {
                 }
             }
         }
+    }
+}
+
+/// The folder of a cache: caches that began from different content are different, as in BuildKit (`solver/llbsolver/mounts`,
+/// `cacheMount`: the id, then the id of the reference). A name from a Dockerfile never becomes a path.
+fn cache_name(id: &str, seed: Option<&[LayerId]>) -> String {
+    let Some(layers) = seed else { return Digest::of(id).hex() };
+    let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
+    Digest::of(format!("{id}\0{}", layers.join("\0"))).hex()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_begins_from_other_content_is_another_cache() {
+        let [one, two]: [LayerId; 2] = ["1".repeat(32).parse().unwrap(), "2".repeat(32).parse().unwrap()];
+        let name = |seed: Option<&[LayerId]>| cache_name("/k", seed);
+        let both = [one, two];
+        assert_ne!(name(None), name(Some(&both[..1])));
+        assert_ne!(name(Some(&both[..1])), name(Some(&both)));
+        assert_eq!(name(Some(&both[..1])), name(Some(&both[..1])));
     }
 }

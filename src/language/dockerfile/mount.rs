@@ -54,6 +54,8 @@ pub struct RunMount {
     pub gid: Option<u32>,
     /// `size=` of a tmpfs, in bytes.
     pub size: Option<u64>,
+    /// `env=` of a secret: the variable that holds it, instead of a file.
+    pub env: Option<String>,
 }
 
 /// Why a mount cannot be read.
@@ -140,6 +142,7 @@ pub fn parse_mount(value: &str, env: &dyn Environment, escape: char) -> Result<R
         uid: None,
         gid: None,
         size: None,
+        env: None,
     };
     let mut access = None;
     for field in comma_separated(value).ok_or(MountError::Quotes)? {
@@ -188,8 +191,7 @@ impl RunMount {
             "uid" => self.uid = Some(value.parse().map_err(|_| wrong())?),
             "gid" => self.gid = Some(value.parse().map_err(|_| wrong())?),
             "size" if self.kind == MountKind::Tmpfs => self.size = Some(parse_size(&value).ok_or_else(wrong)?),
-            // The variable in which a secret is given instead of a file.
-            "env" if self.kind == MountKind::Secret => {}
+            "env" if self.kind == MountKind::Secret => self.env = Some(value),
             "size" | "env" => return Err(MountError::Misplaced(key.to_owned())),
             _ => return Err(unknown(key)),
         }

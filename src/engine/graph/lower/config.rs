@@ -55,6 +55,10 @@ impl Lowering<'_> {
             Arguments::Volume(paths) => self.volume(state, at, paths),
             Arguments::Stopsignal(signal) => {
                 let Some(signal) = self.expand(state, signal) else { return };
+                if !is_signal(&signal) {
+                    let message = format!("`{}` is no signal: write a name like SIGTERM or a number", signal.escape_debug());
+                    return self.error(at.span, message);
+                }
                 state.note(format!("STOPSIGNAL {signal}"));
                 state.config.config.stop_signal = Some(signal);
                 self.config_step(state, at, "sets the stop signal");
@@ -371,6 +375,21 @@ fn go_duration_text(nanos: u64) -> String {
             }
         }
     }
+}
+
+/// A name of Linux with or without `SIG`, in any case, or a number but 0. Source: moby `signal.ParseSignal`.
+fn is_signal(text: &str) -> bool {
+    const NAMES: &str = "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS \
+                         TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX";
+    if let Ok(number) = text.parse::<i32>() {
+        return number != 0;
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let offset = |of: &str, most: u8| {
+        name.strip_prefix(of).and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| (1..=most).contains(&n))
+    };
+    NAMES.split_whitespace().any(|known| known == name) || offset("RTMIN+", 15) || offset("RTMAX-", 14)
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ impl Lowering<'_> {
         if mount.kind == language::MountKind::Ssh {
             return self.error(flag.span, "RUN --mount=type=ssh is not acted on yet by this builder");
         }
+        if mount.env.is_some() {
+            return self.error(flag.span, "RUN --mount=type=secret,env= is not acted on yet by this builder");
+        }
         let Some(target) = self.mount_target(state, flag, &mount) else { return };
         if mounts.mounts.iter().any(|other| other.target == target) {
             return self.error(flag.span, format!("two mounts have the same target `{}`", target.escape_debug()));

@@ -119,6 +119,7 @@ fn a_stage_copies_from_earlier_ones_only() {
 fn what_is_not_acted_on_is_an_error_that_names_it() {
     for (line, name) in [
         ("RUN --mount=type=ssh y", "--mount=type=ssh"),
+        ("RUN --mount=type=secret,id=i,env=I y", "env="),
         ("COPY --parents a b/", "--parents"),
         ("ADD --checksum=sha256:00 a b", "--checksum"),
         ("ADD https://example.org/x /y", "URL"),
@@ -126,6 +127,17 @@ fn what_is_not_acted_on_is_an_error_that_names_it() {
     ] {
         let errors = try_lower(&format!("FROM base\n{line}\n"), None, &[], &[]).unwrap_err();
         assert!(errors.iter().any(|e| e.contains(name) && e.contains("not acted on yet")), "{line}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_stop_signal_that_is_none_is_an_error() {
+    for known in ["SIGTERM", "quit", "9", "SIGRTMIN+3", "RTMAX-14"] {
+        assert!(try_lower(&format!("FROM base\nSTOPSIGNAL {known}\n"), None, &[], &[]).is_ok(), "{known}");
+    }
+    for unknown in ["FOO", "0", "SIGRTMIN+16", "SIG"] {
+        let errors = try_lower(&format!("FROM base\nSTOPSIGNAL {unknown}\n"), None, &[], &[]).unwrap_err();
+        assert!(errors[0].contains("is no signal"), "{errors:?}");
     }
 }
 

@@ -147,6 +147,15 @@ impl Plan {
         }
         let shown = String::from_utf8_lossy(&node.path).into_owned();
         let Ok(file) = source.open_file(&node.path) else { return Ok(false) };
+        let mut magic = [0; 6];
+        let length = rustix::io::pread(&file, &mut magic, 0).during("read", &shown)?;
+        if let Some(kind) = other_compression(&magic[..length]) {
+            // Copied as it is, the image would silently lack what BuildKit unpacks here.
+            return Err(Failure {
+                hint: Some("compress it with gzip, or take the file as it is with COPY".into()),
+                ..user(format!("`{}` is compressed with {kind}, which ADD does not unpack yet", shown.escape_debug()))
+            });
+        }
         let mut content = super::write::Checked::new(file, node.entry.as_ref());
         let Some(archive) = Archive::sniff(&mut content).during("read", &shown)? else { return Ok(false) };
         let plain = Rules { owner: rules.owner, mode: None };
@@ -157,6 +166,16 @@ impl Plan {
         std::io::copy(&mut content.by_ref(), &mut std::io::sink()).during("read", &shown)?;
         content.verify(&shown)?;
         Ok(true)
+    }
+}
+
+/// What BuildKit's ADD unpacks too, and ours does not yet.
+fn other_compression(magic: &[u8]) -> Option<&'static str> {
+    match magic {
+        [b'B', b'Z', b'h', ..] => Some("bzip2"),
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => Some("xz"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        _ => None,
     }
 }
 
