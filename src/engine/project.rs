@@ -161,8 +161,30 @@ impl Project {
         let mut graph = lowered.graph;
         slots::align(&mut graph.vertices, previous.map_or(&[], |p| p.slots.as_slice()));
         let warn = |d| crate::language::dockerfile::render(d, &loaded.dockerfile, &loaded.file);
-        Ok((graph, lowered.warnings.iter().map(warn).collect()))
+        let deepest = deepest_chain(&graph);
+        if deepest > LAYER_LIMIT {
+            let message = format!("the image would have {deepest} layers, but overlayfs takes {LAYER_LIMIT}");
+            return Err(EngineError::user(message, Some("join RUN lines, or copy several sources at once".into())));
+        }
+        Ok((graph, lowered.warnings.iter().map(warn).chain(lowered.notes).collect()))
     }
+}
+
+/// So many layers the kernel can stack.
+const LAYER_LIMIT: usize = 500;
+
+/// The largest number of layers that any step stands on or makes.
+fn deepest_chain(graph: &BuildGraph) -> usize {
+    let mut depth: BTreeMap<u32, usize> = BTreeMap::new();
+    for vertex in graph.vertices.iter().filter(|v| v.operation.is_some()) {
+        let below = match (vertex.base.and_then(|at| graph.bases.get(at)), vertex.parent) {
+            (Some(base), _) => base.layers.len(),
+            (None, Some(parent)) => depth.get(&parent.0).copied().unwrap_or(0) + 1,
+            (None, None) => 1,
+        };
+        depth.insert(vertex.id.0, below);
+    }
+    depth.values().copied().max().unwrap_or(0)
 }
 
 /// All findings of a file as one error. An image that is missing is the machine's fault, everything else the file's.

@@ -144,6 +144,11 @@ fn commands(now: &[String], then: &[String], out: &mut Vec<MissReason>) {
         }
         return;
     };
+    if now_shell.is_empty() != then_shell.is_empty() && now != then {
+        // From shell form to JSON form, or back.
+        out.push(MissReason::CommandChanged { old: then.join(" "), new: now.join(" "), whitespace_only: false });
+        return;
+    }
     if now_shell != then_shell {
         field(out, "SHELL", Some(then_shell.join(" ")), Some(now_shell.join(" ")));
     }
@@ -196,7 +201,7 @@ fn describe_mount(mount: &Mount) -> String {
         MountKind::Bind { .. } => {}
         MountKind::Cache { id, sharing, uid, gid, mode, .. } => {
             if *id != mount.target || sharing != "shared" {
-                out.push_str(",id or sharing given");
+                out.push_str(",with an id or a sharing of its own");
             }
             out.push_str(&format!(",uid={uid},gid={gid},mode={mode:o}"));
         }

@@ -242,7 +242,7 @@ impl Scan<'_> {
                 let shown = full.join(String::from_utf8_lossy(bytes).as_ref());
                 let cause = std::io::Error::new(
                     std::io::ErrorKind::InvalidData,
-                    "its name is not UTF-8; rename it or exclude it in .dockerignore",
+                    format!("its name `{}` is not UTF-8; rename it or exclude it in .dockerignore", bytes.escape_ascii()),
                 );
                 let path = if directory.is_empty() {
                     String::from_utf8_lossy(bytes).into_owned()

@@ -53,8 +53,8 @@ pub fn mount_refused(what: &str, error: &io::Error) -> Failure {
     let hint = match error.raw_os_error() {
         Some(1 | 13) => "run as root, or let this machine make mounts and namespaces (in a container: --privileged)",
         Some(28) => "a limit on namespaces or mounts is reached: raise user.max_mnt_namespaces and fs.mount-max",
-        Some(22) => "the kernel refuses the mount: Linux 6.8 or newer with overlayfs is needed, at most 500 layers",
-        Some(19 | 38) => "this kernel lacks overlayfs or the mount interface: Linux 6.8 or newer is needed",
+        Some(22) => "the kernel refuses the mount: Linux 6.7 or newer with overlayfs is needed, at most 500 layers",
+        Some(19 | 38) => "this kernel lacks overlayfs or the mount interface: Linux 6.7 or newer is needed",
         Some(40) => "the store lies on a stack of overlays: choose a store on a plain file system with --store",
         _ => "see the kernel's log for the cause",
     };

@@ -125,9 +125,22 @@ impl Solver<'_> {
                 size: blob.size,
                 diff_id: *diff_id,
             };
-            self.ask(vertex, request, Vec::new())?;
+            self.ask(vertex, request, Vec::new()).map_err(|error| self.damaged_base(vertex, layer, error))?;
         }
         Ok(())
+    }
+
+    /// A base whose blob is gone or damaged: which image, and what to do.
+    fn damaged_base(&self, vertex: &Vertex, layer: &LayerId, error: SolveError) -> SolveError {
+        if self.is_ending() {
+            return error;
+        }
+        let has = |base: &&crate::engine::graph::ResolvedBase| base.layers.iter().any(|l| l.layer == *layer);
+        let image = self.graph.bases.iter().find(has).map_or("?", |base| base.image.as_str());
+        let cause = error.message.split_once(": ").map_or(error.message.as_str(), |(_, cause)| cause);
+        let message = format!("cannot unpack the base image `{}`: {cause}", image.escape_debug());
+        let hint = error.hint.clone().unwrap_or_else(|| "load the image again (`rbuild-tui image load`)".into());
+        SolveError::environment(&self.speaker.file, vertex, message, Some(hint))
     }
 
     /// A source that does not exist: where it was looked for, and what may have been meant.

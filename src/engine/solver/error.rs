@@ -48,7 +48,9 @@ impl SolveError {
         if name.len() < vertex.name.len() {
             name.push('…');
         }
-        let message = format!("{file}:{} {}: {message}", vertex.line, name.escape_debug());
+        let visible = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+        let name: String = name.chars().map(visible).collect();
+        let message = format!("{file}:{} {name}: {message}", vertex.line);
         Self { vertex: vertex.id, message, hint, fault: source }
     }
 

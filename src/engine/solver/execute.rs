@@ -233,7 +233,7 @@ impl Solver<'_> {
         let log = self.folder.join(format!("{}.log", vertex.id.0));
         let io =
             |error: std::io::Error| SolveError::environment(file, vertex, crate::ground::fs::error::describe(&error), None);
-        let output = Mutex::new(Output { file: File::create(&log).map_err(io)?, offset: 0 });
+        let output = Mutex::new(Output { file: File::create(&log).map_err(io)?, offset: 0, lost: None });
         let (out_reader, out_writer) = std::io::pipe().map_err(io)?;
         let (err_reader, err_writer) = std::io::pipe().map_err(io)?;
         guard(&self.state.running).push(token);
@@ -250,12 +250,28 @@ impl Solver<'_> {
                 Ok(Made { layers: vec![layer], stat: stat.unwrap_or_default(), usage: Some(usage) })
             }
             Reply::Exited { code, .. } => {
+                if let Some(error) = self.full_disk(vertex, code, &output) {
+                    return Err(error);
+                }
                 let tail = tail(&log);
                 let message = format!("the command exited with code {code}{}{tail}", signal_name(code));
                 Err(SolveError::user(file, vertex, message, None))
             }
             other => Err(self.unexpected(vertex, &other)),
         }
+    }
+
+    /// A command that failed for want of space seldom says so itself: the disk does.
+    fn full_disk(&self, vertex: &Vertex, code: i32, output: &Mutex<Output>) -> Option<SolveError> {
+        const ENOSPC: i32 = 28;
+        let lost = guard(output).lost.as_ref().is_some_and(|error| error.raw_os_error() == Some(ENOSPC));
+        let free = rustix::fs::statvfs(self.store.layout.root()).map(|disk| disk.f_bavail * disk.f_frsize);
+        if !lost && free.is_ok_and(|bytes| bytes > 1 << 20) {
+            return None;
+        }
+        let message = format!("the command exited with code {code}, and no space is left on the store's disk (ENOSPC)");
+        let hint = "free space and run the same command again, finished steps are kept".to_owned();
+        Some(SolveError::environment(&self.speaker.file, vertex, message, Some(hint)))
     }
 
     /// Moves what a step writes into its file, whole, and says where it lies.
@@ -270,10 +286,13 @@ impl Solver<'_> {
             };
             let mut output = guard(output);
             // A full disk ends the log, not the step: the pipe must be drained or the process hangs.
-            if output.file.write_all(&buffer[..n]).is_ok() {
-                let (offset, len) = (output.offset, n as u64);
-                output.offset += len;
-                self.speaker.say(BuildEvent::Output { vertex: vertex.id, stream, offset, len });
+            match output.file.write_all(&buffer[..n]) {
+                Ok(()) => {
+                    let (offset, len) = (output.offset, n as u64);
+                    output.offset += len;
+                    self.speaker.say(BuildEvent::Output { vertex: vertex.id, stream, offset, len });
+                }
+                Err(error) => output.lost = output.lost.take().or(Some(error)),
             }
         }
     }
@@ -282,6 +301,8 @@ impl Solver<'_> {
 struct Output {
     file: File,
     offset: u64,
+    /// Why some of it could not be kept.
+    lost: Option<std::io::Error>,
 }
 
 /// Names the lock of a step: the same for every builder that would make the same result.

@@ -138,12 +138,12 @@ pub enum Progress {
 /// `why`.
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// A line of the Dockerfile [default: all].
+    /// A line of the Dockerfile [default: all], or the build context.
     #[arg(value_name = "STEP")]
-    pub step: Option<u32>,
-    /// The build context.
-    #[arg(long, short = 'C', default_value = ".", value_name = "PATH")]
-    pub context: PathBuf,
+    pub step: Option<String>,
+    /// The build context [default: the present folder].
+    #[arg(long, short = 'C', value_name = "PATH")]
+    pub context: Option<PathBuf>,
     /// The Dockerfile [default: PATH/Dockerfile].
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,

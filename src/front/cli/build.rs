@@ -227,6 +227,7 @@ pub fn watch(mut handle: BuildHandle, mut reporter: Box<dyn Reporter>) -> Result
         let mut hangup = signal(SignalKind::hangup()).map_err(fail)?;
         let mut ended = super::FAILED;
         let mut cancelled = false;
+        let mut unwritten = None;
         loop {
             let event = tokio::select! {
                 event = handle.events.recv() => event,
@@ -243,11 +244,23 @@ pub fn watch(mut handle: BuildHandle, mut reporter: Box<dyn Reporter>) -> Result
                     (false, Some(_)) => super::FAILED,
                 };
             }
-            if reporter.event(&event).is_err() {
+            if let Err(error) = reporter.event(&event)
+                && unwritten.is_none()
+            {
                 // Nobody reads any more: what runs is ended.
                 handle.cancel.cancel();
+                unwritten = Some(error);
             }
-            if let BuildEvent::BuildFinished { error: Some(error), .. } = &event.event {
+            if let (BuildEvent::BuildFinished { .. }, Some(error)) = (&event.event, &unwritten) {
+                if error.kind() == std::io::ErrorKind::BrokenPipe {
+                    eprintln!("error: standard output was closed, so the build was cancelled; finished steps are kept");
+                    ended = super::CANCELLED;
+                } else {
+                    let cause = crate::ground::fs::error::describe(error);
+                    eprintln!("error: cannot write to standard output: {cause}; the build was cancelled");
+                    ended = super::ENVIRONMENT;
+                }
+            } else if let BuildEvent::BuildFinished { error: Some(error), .. } = &event.event {
                 eprintln!("error: {}", crate::front::text::block(error).trim_end());
             }
         }

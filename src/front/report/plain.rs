@@ -1,6 +1,6 @@
 //! A build as lines: one a state change, the output of steps as it comes, a summary at the end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use super::why;
@@ -22,13 +22,19 @@ pub struct PlainReporter<W: Write> {
     screens: HashMap<VertexId, Screen>,
     progress: String,
     quiet: bool,
+    /// Steps whose output goes on unseen.
+    clipped: HashSet<VertexId>,
 }
+
+/// So much of a step's output is printed, as BuildKit does it; all of it is kept in the store.
+const CLIP: u64 = 2 << 20;
+const CLIPPED: &str = "more output is not printed (2 MiB are the limit); the store and the interface have all of it";
 
 impl<W: Write> PlainReporter<W> {
     /// A reporter that writes into `out`; without a source no output of steps is shown.
     pub fn new(out: W, source: Option<OutputSource>) -> Self {
         let (state, screens) = (BuildState::default(), HashMap::new());
-        Self { out, source, state, screens, progress: String::new(), quiet: false }
+        Self { out, source, state, screens, progress: String::new(), quiet: false, clipped: HashSet::new() }
     }
 
     /// Shows only failures and the summary's last line.
@@ -103,6 +109,9 @@ impl<W: Write> PlainReporter<W> {
     }
 
     fn output(&mut self, vertex: VertexId, offset: u64, len: u64) -> io::Result<()> {
+        if offset >= CLIP {
+            return if self.clipped.insert(vertex) { self.say(vertex, CLIPPED) } else { Ok(()) };
+        }
         let bytes = self.source.as_mut().and_then(|source| source(&self.state.build, vertex, offset, len));
         let screen = self.screens.entry(vertex).or_default();
         screen.feed(&bytes.unwrap_or_default());

@@ -35,7 +35,8 @@ impl AtomicFile {
             Ok(file) => (File::from(file), false),
             Err(_) => {
                 let open = File::options().write(true).read(true).create_new(true).open(&temporary);
-                (open.at("create", &temporary)?, true)
+                // The name that the user knows, not the temporary one.
+                (open.at("create", path)?, true)
             }
         };
         Ok(Self { file, temporary, named, path: path.to_owned() })

@@ -112,7 +112,10 @@ pub fn headline(state: &BuildState) -> String {
         _ if counts.cached == 0 => {
             "First build: every step ran. Edit a file and build again to see what is cached.".to_owned()
         }
-        _ => format!("{} steps ran, {} came from the cache.", counts.ran(), counts.cached),
+        _ => {
+            let ran = counts.ran();
+            format!("{ran} step{} ran, {} came from the cache.", if ran == 1 { "" } else { "s" }, counts.cached)
+        }
     }
 }
 

@@ -79,3 +79,21 @@ fn platform_args(request: &LowerRequest<'_>) -> Vec<(String, String)> {
     }
     out
 }
+
+/// Names given by `--build-arg` that no ARG takes: mostly a slip of the pen.
+///
+/// Source of the rule: BuildKit's warning "One or more build-args were not consumed".
+pub fn unconsumed(request: &LowerRequest<'_>) -> Vec<String> {
+    let declares = |instruction: &Instruction, name: &str| match &instruction.arguments {
+        Arguments::Arg(list) => list.iter().any(|arg| arg.name.text == name),
+        _ => false,
+    };
+    let own = ["SOURCE_DATE_EPOCH", "BUILDKIT_"];
+    let known = |name: &str| {
+        PROXIES.contains(&name)
+            || own.iter().any(|prefix| name.starts_with(prefix))
+            || platform_args(request).iter().any(|(known, _)| known == name)
+            || request.dockerfile.instructions.iter().any(|instruction| declares(instruction, name))
+    };
+    request.build_args.keys().filter(|name| !known(name)).cloned().collect()
+}

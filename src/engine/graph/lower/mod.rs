@@ -63,8 +63,10 @@ pub struct BaseError {
 pub struct Lowered {
     /// The graph; slots are not given yet.
     pub graph: BuildGraph,
-    /// Warnings.
+    /// Warnings with a place.
     pub warnings: Vec<Diagnostic>,
+    /// Warnings about what was asked for.
+    pub notes: Vec<String>,
 }
 
 /// Lowers a Dockerfile. Errors: everything that is wrong in the stages that are needed, in order of place.
@@ -84,7 +86,12 @@ pub fn lower(request: &LowerRequest<'_>, bases: &mut dyn Bases) -> Result<Lowere
     graph.config = Some(state.config);
     in_file_order(&mut graph);
     config::note_effects(&mut graph);
-    Ok(Lowered { graph, warnings })
+    let unconsumed = args::unconsumed(request);
+    let notes = match unconsumed.as_slice() {
+        [] => Vec::new(),
+        names => vec![format!("warning: no ARG takes the build arguments {}", names.join(", "))],
+    };
+    Ok(Lowered { graph, warnings, notes })
 }
 
 /// One FROM with what follows it.

@@ -325,6 +325,10 @@ impl<'a> Lowering<'a> {
         let Some(base) = self.base(name, span) else {
             if let Some(error) = self.errors.get_mut(before) {
                 error.message = format!("no stage is named `{}`, and {}", name.escape_debug(), error.message);
+                let names = self.stages.iter().filter_map(|stage| stage.name.as_deref());
+                if let Some(near) = crate::language::dockerfile::nearest(name, names) {
+                    error.help = Some(format!("did you mean the stage `{near}`?"));
+                }
             }
             return None;
         };
