@@ -187,9 +187,14 @@ impl Run<'_> {
             Ok(_) => self.finish_image(&graph, &solver),
             Err(error) => Err(error.clone().into()),
         };
-        self.remember(&graph, &solver, previous.as_ref(), &result, &loaded)?;
+        let remembered = self.remember(&graph, &solver, previous.as_ref(), &result, &loaded);
         let executed = solver.state.executed.load(Ordering::SeqCst);
-        result.map(|image| BuildOutcome { build: self.build.clone(), image, executed })
+        // What went wrong first is what counts.
+        result.and_then(|image| remembered.map(|()| image)).map(|image| BuildOutcome {
+            build: self.build.clone(),
+            image,
+            executed,
+        })
     }
 
     fn register(&self, graph: &BuildGraph, previous: Option<&BuildRecord>) {

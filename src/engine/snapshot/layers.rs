@@ -96,7 +96,8 @@ impl Layers {
             return Ok(Some(known));
         }
         let stat = stat::of(&path)?;
-        self.write_stat(id, &stat)?;
+        // Only a shortcut: without it the layer is counted again, and on a full disk it is not worth a failure.
+        let _ = self.write_stat(id, &stat);
         Ok(Some(stat))
     }
 
@@ -141,7 +142,8 @@ impl Layers {
             Err(error) => return Err(error).during("create", &path),
         }
         File::open(&self.layers).and_then(|dir| dir.sync_all()).during("sync", &self.layers)?;
-        self.write_stat(id, &stat)?;
+        // Only a shortcut: without it the layer is counted again, and on a full disk it is not worth a failure.
+        let _ = self.write_stat(id, &stat);
         Ok(stat)
     }
 

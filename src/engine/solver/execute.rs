@@ -89,7 +89,14 @@ impl Solver<'_> {
             micros,
             stat: made.stat,
         };
-        let ids = self.record(vertex, &digest, &links, &result)?;
+        let ids = self.record(vertex, &digest, &links, &result).inspect_err(|_| {
+            // A layer that no record names would only take the space that is missing.
+            if let Some(layer) = result.layers.last()
+                && !matches!(operation, Operation::Merge { .. })
+            {
+                let _ = self.worker.call(Request::Remove { layers: vec![layer.clone()] }, Vec::new());
+            }
+        })?;
         guard(&self.state.made).insert(name, (ids.clone(), result.clone()));
         drop(lock);
         self.finish(vertex.id, Outcome::Ran, Some(made.stat), made.usage, micros);
