@@ -4,6 +4,7 @@
 mod arguments;
 pub mod ast;
 pub mod checks;
+pub mod compose;
 mod describe;
 pub mod diagnostic;
 pub mod directive;
@@ -31,6 +32,7 @@ mod words;
 pub use ast::{
     Arguments, Assignment, CommandForm, Directive, Dockerfile, Flag, Heredoc, Instruction, Keyword, Piece, PieceKind, Word,
 };
+pub use compose::{add_flag, split_copy};
 pub use diagnostic::{Diagnostic, Severity};
 pub use directive::{DetectedDirective, detect_check, detect_syntax};
 pub use edit::{Edit, apply, line_ending};
