@@ -167,6 +167,7 @@ pub const CASES: &[Case] = &[
     case!("base with equal layers, other ENV", "FROM peers-@N@:base\nCOPY a /a\nRUN echo @N@\n", FILE, |p| p.base("RUN echo @N@ 1 > /base\nENV E=1\n"), [|p| p.base("RUN echo @N@ 1 > /base\nENV E=2\n")], [1 HIT, 2 HIT, 3 &["M14"]]),
     case!("COPY --chown", "FROM busybox:local\nRUN echo @N@\nCOPY --chown=1:1 a /a\nRUN cat /a\n", FILE, nothing, [|p| p.edit("1:1", "2:2")], [2 HIT, 3 &["M21"], 4 BELOW]),
     case!("COPY --chmod", "FROM busybox:local\nRUN echo @N@\nCOPY --chmod=600 a /a\nRUN cat /a\n", FILE, nothing, [|p| p.edit("600", "640")], [2 HIT, 3 &["M21"], 4 BELOW]),
+    case!("COPY --chmod in symbols", "FROM busybox:local\nRUN echo @N@\nCOPY --chmod=u=rwX a /a\nRUN cat /a\n", FILE, nothing, [|p| p.edit("u=rwX", "u=rw")], [2 HIT, 3 &["M21"], 4 BELOW]),
     case!("COPY --chmod and the source's mode", "FROM busybox:local\nRUN echo @N@\nCOPY --chmod=600 a /a\nRUN cat /a\n", FILE, nothing, [|p| p.mode("a", 0o640)], [2 HIT, 3 &["M6"], 4 BELOW]),
     case!("COPY destination", "FROM busybox:local\nRUN echo @N@\nCOPY a /a1\nRUN ls /\n", FILE, nothing, [|p| p.edit("/a1", "/a2")], [2 HIT, 3 &["M21"], 4 BELOW]),
     case!("COPY destination, the same in other words", "FROM busybox:local\nRUN echo @N@\nCOPY a /a1\nRUN ls /\n", FILE, nothing, [|p| p.edit("/a1", "/b/../a1")], [2 HIT]),

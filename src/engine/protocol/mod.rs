@@ -11,6 +11,7 @@ pub use crate::engine::context::entry::{Entry, EntryKind, Selector};
 use crate::engine::event::{LayerStat, Usage};
 use crate::engine::oci::LayerId;
 use crate::ground::digest::Digest;
+pub use crate::language::dockerfile::FileMode;
 
 /// What the worker can be asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -312,8 +313,8 @@ pub struct CopySpec {
     pub destination: String,
     /// `--chown` as given (expanded), names looked up in the destination's image; none keeps the source's owner.
     pub chown: Option<String>,
-    /// `--chmod`: permission bits.
-    pub chmod: Option<u32>,
+    /// `--chmod`.
+    pub chmod: Option<FileMode>,
     /// ADD: a source that is a tar archive (plain or gzip) is unpacked.
     pub unpack: bool,
 }

@@ -16,7 +16,7 @@ use crate::engine::context::{Entry, EntryKind};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage, VertexId};
 use crate::engine::graph::{Operation, SourceRef, Vertex};
 use crate::engine::oci::LayerId;
-use crate::engine::protocol::{CopySource, CopySpec, Network, ProcessSpec, Reply, Request};
+use crate::engine::protocol::{CopySource, CopySpec, FileMode, Network, ProcessSpec, Reply, Request};
 use crate::engine::verdict::HitReason;
 use crate::ground::digest::Digest;
 
@@ -165,7 +165,7 @@ impl Solver<'_> {
                     sources,
                     destination: destination.clone(),
                     chown: chown.clone(),
-                    chmod: chmod.as_ref().and_then(|text| u32::from_str_radix(text, 8).ok()),
+                    chmod: chmod.as_ref().and_then(|text| FileMode::parse(text).ok()),
                     unpack: instruction == "ADD",
                 };
                 let previous = self.previous_layer(vertex);

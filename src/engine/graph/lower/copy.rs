@@ -7,7 +7,7 @@ use crate::engine::event::Role;
 use crate::engine::graph::op::Operation;
 use crate::engine::graph::vertex::{Counts, Edge, SourceRef};
 use crate::language::dockerfile::expand::expand_heredoc;
-use crate::language::dockerfile::{Instruction, Keyword, Word};
+use crate::language::dockerfile::{FileMode, Instruction, Keyword, Word};
 
 /// What is copied.
 #[derive(Default)]
@@ -146,13 +146,13 @@ impl Lowering<'_> {
                 "chown" => options.chown = self.expand_text(state, &given, flag.span).filter(|text| !text.is_empty()),
                 "chmod" => {
                     let Some(text) = self.expand_text(state, &given, flag.span) else { continue };
-                    let octal = u32::from_str_radix(&text, 8).is_ok_and(|mode| mode <= 0o7777);
-                    if octal {
-                        options.chmod = Some(text);
-                    } else {
-                        let message =
-                            format!("`{}` is no octal mode; symbolic modes are not acted on yet", text.escape_debug());
-                        self.error(flag.span, message);
+                    match FileMode::parse(&text) {
+                        // As in BuildKit, an empty one says nothing.
+                        _ if text.is_empty() => {}
+                        Ok(_) => options.chmod = Some(text),
+                        Err(why) => {
+                            self.error(flag.span, format!("--chmod=`{}` cannot be used: {why}", text.escape_debug()))
+                        }
                     }
                 }
                 "link" if given.is_empty() || given.eq_ignore_ascii_case("true") => options.link = true,
