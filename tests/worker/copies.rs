@@ -23,7 +23,7 @@ fn context(lab: &Lab) -> std::path::PathBuf {
 
 fn spec(sources: &[&str], destination: &str) -> CopySpec {
     let sources = sources.iter().map(|s| (*s).to_owned()).collect();
-    CopySpec { names: Vec::new(), sources, destination: destination.into(), chown: None, chmod: None, unpack: false }
+    CopySpec { sources, destination: destination.into(), ..CopySpec::default() }
 }
 
 fn copy(lab: &Lab, name: &str, parents: &[&str], copy: CopySpec, previous: Option<&str>) -> Result<Reply, Failure> {
@@ -155,6 +155,27 @@ fn from_layers_with_owners_links_and_devices() {
     from("alias", "alias", "/t/").unwrap();
     assert_eq!(fs::read(lab.layer("alias").join("t/alias")).unwrap(), b"x");
     assert!(from("esc", "esc", "/t/").is_err());
+}
+
+#[test]
+fn patterns_leave_files_out_and_keep_the_directories_above_the_rest() {
+    let Some(lab) = lab("patterns_leave_files_out_and_keep_the_directories_above_the_rest") else { return };
+    let tar = Tar::default().dir("s", 0o755).dir("s/a", 0o711).file("s/a/x", 0o644, b"x").file("s/a/y", 0o644, b"y");
+    lab.unpack("stage", &[], &tar.dir("s/empty", 0o755).file("s/z", 0o644, b"z")).unwrap();
+    let from = |name: &str, include: &[&str], exclude: &[&str]| {
+        let patterns = |list: &[&str]| list.iter().map(|p| (*p).to_owned()).collect();
+        let selector = Selector { include: patterns(include), exclude: patterns(exclude), ..Selector::new("s") };
+        let copy = CopySpec { selectors: vec![selector], ..spec(&["s"], "/t") };
+        let source = CopySource::Layers { layers: vec![id("stage")] };
+        lab.call(Request::Copy { layer: id(name), parents: vec![], source, copy, previous: None }).unwrap();
+        lab.names(&[name])
+    };
+    assert_eq!(from("only", &["a/x"], &[]), ["t", "t/a", "t/a/x"]);
+    assert_eq!(from("but", &[], &["a/x", "empty"]), ["t", "t/a", "t/a/y", "t/z"]);
+    assert_eq!(from("back", &[], &["a", "!a/y"]), ["t", "t/a", "t/a/y", "t/empty", "t/z"]);
+    assert_eq!(from("both", &["a"], &["a/y"]), ["t", "t/a", "t/a/x"]);
+    assert_eq!(from("none", &["gone"], &[]), ["t"]);
+    assert_eq!(fs::metadata(lab.layer("only").join("t/a")).unwrap().mode() & 0o777, 0o711);
 }
 
 #[test]

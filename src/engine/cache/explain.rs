@@ -92,7 +92,7 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "platform", some(p0), some(platform));
         }
         (
-            Operation::Copy { instruction, sources, destination, chown, chmod, inline, platform },
+            Operation::Copy { instruction, sources, destination, chown, chmod, inline, exclude, parents, platform },
             Operation::Copy {
                 instruction: i0,
                 sources: s0,
@@ -100,6 +100,8 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
                 chown: o0,
                 chmod: m0,
                 inline: t0,
+                exclude: e0,
+                parents: a0,
                 platform: p0,
             },
         ) => {
@@ -109,6 +111,8 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "--chown", o0.clone(), chown.clone());
             field(out, "--chmod", m0.clone(), chmod.clone());
             inline_files(inline, t0, out);
+            field(out, "--exclude", listed(e0), listed(exclude));
+            field(out, "--parents", patterns(a0), patterns(parents));
             field(out, "platform", some(p0), some(platform));
         }
         (
@@ -125,6 +129,17 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
         }
         (_, _) => field(out, "instruction", some(word(then)), some(word(now))),
     }
+}
+
+/// Words of a list; none for an empty one.
+fn listed(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// The sources of `--parents` as far as they count.
+fn patterns(parents: &[(String, Option<String>)]) -> Option<String> {
+    let shown = |(pattern, required): &(String, Option<String>)| required.as_ref().unwrap_or(pattern).clone();
+    listed(&parents.iter().map(shown).collect::<Vec<_>>())
 }
 
 fn word(operation: &Operation) -> &str {

@@ -53,6 +53,12 @@ pub enum Operation {
         chmod: Option<String>,
         /// Files given by their text: name and text.
         inline: Vec<(String, String)>,
+        /// `--exclude`, in order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        exclude: Vec<String>,
+        /// `--parents`: of each source the pattern behind `/./`, and the path that must exist when it has no wildcard.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parents: Vec<(String, Option<String>)>,
         /// `linux/amd64`.
         platform: String,
     },

@@ -300,7 +300,7 @@ pub enum CopySource {
 }
 
 /// A COPY, with its patterns already resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopySpec {
     /// Paths relative to the source's root, `/`-separated, no leading slash; the root itself is empty. A directory stands for
     /// its contents.
@@ -309,6 +309,10 @@ pub struct CopySpec {
     /// base names of the sources.
     #[serde(default)]
     pub names: Vec<String>,
+    /// For each source the selector that it came from, whose patterns decide about what is below it. Empty: nothing is left
+    /// out.
+    #[serde(default)]
+    pub selectors: Vec<Selector>,
     /// Absolute path inside; a trailing slash says that it is a directory.
     pub destination: String,
     /// `--chown` as given (expanded), names looked up in the destination's image; none keeps the source's owner.

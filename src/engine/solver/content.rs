@@ -174,12 +174,8 @@ impl super::ScannedContext {
 
 /// The entries that an edge selects.
 pub(super) fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
-    let mut out: Vec<Entry> = Vec::new();
-    for selector in &edge.selectors {
-        for path in tree.matches(selector) {
-            out.extend_from_slice(tree.subtree(&path));
-        }
-    }
+    let selected = edge.selectors.iter().flat_map(|selector| tree.selected(selector));
+    let mut out: Vec<Entry> = selected.flat_map(|(_, entries)| entries).cloned().collect();
     out.sort_by(|a, b| a.path.cmp(&b.path));
     out.dedup_by(|a, b| a.path == b.path);
     out

@@ -7,7 +7,7 @@ use crate::engine::event::Role;
 use crate::engine::graph::op::Operation;
 use crate::engine::graph::vertex::{Counts, Edge, SourceRef};
 use crate::language::dockerfile::expand::expand_heredoc;
-use crate::language::dockerfile::{FileMode, Instruction, Keyword, Word};
+use crate::language::dockerfile::{FileMode, IgnoreRules, Instruction, Keyword, Span, Word};
 
 /// What is copied.
 #[derive(Default)]
@@ -17,6 +17,8 @@ struct Sources {
     selectors: Vec<Selector>,
     /// Files given by their text.
     inline: Vec<(String, String)>,
+    /// `--parents`: what each source asks for.
+    parents: Vec<(String, Option<String>)>,
     /// For the history.
     shown: String,
 }
@@ -28,6 +30,8 @@ struct Options {
     chown: Option<String>,
     chmod: Option<String>,
     link: bool,
+    parents: bool,
+    exclude: Vec<String>,
     shown: String,
 }
 
@@ -37,7 +41,7 @@ impl Lowering<'_> {
         let errors = self.errors.len();
         let options = self.copy_options(state, at);
         let instruction = at.keyword.as_str();
-        let Sources { names, selectors, inline, shown } = self.copy_sources(state, at, sources);
+        let Sources { names, selectors, inline, parents, shown } = self.copy_sources(state, at, sources, &options);
         if !inline.is_empty() && !selectors.is_empty() {
             let message =
                 format!("{instruction} of heredocs together with other sources is not acted on yet by this builder");
@@ -63,6 +67,8 @@ impl Lowering<'_> {
             chown: options.chown,
             chmod: options.chmod.clone(),
             inline,
+            exclude: options.exclude,
+            parents,
             platform: self.request.platform.text(),
         };
         let source = options.from.unwrap_or(SourceRef::Context(String::new()));
@@ -106,7 +112,7 @@ impl Lowering<'_> {
     }
 
     /// Expands sources and heredocs.
-    fn copy_sources(&mut self, state: &StageState, at: &Instruction, words: &[Word]) -> Sources {
+    fn copy_sources(&mut self, state: &StageState, at: &Instruction, words: &[Word], options: &Options) -> Sources {
         let mut out = Sources::default();
         for word in words.iter().filter(|word| !word.text.starts_with("<<") || at.heredocs.is_empty()) {
             let Some(text) = self.expand(state, word) else { continue };
@@ -114,9 +120,15 @@ impl Lowering<'_> {
                 self.error(word.span, "ADD of a URL or a git repository is not acted on yet by this builder");
                 continue;
             }
-            let path = absolute("/", &text).trim_start_matches('/').to_owned();
-            out.names.push(path.rsplit('/').next().unwrap_or("").to_owned());
-            out.selectors.push(Selector { wildcard: pattern::is_pattern(&path), path, follow_links: true });
+            let mut selector = Selector::new(inside(&text));
+            if options.parents {
+                selector = parents_selector(&text);
+                out.parents.push((selector.include.concat(), selector.required.clone()));
+                self.check_patterns(&selector.include, word.span);
+            }
+            selector.exclude.clone_from(&options.exclude);
+            out.names.push(selector.path.rsplit('/').next().unwrap_or("").to_owned());
+            out.selectors.push(selector);
             out.shown.push_str(&format!(" {text}"));
         }
         for document in &at.heredocs {
@@ -156,9 +168,18 @@ impl Lowering<'_> {
                     }
                 }
                 "link" if given.is_empty() || given.eq_ignore_ascii_case("true") => options.link = true,
+                "parents" if given.is_empty() || given.eq_ignore_ascii_case("true") => options.parents = true,
+                "exclude" => {
+                    let Some(text) = self.expand_text(state, &given, flag.span) else { continue };
+                    self.check_patterns(std::slice::from_ref(&text), flag.span);
+                    options.exclude.push(text);
+                }
                 "link" | "parents" | "keep-git-dir" | "unpack" if given.eq_ignore_ascii_case("false") => {}
                 _ => self.not_yet(flag, at.keyword.as_str()),
             }
+        }
+        if options.parents {
+            options.shown.push_str(" --parents");
         }
         if let Some(chown) = &options.chown {
             options.shown.push_str(&format!(" --chown={chown}"));
@@ -168,6 +189,30 @@ impl Lowering<'_> {
         }
         options
     }
+
+    fn check_patterns(&mut self, patterns: &[String], span: Span) {
+        if let Err(error) = IgnoreRules::from_patterns(patterns.iter().map(String::as_str)) {
+            let message = format!("`{}` is no pattern: {}", error.pattern.escape_debug(), error.kind);
+            self.error(span, message);
+        }
+    }
+}
+
+/// A source as a path of what it is copied from.
+fn inside(text: &str) -> String {
+    absolute("/", text).trim_start_matches('/').to_owned()
+}
+
+/// What `--parents` copies of a source: the part behind the first `/./` is a pattern for what is below the part before it, and
+/// keeps its directories.
+///
+/// Source: BuildKit `dispatchCopy`, `cfg.parents`.
+fn parents_selector(text: &str) -> Selector {
+    let (before, pattern) = text.split_once("/./").unwrap_or(("/", text));
+    let pattern = inside(pattern);
+    let required =
+        (!pattern::is_pattern(before) && !pattern::is_pattern(&pattern)).then(|| inside(&format!("{before}/{pattern}")));
+    Selector { include: vec![pattern], required, ..Selector::new(inside(before)) }
 }
 
 fn is_remote(source: &str) -> bool {

@@ -16,6 +16,7 @@ use std::path::Path;
 use super::failure::{During, user};
 use super::layers::Links;
 use super::{Layers, owner};
+use crate::engine::context::PathFilter;
 use crate::engine::event::LayerStat;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CopySource, CopySpec, EntryKind, Failure, FileMode};
@@ -69,7 +70,13 @@ fn fill(
     for (at, path) in source::names(source, spec).into_iter().enumerate() {
         // A link that was followed lends its own name to what it points to.
         let base = spec.names.get(at).map_or_else(|| path.rsplit('/').next().unwrap_or(&path), String::as_str);
-        let nodes = opened.nodes(&path)?;
+        let mut nodes = opened.nodes(&path)?;
+        if let Some(selector) = spec.selectors.get(at).filter(|selector| selector.is_filtered()) {
+            let below = |node: &source::Node| String::from_utf8_lossy(&node.below).into_owned();
+            let top = nodes.remove(0);
+            nodes = PathFilter::new(selector).keep(nodes, below);
+            nodes.insert(0, top);
+        }
         if spec.unpack && plan.add_archive(&target, spec, &opened, &nodes, &rules)? {
             continue;
         }
