@@ -209,6 +209,11 @@ fn texts_and_work_directories() {
     let Some(lab) = lab("texts_and_work_directories") else { return };
     lab.base("base");
     let files = vec![("EOF".to_owned(), "hello\n".to_owned())];
+    context(&lab);
+    let inline = vec![("one".to_owned(), "1\n".to_owned()), ("a".to_owned(), "later\n".to_owned())];
+    super::copies::copy(&lab, "mixed", &["base"], CopySpec { inline, ..spec(&["a"], "/m/") }, None).unwrap();
+    assert_eq!(lab.names(&["mixed"]), ["m", "m/a", "m/one"]);
+    assert_eq!(fs::read(lab.layer("mixed").join("m/a")).unwrap(), b"later\n");
     let copy = spec(&["EOF"], "/run.sh");
     let source = CopySource::Inline { files };
     lab.call(Request::Copy { layer: id("text"), parents: vec![id("base")], source, copy, previous: None }).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ingredients::{Content, Ingredients, Source};
 use crate::engine::context::{Entry, EntryKind};
-use crate::engine::graph::op::{Mount, MountKind, Operation, Variable};
+use crate::engine::graph::op::{Mount, MountKind, Operation, Variable, unpacks};
 use crate::engine::verdict::{FileAttribute, MissReason};
 use crate::ground::digest::Digest;
 use crate::language::shell::mentions_variable;
@@ -92,7 +92,7 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "platform", some(p0), some(platform));
         }
         (
-            Operation::Copy { instruction, sources, destination, chown, chmod, inline, exclude, parents, platform },
+            Operation::Copy { instruction, sources, destination, chown, chmod, inline, exclude, parents, unpack, platform },
             Operation::Copy {
                 instruction: i0,
                 sources: s0,
@@ -102,10 +102,17 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
                 inline: t0,
                 exclude: e0,
                 parents: a0,
+                unpack: u0,
                 platform: p0,
             },
         ) => {
-            field(out, "instruction", some(i0), some(instruction));
+            let (unpacked, unpacks) = (unpacks(i0, *u0), unpacks(instruction, *unpack));
+            // Nothing else tells the two instructions apart.
+            match instruction == i0 {
+                true => field(out, "--unpack", Some(unpacked.to_string()), Some(unpacks.to_string())),
+                false if unpacked != unpacks => field(out, "instruction", some(i0), some(instruction)),
+                false => {}
+            }
             field(out, "sources", Some(s0.join(" ")), Some(sources.join(" ")));
             field(out, "destination", some(d0), some(destination));
             field(out, "--chown", o0.clone(), chown.clone());

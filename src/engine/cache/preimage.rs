@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::ingredients::KEY_FORMAT;
-use crate::engine::graph::op::{Mount, MountKind, Operation};
+use crate::engine::graph::op::{Mount, MountKind, Operation, unpacks};
 use crate::ground::digest::Digest;
 
 /// The digest of an operation without its inputs: the `CacheMap.Digest` of BuildKit.
@@ -18,8 +18,9 @@ pub fn operation_digest(operation: &Operation) -> Digest {
             let mounts: Vec<Value> = mounts.iter().map(mount).collect();
             json!(["run", args, env, cwd, user, network, security, mounts, platform])
         }
-        Operation::Copy { instruction, sources, destination, chown, chmod, inline, exclude, parents, platform } => {
-            let mut body = json!(["copy", instruction == "ADD", sources, destination, chown, chmod, inline, platform]);
+        Operation::Copy { instruction, sources, destination, chown, chmod, inline, exclude, parents, unpack, platform } => {
+            let mut body =
+                json!(["copy", unpacks(instruction, *unpack), sources, destination, chown, chmod, inline, platform]);
             // What came later counts only where it is used: keys of everything else stay as they were.
             let later = [("exclude", json!(exclude)), ("parents", json!(parents))];
             add_used(&mut body, later);

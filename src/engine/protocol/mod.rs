@@ -313,6 +313,9 @@ pub struct CopySpec {
     /// out.
     #[serde(default)]
     pub selectors: Vec<Selector>,
+    /// Files given by their text that are copied after the sources: name and text.
+    #[serde(default)]
+    pub inline: Vec<(String, String)>,
     /// Absolute path inside; a trailing slash says that it is a directory.
     pub destination: String,
     /// `--chown` as given (expanded), names looked up in the destination's image; none keeps the source's owner.

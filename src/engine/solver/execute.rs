@@ -14,6 +14,7 @@ use crate::engine::cache::preimage::operation_digest;
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::context::{Entry, EntryKind, Selector, Tree};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage, VertexId};
+use crate::engine::graph::op::unpacks;
 use crate::engine::graph::{Operation, SourceRef, Vertex};
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CopySource, CopySpec, FileMode, Network, ProcessSpec, Reply, Request};
@@ -158,16 +159,17 @@ impl Solver<'_> {
                 };
                 self.run(vertex, process, parents, layer)
             }
-            Operation::Copy { instruction, destination, chown, chmod, inline, .. } => {
+            Operation::Copy { instruction, destination, chown, chmod, inline, unpack, .. } => {
                 let (source, sources, selectors) = self.copy_source(vertex, inline)?;
                 let copy = CopySpec {
                     names: self.base_names(vertex, &sources),
                     sources,
                     selectors,
+                    inline: if vertex.edges.is_empty() { Vec::new() } else { inline.clone() },
                     destination: destination.clone(),
                     chown: chown.clone(),
                     chmod: chmod.as_ref().and_then(|text| FileMode::parse(text).ok()),
-                    unpack: instruction == "ADD",
+                    unpack: unpacks(instruction, *unpack),
                 };
                 let previous = self.previous_layer(vertex);
                 self.layer(vertex, layer.clone(), Request::Copy { layer, parents, source, copy, previous })
@@ -193,7 +195,7 @@ impl Solver<'_> {
         vertex: &Vertex,
         inline: &[(String, String)],
     ) -> Result<(CopySource, Vec<String>, Vec<Selector>), SolveError> {
-        if !inline.is_empty() {
+        if vertex.edges.is_empty() && !inline.is_empty() {
             let names = inline.iter().map(|(name, _)| name.clone()).collect();
             return Ok((CopySource::Inline { files: inline.to_vec() }, names, Vec::new()));
         }

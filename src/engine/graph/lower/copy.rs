@@ -31,6 +31,7 @@ struct Options {
     chmod: Option<String>,
     link: bool,
     parents: bool,
+    unpack: Option<bool>,
     exclude: Vec<String>,
     shown: String,
 }
@@ -42,11 +43,6 @@ impl Lowering<'_> {
         let options = self.copy_options(state, at);
         let instruction = at.keyword.as_str();
         let Sources { names, selectors, inline, parents, shown } = self.copy_sources(state, at, sources, &options);
-        if !inline.is_empty() && !selectors.is_empty() {
-            let message =
-                format!("{instruction} of heredocs together with other sources is not acted on yet by this builder");
-            self.error(at.span, message);
-        }
         let Some(target) = self.expand(state, destination) else { return };
         if self.errors.len() > errors {
             return;
@@ -69,6 +65,7 @@ impl Lowering<'_> {
             inline,
             exclude: options.exclude,
             parents,
+            unpack: options.unpack,
             platform: self.request.platform.text(),
         };
         let source = options.from.unwrap_or(SourceRef::Context(String::new()));
@@ -174,7 +171,8 @@ impl Lowering<'_> {
                     self.check_patterns(std::slice::from_ref(&text), flag.span);
                     options.exclude.push(text);
                 }
-                "link" | "parents" | "keep-git-dir" | "unpack" if given.eq_ignore_ascii_case("false") => {}
+                "unpack" => options.unpack = Some(!given.eq_ignore_ascii_case("false")),
+                "link" | "parents" | "keep-git-dir" if given.eq_ignore_ascii_case("false") => {}
                 _ => self.not_yet(flag, at.keyword.as_str()),
             }
         }

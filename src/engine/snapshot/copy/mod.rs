@@ -82,6 +82,9 @@ fn fill(
         }
         plan.add(&target, spec, base, nodes, &rules)?;
     }
+    for (name, text) in &spec.inline {
+        plan.add(&target, spec, name, vec![source::inline(name, text)], &rules)?;
+    }
     drop(target);
     let upper = RootDir::open(upper)?;
     write::files(&plan, &opened, &upper, previous, &rules)?;

@@ -51,7 +51,7 @@ impl Plan {
     fn file_place(&mut self, target: &RootDir, spec: &CopySpec, base: &[u8], rules: &Rules) -> Result<RealPath, Failure> {
         let destination = spec.destination.as_bytes();
         let slash = destination.ends_with(b"/") || destination.ends_with(b"/.") || destination.ends_with(b"/..");
-        if slash || spec.sources.len() > 1 {
+        if slash || spec.sources.len() + spec.inline.len() > 1 {
             return Ok(self.make(target, destination, rules)?.join(base));
         }
         let real = target.resolve(destination, Missing::Keep).during("resolve", &spec.destination)?;

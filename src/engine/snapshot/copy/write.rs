@@ -188,7 +188,7 @@ impl Writer<'_> {
         let create = || rustix::fs::openat(dir, os, flags, Mode::from_raw_mode(mode));
         let fd = replace(dir, name, create).during("create", &absolute)?;
         let mut out = File::from(fd);
-        if let Some(text) = self.source.text(&node.path) {
+        if let Some(text) = &node.text {
             out.write_all(text.as_bytes()).during("write", &absolute)?;
         } else {
             let gone = |error: io::Error| match error.raw_os_error() {
