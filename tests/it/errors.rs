@@ -96,8 +96,8 @@ fn an_unknown_base_image_says_how_to_provide_one() {
 
 #[test]
 fn flags_that_are_not_acted_on_are_named() {
-    let program = Program::new("FROM scratch\nCOPY --parents a /\n");
-    program.run(&["build"]).says(1, &["Dockerfile:2:6", "--parents"]);
+    let program = Program::new("FROM scratch\nADD --checksum=sha256:00 a /\n");
+    program.run(&["build"]).says(1, &["Dockerfile:2:5", "--checksum"]);
 }
 
 #[test]

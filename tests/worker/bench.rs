@@ -73,14 +73,7 @@ fn times() {
             layer: id(name),
             parents: parents.iter().map(|p| id(p)).collect(),
             source: CopySource::Directory { root: root.clone(), entries },
-            copy: CopySpec {
-                names: Vec::new(),
-                sources: vec![String::new()],
-                destination: "/app/".into(),
-                chown: None,
-                chmod: None,
-                unpack: false,
-            },
+            copy: CopySpec { sources: vec![String::new()], destination: "/app/".into(), ..CopySpec::default() },
             previous: previous.map(id),
         };
         let start = Instant::now();

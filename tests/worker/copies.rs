@@ -23,7 +23,7 @@ fn context(lab: &Lab) -> std::path::PathBuf {
 
 fn spec(sources: &[&str], destination: &str) -> CopySpec {
     let sources = sources.iter().map(|s| (*s).to_owned()).collect();
-    CopySpec { names: Vec::new(), sources, destination: destination.into(), chown: None, chmod: None, unpack: false }
+    CopySpec { sources, destination: destination.into(), ..CopySpec::default() }
 }
 
 fn copy(lab: &Lab, name: &str, parents: &[&str], copy: CopySpec, previous: Option<&str>) -> Result<Reply, Failure> {
@@ -45,8 +45,14 @@ fn copies_like_fsutil() {
     let entry = |path: &str| entries.iter().find(|e| e.path == path).unwrap();
     assert_eq!((entry("app").mode, entry("app/e").mode, entry("app/e/c").mode), (0o755, 0o711, 0o4755));
     assert_eq!(entry("app/s").link.as_deref(), Some("b"));
-    copy(&lab, "named", &["base"], CopySpec { chown: Some("bob".into()), chmod: Some(0o640), ..spec(&["a"], "/x/y") }, None)
-        .unwrap();
+    copy(
+        &lab,
+        "named",
+        &["base"],
+        CopySpec { chown: Some("bob".into()), chmod: FileMode::parse("640").ok(), ..spec(&["a"], "/x/y") },
+        None,
+    )
+    .unwrap();
     let entries = lab.list(&["named"]);
     let entry = |path: &str| entries.iter().find(|e| e.path == path).unwrap();
     // As BuildKit does it: directories made on the way get the mode, too.
@@ -118,7 +124,7 @@ fn unchanged_files_are_linked_from_the_previous_layer() {
     assert_eq!(inode("one", "app/d/b"), inode("two", "app/d/b"));
     assert_ne!(inode("one", "app/a"), inode("two", "app/a"));
     assert_eq!(fs::read(lab.layer("two").join("app/a")).unwrap(), b"Z");
-    let other = CopySpec { chmod: Some(0o600), ..spec(&[""], "/app") };
+    let other = CopySpec { chmod: FileMode::parse("600").ok(), ..spec(&[""], "/app") };
     copy(&lab, "three", &[], other, Some("two")).unwrap();
     assert_ne!(inode("two", "app/a"), inode("three", "app/a"));
     assert_eq!(fs::metadata(lab.layer("two").join("app/a")).unwrap().mode() & 0o777, 0o644);
@@ -152,6 +158,27 @@ fn from_layers_with_owners_links_and_devices() {
 }
 
 #[test]
+fn patterns_leave_files_out_and_keep_the_directories_above_the_rest() {
+    let Some(lab) = lab("patterns_leave_files_out_and_keep_the_directories_above_the_rest") else { return };
+    let tar = Tar::default().dir("s", 0o755).dir("s/a", 0o711).file("s/a/x", 0o644, b"x").file("s/a/y", 0o644, b"y");
+    lab.unpack("stage", &[], &tar.dir("s/empty", 0o755).file("s/z", 0o644, b"z")).unwrap();
+    let from = |name: &str, include: &[&str], exclude: &[&str]| {
+        let patterns = |list: &[&str]| list.iter().map(|p| (*p).to_owned()).collect();
+        let selector = Selector { include: patterns(include), exclude: patterns(exclude), ..Selector::new("s") };
+        let copy = CopySpec { selectors: vec![selector], ..spec(&["s"], "/t") };
+        let source = CopySource::Layers { layers: vec![id("stage")] };
+        lab.call(Request::Copy { layer: id(name), parents: vec![], source, copy, previous: None }).unwrap();
+        lab.names(&[name])
+    };
+    assert_eq!(from("only", &["a/x"], &[]), ["t", "t/a", "t/a/x"]);
+    assert_eq!(from("but", &[], &["a/x", "empty"]), ["t", "t/a", "t/a/y", "t/z"]);
+    assert_eq!(from("back", &[], &["a", "!a/y"]), ["t", "t/a", "t/a/y", "t/empty", "t/z"]);
+    assert_eq!(from("both", &["a"], &["a/y"]), ["t", "t/a", "t/a/x"]);
+    assert_eq!(from("none", &["gone"], &[]), ["t"]);
+    assert_eq!(fs::metadata(lab.layer("only").join("t/a")).unwrap().mode() & 0o777, 0o711);
+}
+
+#[test]
 fn c25_names_that_mean_removals_are_refused() {
     let Some(lab) = lab("c25_names_that_mean_removals_are_refused") else { return };
     let root = context(&lab);
@@ -182,6 +209,11 @@ fn texts_and_work_directories() {
     let Some(lab) = lab("texts_and_work_directories") else { return };
     lab.base("base");
     let files = vec![("EOF".to_owned(), "hello\n".to_owned())];
+    context(&lab);
+    let inline = vec![("one".to_owned(), "1\n".to_owned()), ("a".to_owned(), "later\n".to_owned())];
+    super::copies::copy(&lab, "mixed", &["base"], CopySpec { inline, ..spec(&["a"], "/m/") }, None).unwrap();
+    assert_eq!(lab.names(&["mixed"]), ["m", "m/a", "m/one"]);
+    assert_eq!(fs::read(lab.layer("mixed").join("m/a")).unwrap(), b"later\n");
     let copy = spec(&["EOF"], "/run.sh");
     let source = CopySource::Inline { files };
     lab.call(Request::Copy { layer: id("text"), parents: vec![id("base")], source, copy, previous: None }).unwrap();

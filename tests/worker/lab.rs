@@ -111,7 +111,7 @@ impl Lab {
     }
 
     pub fn scan(&self, chain: &[&str], path: &str, wildcard: bool) -> (Vec<Entry>, Vec<Vec<String>>) {
-        let selectors = vec![Selector { path: path.into(), wildcard, follow_links: true }];
+        let selectors = vec![Selector { path: path.into(), wildcard, follow_links: true, ..Selector::default() }];
         match self.call(Request::Scan { layers: chain.iter().map(|l| id(l)).collect(), selectors }).unwrap() {
             Reply::Entries { entries, matches } => (entries, matches),
             other => panic!("{other:?}"),

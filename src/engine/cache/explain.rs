@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ingredients::{Content, Ingredients, Source};
 use crate::engine::context::{Entry, EntryKind};
-use crate::engine::graph::op::{Mount, MountKind, Operation, Variable};
+use crate::engine::graph::op::{Mount, MountKind, Operation, Variable, unpacks};
 use crate::engine::verdict::{FileAttribute, MissReason};
 use crate::ground::digest::Digest;
 use crate::language::shell::mentions_variable;
@@ -92,7 +92,7 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "platform", some(p0), some(platform));
         }
         (
-            Operation::Copy { instruction, sources, destination, chown, chmod, inline, platform },
+            Operation::Copy { instruction, sources, destination, chown, chmod, inline, exclude, parents, unpack, platform },
             Operation::Copy {
                 instruction: i0,
                 sources: s0,
@@ -100,15 +100,26 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
                 chown: o0,
                 chmod: m0,
                 inline: t0,
+                exclude: e0,
+                parents: a0,
+                unpack: u0,
                 platform: p0,
             },
         ) => {
-            field(out, "instruction", some(i0), some(instruction));
+            let (unpacked, unpacks) = (unpacks(i0, *u0), unpacks(instruction, *unpack));
+            // Nothing else tells the two instructions apart.
+            match instruction == i0 {
+                true => field(out, "--unpack", Some(unpacked.to_string()), Some(unpacks.to_string())),
+                false if unpacked != unpacks => field(out, "instruction", some(i0), some(instruction)),
+                false => {}
+            }
             field(out, "sources", Some(s0.join(" ")), Some(sources.join(" ")));
             field(out, "destination", some(d0), some(destination));
             field(out, "--chown", o0.clone(), chown.clone());
             field(out, "--chmod", m0.clone(), chmod.clone());
             inline_files(inline, t0, out);
+            field(out, "--exclude", listed(e0), listed(exclude));
+            field(out, "--parents", patterns(a0), patterns(parents));
             field(out, "platform", some(p0), some(platform));
         }
         (
@@ -125,6 +136,17 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
         }
         (_, _) => field(out, "instruction", some(word(then)), some(word(now))),
     }
+}
+
+/// Words of a list; none for an empty one.
+fn listed(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// The sources of `--parents` as far as they count.
+fn patterns(parents: &[(String, Option<String>)]) -> Option<String> {
+    let shown = |(pattern, required): &(String, Option<String>)| required.as_ref().unwrap_or(pattern).clone();
+    listed(&parents.iter().map(shown).collect::<Vec<_>>())
 }
 
 fn word(operation: &Operation) -> &str {

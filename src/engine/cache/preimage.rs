@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::ingredients::KEY_FORMAT;
-use crate::engine::graph::op::{Mount, MountKind, Operation};
+use crate::engine::graph::op::{Mount, MountKind, Operation, unpacks};
 use crate::ground::digest::Digest;
 
 /// The digest of an operation without its inputs: the `CacheMap.Digest` of BuildKit.
@@ -18,8 +18,13 @@ pub fn operation_digest(operation: &Operation) -> Digest {
             let mounts: Vec<Value> = mounts.iter().map(mount).collect();
             json!(["run", args, env, cwd, user, network, security, mounts, platform])
         }
-        Operation::Copy { instruction, sources, destination, chown, chmod, inline, platform } => {
-            json!(["copy", instruction == "ADD", sources, destination, chown, chmod, inline, platform])
+        Operation::Copy { instruction, sources, destination, chown, chmod, inline, exclude, parents, unpack, platform } => {
+            let mut body =
+                json!(["copy", unpacks(instruction, *unpack), sources, destination, chown, chmod, inline, platform]);
+            // What came later counts only where it is used: keys of everything else stay as they were.
+            let later = [("exclude", json!(exclude)), ("parents", json!(parents))];
+            add_used(&mut body, later);
+            body
         }
         Operation::Merge { platform } => json!(["merge", platform]),
         Operation::MakeDirectory { path, owner, timestamp, platform } => {
@@ -27,6 +32,21 @@ pub fn operation_digest(operation: &Operation) -> Digest {
         }
     };
     Digest::of(json!(["rbuild-tui", KEY_FORMAT, body]).to_string())
+}
+
+/// Appends the fields that are used.
+fn add_used<const N: usize>(body: &mut Value, fields: [(&str, Value); N]) {
+    let Value::Array(list) = body else { return };
+    for (name, value) in fields {
+        let unused = match &value {
+            Value::Null => true,
+            Value::Array(items) => items.is_empty(),
+            _ => false,
+        };
+        if !unused {
+            list.push(json!([name, value]));
+        }
+    }
 }
 
 /// What of a mount counts: not the content of secrets and caches, and not the name of a cache that is not the default one.

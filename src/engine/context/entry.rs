@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ground::digest::{Digest, Digester};
 
 /// Which paths of a tree an operation reads.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Selector {
     /// Relative to the root, `/`-separated, no leading slash; the root itself is empty.
     pub path: String,
@@ -13,6 +13,37 @@ pub struct Selector {
     pub wildcard: bool,
     /// A link at the end of the path is followed.
     pub follow_links: bool,
+    /// `COPY --parents`: only what matches one of these patterns, below the path, and the directories above it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// `COPY --exclude`: nothing that matches these patterns, below the path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Must exist, although only a pattern names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required: Option<String>,
+}
+
+impl Selector {
+    /// A path, or a pattern if it has a character that makes it one; links are followed.
+    pub fn new(path: impl Into<String>) -> Self {
+        let path = path.into();
+        Self { wildcard: super::pattern::is_pattern(&path), path, follow_links: true, ..Self::default() }
+    }
+
+    /// Whether patterns decide about what is below the path.
+    pub fn is_filtered(&self) -> bool {
+        !self.include.is_empty() || !self.exclude.is_empty()
+    }
+
+    /// What has to be read to know all that it selects: as little as its patterns allow.
+    pub fn reach(&self) -> Self {
+        let [include] = self.include.as_slice() else { return self.clone() };
+        let simple = |part: &&str| !part.contains(['[', '\\', '!']) && !part.contains("**");
+        let parts = self.path.split('/').chain(include.split('/').take_while(simple)).filter(|part| !part.is_empty());
+        let path = parts.collect::<Vec<_>>().join("/");
+        Self { follow_links: self.follow_links, ..Self::new(path) }
+    }
 }
 
 /// One file, directory or link of a tree, with everything that counts for its content hash.

@@ -122,7 +122,7 @@ mod tests {
         }
         std::fs::write(dir.path().join(".dockerignore"), "a\nc\n!a/b/keep\n.dockerignore\n").unwrap();
         let ignore = IgnoreFile::find(dir.path(), None).unwrap();
-        let all = Selector { path: String::new(), wildcard: false, follow_links: true };
+        let all = Selector::new("");
         let tree = scan(dir.path(), &[all], &ignore, &StatIndex::default()).unwrap().tree;
         let paths: Vec<&str> = tree.entries().iter().map(|e| e.path.as_str()).collect();
         assert_eq!(paths, ["", "a", "a/b", "a/b/keep"]);

@@ -11,6 +11,7 @@ pub mod walk;
 
 pub use entry::{Entry, EntryKind, Selector};
 pub use ignore_file::IgnoreFile;
+pub use pattern::PathFilter;
 pub use stat_index::StatIndex;
 pub use tree::{RootHeader, Tree, content_key};
 pub use walk::{Everything, Filter, Listed, Scanned, list, scan};

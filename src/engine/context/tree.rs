@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::{Entry, EntryKind, Selector};
-use super::pattern;
+use super::pattern::{self, PathFilter};
 use crate::ground::digest::{Digest, Digester};
 
 /// How the root directory of a tree enters its hash.
@@ -127,8 +127,15 @@ impl Tree {
     ///
     /// Source: BuildKit `cache/contenthash/checksum.go` (`reference/cache-semantics.md`, section 2).
     pub fn checksum(&self, selector: &Selector) -> Option<Digest> {
+        if let Some(required) = &selector.required {
+            self.resolve(required, true)?;
+        }
         if selector.wildcard {
-            return Some(self.wildcard_checksum(selector));
+            return Some(self.flat_checksum(selector));
+        }
+        if selector.is_filtered() {
+            self.resolve(&selector.path, selector.follow_links)?;
+            return Some(self.flat_checksum(selector));
         }
         let path = self.resolve(&selector.path, selector.follow_links)?;
         if path.is_empty() || self.get(&path).is_some() { Some(self.recursive(&path)) } else { None }
@@ -169,19 +176,35 @@ impl Tree {
         stack.pop().map_or_else(|| Digest::of(b""), |open| open.digester.finish())
     }
 
-    fn wildcard_checksum(&self, selector: &Selector) -> Digest {
-        let (prefix, pattern) = pattern::split(&selector.path);
+    /// What a selector selects: each path that it stands for (as `matches` gives it), and the entries there and below that its
+    /// patterns leave, with the directories above them.
+    pub fn selected(&self, selector: &Selector) -> Vec<(String, Vec<&Entry>)> {
+        let filter = PathFilter::new(selector);
+        let select = |matched: String| {
+            let target = if selector.follow_links { self.resolve(&matched, true) } else { Some(matched.clone()) }?;
+            let entries = self.subtree(&target).iter().collect();
+            let below = |entry: &&Entry| relative(&entry.path, &target).unwrap_or("").to_owned();
+            let kept = filter.keep(entries, below);
+            Some((matched, kept))
+        };
+        self.matches(selector).into_iter().filter_map(select).collect()
+    }
+
+    /// The digest of a flat list of records.
+    fn flat_checksum(&self, selector: &Selector) -> Digest {
+        let (prefix, pattern) = if selector.wildcard { pattern::split(&selector.path) } else { (&*selector.path, "") };
         let base = self.resolve(prefix, true).unwrap_or_default();
         // key relative to the prefix -> digest
         let mut records: BTreeMap<Vec<u8>, Digest> = BTreeMap::new();
         let mut names = Vec::new();
-        for matched in self.matches(selector) {
-            let shown = relative(&matched, &base).unwrap_or(&matched).to_owned();
-            let target = if selector.follow_links { self.resolve(&matched, true) } else { Some(matched.clone()) };
-            let Some(target) = target else { continue };
-            for entry in self.subtree(&target) {
+        for (matched, entries) in self.selected(selector) {
+            let shown = relative(&matched, &base).unwrap_or(if selector.wildcard { &matched } else { "" }).to_owned();
+            let target = if selector.follow_links { self.resolve(&matched, true) } else { Some(matched) };
+            let target = target.unwrap_or_default();
+            for entry in entries {
                 let below = relative(&entry.path, &target).unwrap_or("");
-                records.insert(key(&if below.is_empty() { shown.clone() } else { joined(&shown, below) }), entry.digest);
+                let shown = if below.is_empty() { shown.clone() } else { joined(&shown, below) };
+                records.insert(key(&shown), self.header(&entry.path));
             }
             names.push(shown);
         }
@@ -247,7 +270,8 @@ pub fn content_key(tree: &Tree, selectors: &[Selector]) -> Result<Digest, Vec<St
     kept.sort();
     kept.dedup();
     let covers = |outer: &Selector, inner: &Selector| {
-        !outer.wildcard && !inner.wildcard && outer.path != inner.path && relative(&inner.path, &outer.path).is_some()
+        let plain = |selector: &Selector| !selector.wildcard && !selector.is_filtered();
+        plain(outer) && plain(inner) && outer.path != inner.path && relative(&inner.path, &outer.path).is_some()
     };
     let all = kept.clone();
     kept.retain(|selector| !all.iter().any(|other| covers(other, selector)));
@@ -256,7 +280,7 @@ pub fn content_key(tree: &Tree, selectors: &[Selector]) -> Result<Digest, Vec<St
     for selector in kept {
         match tree.checksum(selector) {
             Some(digest) => parts.push(digest.to_string()),
-            None => missing.push(selector.path.clone()),
+            None => missing.push(selector.required.as_ref().unwrap_or(&selector.path).clone()),
         }
     }
     if missing.is_empty() { Ok(Digest::of(parts.join("\0"))) } else { Err(missing) }
@@ -268,11 +292,11 @@ mod tests {
     use super::*;
 
     fn plain(path: &str) -> Selector {
-        Selector { path: path.into(), wildcard: false, follow_links: true }
+        Selector { path: path.into(), follow_links: true, ..Selector::default() }
     }
 
     fn wild(path: &str) -> Selector {
-        Selector { path: path.into(), wildcard: true, follow_links: true }
+        Selector { path: path.into(), wildcard: true, follow_links: true, ..Selector::default() }
     }
 
     fn hex(tree: &Tree, selector: Selector) -> String {
@@ -312,6 +336,33 @@ mod tests {
         assert_eq!(hex(&tree, wild("y*")), "982153600b9653a1decb0f961e09e2bc1be335cfcaac9b39dbd1120b65fdf92c");
         assert_eq!(hex(&tree, wild("x/d?")), "6b612ad5c13159112ae26357ef7bd34df29916941ba40ec2ce38dfb70c6c60c3");
         assert_eq!(tree.checksum(&wild("none*")), Some(Digest::of(b"")));
+    }
+
+    #[test]
+    fn golden_include_patterns() {
+        let mut entries = vec![dir("")];
+        for top in ["prefix", "prefix/a", "prefix/a/b", "prefix/a/b/c", "prefix/a/b/c/foo", "prefix/a/b/c/other"] {
+            entries.push(dir(top));
+        }
+        entries.extend([file("prefix/a/b/c/foo/bar", "abc"), file("prefix/a/x", "1")]);
+        let tree = Tree::new(entries, RootHeader::Real);
+        let only = |pattern: &str| Selector { include: vec![pattern.into()], ..plain("prefix/a") };
+        assert_eq!(hex(&tree, only("**/foo/**")), "aa7448215bbf5b837b35ce64467857d8b9747965573d14d4b31b370586370971");
+        let without = Selector { exclude: vec!["x".into(), "b/c/other".into()], ..plain("prefix/a") };
+        assert_eq!(hex(&tree, without), "aa7448215bbf5b837b35ce64467857d8b9747965573d14d4b31b370586370971");
+        let one = Selector { exclude: vec!["*.txt".into()], ..plain("prefix/a/x") };
+        assert_eq!(tree.checksum(&one), Some(file("x", "1").digest));
+        let required = Selector { required: Some("prefix/gone".into()), ..only("gone") };
+        assert_eq!(content_key(&tree, &[required]), Err(vec!["prefix/gone".to_owned()]));
+    }
+
+    #[test]
+    fn patterns_read_no_more_than_they_must() {
+        let reach = |path: &str, include: &str| Selector { include: vec![include.into()], ..Selector::new(path) }.reach();
+        assert_eq!(reach("", "a/*/c").path, "a/*/c");
+        assert!(reach("", "a/*/c").wildcard);
+        assert_eq!((reach("x", "a/**/c").path.as_str(), reach("", "**/c").path.as_str()), ("x/a", ""));
+        assert_eq!(plain("a").reach(), plain("a"));
     }
 
     #[test]

@@ -75,7 +75,7 @@ struct Queue {
 /// named in a Dockerfile, and BuildKit's protocol refuses them too.
 pub fn scan(root: &Path, selectors: &[Selector], filter: &dyn Filter, index: &StatIndex) -> Result<Scanned, PathError> {
     let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
-    let mut wanted: BTreeSet<String> = selectors.iter().map(|s| s.path.clone()).collect();
+    let mut wanted: BTreeSet<String> = selectors.iter().map(|s| s.reach().path).collect();
     let mut found;
     let mut hops = 0;
     loop {
@@ -351,7 +351,7 @@ mod tests {
     use super::*;
 
     fn selector(path: &str) -> Selector {
-        Selector { path: path.into(), wildcard: pattern::is_pattern(path), follow_links: true }
+        Selector::new(path)
     }
 
     #[test]

@@ -53,6 +53,15 @@ pub enum Operation {
         chmod: Option<String>,
         /// Files given by their text: name and text.
         inline: Vec<(String, String)>,
+        /// `--exclude`, in order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        exclude: Vec<String>,
+        /// `--parents`: of each source the pattern behind `/./`, and the path that must exist when it has no wildcard.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parents: Vec<(String, Option<String>)>,
+        /// `--unpack`; none where it is not given: then ADD unpacks, and COPY does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unpack: Option<bool>,
         /// `linux/amd64`.
         platform: String,
     },
@@ -72,6 +81,13 @@ pub enum Operation {
         /// `linux/amd64`.
         platform: String,
     },
+}
+
+/// Whether a source that is an archive is unpacked.
+///
+/// Source: BuildKit `dispatchCopy`, `AttemptUnpack`: nothing else tells ADD of local files from COPY.
+pub fn unpacks(instruction: &str, unpack: Option<bool>) -> bool {
+    unpack.unwrap_or(instruction == "ADD")
 }
 
 /// `RUN --mount=...`.

@@ -11,6 +11,7 @@ pub use crate::engine::context::entry::{Entry, EntryKind, Selector};
 use crate::engine::event::{LayerStat, Usage};
 use crate::engine::oci::LayerId;
 use crate::ground::digest::Digest;
+pub use crate::language::dockerfile::FileMode;
 
 /// What the worker can be asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -299,7 +300,7 @@ pub enum CopySource {
 }
 
 /// A COPY, with its patterns already resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopySpec {
     /// Paths relative to the source's root, `/`-separated, no leading slash; the root itself is empty. A directory stands for
     /// its contents.
@@ -308,12 +309,19 @@ pub struct CopySpec {
     /// base names of the sources.
     #[serde(default)]
     pub names: Vec<String>,
+    /// For each source the selector that it came from, whose patterns decide about what is below it. Empty: nothing is left
+    /// out.
+    #[serde(default)]
+    pub selectors: Vec<Selector>,
+    /// Files given by their text that are copied after the sources: name and text.
+    #[serde(default)]
+    pub inline: Vec<(String, String)>,
     /// Absolute path inside; a trailing slash says that it is a directory.
     pub destination: String,
     /// `--chown` as given (expanded), names looked up in the destination's image; none keeps the source's owner.
     pub chown: Option<String>,
-    /// `--chmod`: permission bits.
-    pub chmod: Option<u32>,
+    /// `--chmod`.
+    pub chmod: Option<FileMode>,
     /// ADD: a source that is a tar archive (plain or gzip) is unpacked.
     pub unpack: bool,
 }

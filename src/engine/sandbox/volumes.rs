@@ -187,14 +187,7 @@ fn new_cache(
     fs::DirBuilder::new().mode(0o755).create(&place).during("create", &place)?;
     if let Some((chain, from)) = seed {
         let source = CopySource::Layers { layers: chain.clone() };
-        let spec = CopySpec {
-            sources: vec![from.clone()],
-            names: Vec::new(),
-            destination: "/".into(),
-            chown: None,
-            chmod: None,
-            unpack: false,
-        };
+        let spec = CopySpec { sources: vec![from.clone()], destination: "/".into(), ..CopySpec::default() };
         copy::into(layers, &place, &source, &spec)?;
     }
     let dir = File::open(&place).during("open", &place)?;

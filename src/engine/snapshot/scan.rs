@@ -22,7 +22,7 @@ pub fn scan(layers: &Layers, chain: &[LayerId], selectors: &[Selector]) -> Resul
     for selector in selectors {
         let mut paths = Vec::new();
         let mut links = Vec::new();
-        let selected = select(&root, selector, &mut links)?;
+        let selected = select(&root, &selector.reach(), &mut links)?;
         for link in links {
             add_parents(&root, &link, &mut found)?;
             add_one(&root, &link, &mut found)?;

@@ -189,7 +189,7 @@ impl super::ScannedContext {
 pub(super) fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::new();
     for selector in &edge.selectors {
-        for path in tree.matches(selector) {
+        for (path, entries) in tree.selected(selector) {
             // A link that a wildcard matches is copied as what it points to, which may lie outside of what matched.
             if selector.wildcard
                 && selector.follow_links
@@ -197,7 +197,7 @@ pub(super) fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
             {
                 out.extend_from_slice(tree.subtree(&target));
             }
-            out.extend_from_slice(tree.subtree(&path));
+            out.extend(entries.into_iter().cloned());
         }
     }
     out.sort_by(|a, b| a.path.cmp(&b.path));

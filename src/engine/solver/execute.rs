@@ -12,11 +12,12 @@ use super::probe::{LinkUse, now_micros};
 use super::{Solver, guard};
 use crate::engine::cache::preimage::operation_digest;
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
-use crate::engine::context::{Entry, EntryKind};
+use crate::engine::context::{Entry, EntryKind, Selector, Tree};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage, VertexId};
+use crate::engine::graph::op::unpacks;
 use crate::engine::graph::{Operation, SourceRef, Vertex};
 use crate::engine::oci::LayerId;
-use crate::engine::protocol::{CopySource, CopySpec, Network, ProcessSpec, Reply, Request};
+use crate::engine::protocol::{CopySource, CopySpec, FileMode, Network, ProcessSpec, Reply, Request};
 use crate::engine::verdict::HitReason;
 use crate::ground::digest::Digest;
 
@@ -165,15 +166,17 @@ impl Solver<'_> {
                 };
                 self.run(vertex, process, parents, layer)
             }
-            Operation::Copy { instruction, destination, chown, chmod, inline, .. } => {
-                let (source, sources) = self.copy_source(vertex, inline)?;
+            Operation::Copy { instruction, destination, chown, chmod, inline, unpack, .. } => {
+                let (source, sources, selectors) = self.copy_source(vertex, inline)?;
                 let copy = CopySpec {
                     names: self.base_names(vertex, &sources),
                     sources,
+                    selectors,
+                    inline: if vertex.edges.is_empty() { Vec::new() } else { inline.clone() },
                     destination: destination.clone(),
                     chown: chown.clone(),
-                    chmod: chmod.as_ref().and_then(|text| u32::from_str_radix(text, 8).ok()),
-                    unpack: instruction == "ADD",
+                    chmod: chmod.as_ref().and_then(|text| FileMode::parse(text).ok()),
+                    unpack: unpacks(instruction, *unpack),
                 };
                 let previous = self.previous_layer(vertex);
                 self.layer(vertex, layer.clone(), Request::Copy { layer, parents, source, copy, previous })
@@ -194,10 +197,14 @@ impl Solver<'_> {
     }
 
     /// Where the files come from, and which paths: patterns are resolved against the very list that was hashed.
-    fn copy_source(&self, vertex: &Vertex, inline: &[(String, String)]) -> Result<(CopySource, Vec<String>), SolveError> {
-        if !inline.is_empty() {
+    fn copy_source(
+        &self,
+        vertex: &Vertex,
+        inline: &[(String, String)],
+    ) -> Result<(CopySource, Vec<String>, Vec<Selector>), SolveError> {
+        if vertex.edges.is_empty() && !inline.is_empty() {
             let names = inline.iter().map(|(name, _)| name.clone()).collect();
-            return Ok((CopySource::Inline { files: inline.to_vec() }, names));
+            return Ok((CopySource::Inline { files: inline.to_vec() }, names, Vec::new()));
         }
         let Some(edge) = vertex.edges.first() else { return Err(self.not_an_operation(vertex)) };
         match &edge.source {
@@ -205,14 +212,14 @@ impl Solver<'_> {
                 let Some(context) = self.contexts.get(name) else { return Err(self.not_an_operation(vertex)) };
                 let mut entries = selected(&context.tree, edge);
                 with_parents(&context.tree, &mut entries);
-                let paths = edge.selectors.iter().flat_map(|s| context.tree.matches(s)).collect();
-                Ok((CopySource::Directory { root: context.root.clone(), entries }, paths))
+                let (paths, selectors) = matched(&context.tree, &edge.selectors);
+                Ok((CopySource::Directory { root: context.root.clone(), entries }, paths, selectors))
             }
             SourceRef::Vertex(Some(id)) => {
                 let layers = self.result(*id)?.layers;
                 let tree = self.scan(vertex, edge, &layers)?;
-                let paths = edge.selectors.iter().flat_map(|s| tree.matches(s)).collect();
-                Ok((CopySource::Layers { layers }, paths))
+                let (paths, selectors) = matched(&tree, &edge.selectors);
+                Ok((CopySource::Layers { layers }, paths, selectors))
             }
             SourceRef::Vertex(None) => Err(self.not_an_operation(vertex)),
         }
@@ -322,8 +329,16 @@ fn lock_name(digest: &Digest, links: &[Link]) -> String {
     Digest::of(format!("{digest}{inputs:?}")).hex()
 }
 
+/// The paths that selectors stand for, each with its selector; no selectors where none has patterns.
+fn matched(tree: &Tree, selectors: &[Selector]) -> (Vec<String>, Vec<Selector>) {
+    let pairs = selectors.iter().flat_map(|s| tree.matches(s).into_iter().map(move |path| (path, s.clone())));
+    let (paths, of_paths): (Vec<String>, Vec<Selector>) = pairs.unzip();
+    let filtered = of_paths.iter().any(Selector::is_filtered);
+    (paths, if filtered { of_paths } else { Vec::new() })
+}
+
 /// Adds the directories above the entries, whose modes a copy needs.
-pub(super) fn with_parents(tree: &crate::engine::context::Tree, entries: &mut Vec<Entry>) {
+pub(super) fn with_parents(tree: &Tree, entries: &mut Vec<Entry>) {
     let mut parents = std::collections::BTreeSet::new();
     for entry in entries.iter() {
         let mut path = entry.path.as_str();

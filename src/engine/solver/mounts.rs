@@ -80,14 +80,7 @@ impl Solver<'_> {
                     (Some((above, _)), true) => format!("/{above}/"),
                     (None, true) => "/".to_owned(),
                 };
-                let copy = CopySpec {
-                    sources: vec![real.clone()],
-                    names: Vec::new(),
-                    destination,
-                    chown: None,
-                    chmod: None,
-                    unpack: false,
-                };
+                let copy = CopySpec { sources: vec![real.clone()], destination, ..CopySpec::default() };
                 let _one_at_a_time = guard(&self.state.unpacking);
                 let request = Request::Copy { layer: layer.clone(), parents: Vec::new(), source, copy, previous: None };
                 match self.ask(vertex, request, Vec::new())? {

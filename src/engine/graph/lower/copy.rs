@@ -8,7 +8,7 @@ use crate::engine::graph::op::Operation;
 use crate::engine::graph::vertex::{Counts, Edge, SourceRef};
 use crate::language::dockerfile::expand::expand_heredoc;
 use crate::language::dockerfile::git_reference::GitReference;
-use crate::language::dockerfile::{Instruction, Keyword, Word};
+use crate::language::dockerfile::{FileMode, IgnoreRules, Instruction, Keyword, Span, Word};
 
 /// What is copied.
 #[derive(Default)]
@@ -18,6 +18,8 @@ struct Sources {
     selectors: Vec<Selector>,
     /// Files given by their text.
     inline: Vec<(String, String)>,
+    /// `--parents`: what each source asks for.
+    parents: Vec<(String, Option<String>)>,
     /// For the history.
     shown: String,
 }
@@ -29,6 +31,9 @@ struct Options {
     chown: Option<String>,
     chmod: Option<String>,
     link: bool,
+    parents: bool,
+    unpack: Option<bool>,
+    exclude: Vec<String>,
     shown: String,
 }
 
@@ -38,12 +43,7 @@ impl Lowering<'_> {
         let errors = self.errors.len();
         let options = self.copy_options(state, at);
         let instruction = at.keyword.as_str();
-        let Sources { names, selectors, inline, shown } = self.copy_sources(state, at, sources);
-        if !inline.is_empty() && !selectors.is_empty() {
-            let message =
-                format!("{instruction} of heredocs together with other sources is not acted on yet by this builder");
-            self.error(at.span, message);
-        }
+        let Sources { names, selectors, inline, parents, shown } = self.copy_sources(state, at, sources, &options);
         let Some(target) = self.expand(state, destination) else { return };
         if self.errors.len() > errors {
             return;
@@ -64,6 +64,9 @@ impl Lowering<'_> {
             chown: options.chown,
             chmod: options.chmod.clone(),
             inline,
+            exclude: options.exclude,
+            parents,
+            unpack: options.unpack,
             platform: self.request.platform.text(),
         };
         let source = options.from.unwrap_or(SourceRef::Context(String::new()));
@@ -107,7 +110,7 @@ impl Lowering<'_> {
     }
 
     /// Expands sources and heredocs.
-    fn copy_sources(&mut self, state: &StageState, at: &Instruction, words: &[Word]) -> Sources {
+    fn copy_sources(&mut self, state: &StageState, at: &Instruction, words: &[Word], options: &Options) -> Sources {
         let mut out = Sources::default();
         for word in words.iter().filter(|word| !word.text.starts_with("<<") || at.heredocs.is_empty()) {
             let Some(text) = self.expand(state, word) else { continue };
@@ -115,9 +118,15 @@ impl Lowering<'_> {
                 self.error(word.span, remote_refusal(at.keyword));
                 continue;
             }
-            let path = absolute("/", &text).trim_start_matches('/').to_owned();
-            out.names.push(path.rsplit('/').next().unwrap_or("").to_owned());
-            out.selectors.push(Selector { wildcard: pattern::is_pattern(&path), path, follow_links: true });
+            let mut selector = Selector::new(inside(&text));
+            if options.parents {
+                selector = parents_selector(&text);
+                out.parents.push((selector.include.concat(), selector.required.clone()));
+                self.check_patterns(&selector.include, word.span);
+            }
+            selector.exclude.clone_from(&options.exclude);
+            out.names.push(selector.path.rsplit('/').next().unwrap_or("").to_owned());
+            out.selectors.push(selector);
             out.shown.push_str(&format!(" {text}"));
         }
         for document in &at.heredocs {
@@ -147,19 +156,29 @@ impl Lowering<'_> {
                 "chown" => options.chown = self.expand_text(state, &given, flag.span).filter(|text| !text.is_empty()),
                 "chmod" => {
                     let Some(text) = self.expand_text(state, &given, flag.span) else { continue };
-                    let octal = u32::from_str_radix(&text, 8).is_ok_and(|mode| mode <= 0o7777);
-                    if octal {
-                        options.chmod = Some(text);
-                    } else {
-                        let message =
-                            format!("`{}` is no octal mode; symbolic modes are not acted on yet", text.escape_debug());
-                        self.error(flag.span, message);
+                    match FileMode::parse(&text) {
+                        // As in BuildKit, an empty one says nothing.
+                        _ if text.is_empty() => {}
+                        Ok(_) => options.chmod = Some(text),
+                        Err(why) => {
+                            self.error(flag.span, format!("--chmod=`{}` cannot be used: {why}", text.escape_debug()))
+                        }
                     }
                 }
                 "link" if given.is_empty() || given.eq_ignore_ascii_case("true") => options.link = true,
-                "link" | "parents" | "keep-git-dir" | "unpack" if given.eq_ignore_ascii_case("false") => {}
+                "parents" if given.is_empty() || given.eq_ignore_ascii_case("true") => options.parents = true,
+                "exclude" => {
+                    let Some(text) = self.expand_text(state, &given, flag.span) else { continue };
+                    self.check_patterns(std::slice::from_ref(&text), flag.span);
+                    options.exclude.push(text);
+                }
+                "unpack" => options.unpack = Some(!given.eq_ignore_ascii_case("false")),
+                "link" | "parents" | "keep-git-dir" if given.eq_ignore_ascii_case("false") => {}
                 _ => self.not_yet(flag, at.keyword.as_str()),
             }
+        }
+        if options.parents {
+            options.shown.push_str(" --parents");
         }
         if let Some(chown) = &options.chown {
             options.shown.push_str(&format!(" --chown={chown}"));
@@ -169,6 +188,30 @@ impl Lowering<'_> {
         }
         options
     }
+
+    fn check_patterns(&mut self, patterns: &[String], span: Span) {
+        if let Err(error) = IgnoreRules::from_patterns(patterns.iter().map(String::as_str)) {
+            let message = format!("`{}` is no pattern: {}", error.pattern.escape_debug(), error.kind);
+            self.error(span, message);
+        }
+    }
+}
+
+/// A source as a path of what it is copied from.
+fn inside(text: &str) -> String {
+    absolute("/", text).trim_start_matches('/').to_owned()
+}
+
+/// What `--parents` copies of a source: the part behind the first `/./` is a pattern for what is below the part before it, and
+/// keeps its directories.
+///
+/// Source: BuildKit `dispatchCopy`, `cfg.parents`.
+fn parents_selector(text: &str) -> Selector {
+    let (before, pattern) = text.split_once("/./").unwrap_or(("/", text));
+    let pattern = inside(pattern);
+    let required =
+        (!pattern::is_pattern(before) && !pattern::is_pattern(&pattern)).then(|| inside(&format!("{before}/{pattern}")));
+    Selector { include: vec![pattern], required, ..Selector::new(inside(before)) }
 }
 
 fn remote_refusal(keyword: Keyword) -> &'static str {

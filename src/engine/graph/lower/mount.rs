@@ -24,7 +24,7 @@ impl Mounts {
 
     fn edge(&mut self, source: SourceRef, path: &str) -> usize {
         let path = absolute("/", path).trim_start_matches('/').to_owned();
-        let selectors = vec![Selector { path, wildcard: false, follow_links: true }];
+        let selectors = vec![Selector { path, follow_links: true, ..Selector::default() }];
         self.edges.push(Edge { source, counts: Counts::Content, selectors });
         self.edges.len() - 1
     }

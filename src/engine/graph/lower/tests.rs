@@ -120,7 +120,6 @@ fn what_is_not_acted_on_is_an_error_that_names_it() {
     for (line, name) in [
         ("RUN --mount=type=ssh y", "--mount=type=ssh"),
         ("RUN --mount=type=secret,id=i,env=I y", "env="),
-        ("COPY --parents a b/", "--parents"),
         ("ADD --checksum=sha256:00 a b", "--checksum"),
         ("ADD https://example.org/x /y", "URL"),
         ("RUN --security=insecure x", "--security"),
@@ -139,6 +138,19 @@ fn a_stop_signal_that_is_none_is_an_error() {
         let errors = try_lower(&format!("FROM base\nSTOPSIGNAL {unknown}\n"), None, &[], &[]).unwrap_err();
         assert!(errors[0].contains("is no signal"), "{errors:?}");
     }
+}
+
+#[test]
+fn parents_and_excludes_are_patterns_below_the_source() {
+    let built = graph("FROM base\nCOPY --parents --exclude=*.md --exclude=x a/./b/c d/*.txt /to/\n");
+    let copy = built.vertices.iter().find(|v| v.line == 2).unwrap();
+    let selectors: Vec<_> = copy.edges[0].selectors.iter().collect();
+    let shown = |at: usize| (selectors[at].path.as_str(), selectors[at].include.concat(), selectors[at].required.clone());
+    assert_eq!(shown(0), ("a", "b/c".into(), Some("a/b/c".into())));
+    assert_eq!(shown(1), ("", "d/*.txt".into(), None));
+    assert_eq!(selectors[1].exclude, ["*.md", "x"]);
+    let errors = try_lower("FROM base\nCOPY --exclude=[ a /b\n", None, &[], &[]).unwrap_err();
+    assert!(errors[0].contains("`[` is no pattern"), "{errors:?}");
 }
 
 #[test]

@@ -16,9 +16,10 @@ use std::path::Path;
 use super::failure::{During, user};
 use super::layers::Links;
 use super::{Layers, owner};
+use crate::engine::context::PathFilter;
 use crate::engine::event::LayerStat;
 use crate::engine::oci::LayerId;
-use crate::engine::protocol::{CopySource, CopySpec, Failure};
+use crate::engine::protocol::{CopySource, CopySpec, EntryKind, Failure, FileMode};
 use crate::ground::fs::RootDir;
 
 /// Answers `Request::Copy`.
@@ -64,16 +65,25 @@ fn fill(
 ) -> Result<plan::Plan, Failure> {
     let opened = source::Source::open(layers, source)?;
     let owner = spec.chown.as_deref().map(|spec| owner::owner(&target, spec)).transpose()?;
-    let rules = Rules { owner, mode: spec.chmod };
+    let rules = Rules { owner, mode: spec.chmod.clone() };
     let mut plan = plan::Plan::default();
     for (at, path) in source::names(source, spec).into_iter().enumerate() {
         // A link that was followed lends its own name to what it points to.
         let base = spec.names.get(at).map_or_else(|| path.rsplit('/').next().unwrap_or(&path), String::as_str);
-        let nodes = opened.nodes(&path)?;
+        let mut nodes = opened.nodes(&path)?;
+        if let Some(selector) = spec.selectors.get(at).filter(|selector| selector.is_filtered()) {
+            let below = |node: &source::Node| String::from_utf8_lossy(&node.below).into_owned();
+            let top = nodes.remove(0);
+            nodes = PathFilter::new(selector).keep(nodes, below);
+            nodes.insert(0, top);
+        }
         if spec.unpack && plan.add_archive(&target, spec, &opened, &nodes, &rules)? {
             continue;
         }
         plan.add(&target, spec, base, nodes, &rules)?;
+    }
+    for (name, text) in &spec.inline {
+        plan.add(&target, spec, name, vec![source::inline(name, text)], &rules)?;
     }
     drop(target);
     let upper = RootDir::open(upper)?;
@@ -87,7 +97,15 @@ pub(super) struct Rules {
     /// For everything that is copied or made.
     pub(super) owner: Option<(u32, u32)>,
     /// For everything but links.
-    pub(super) mode: Option<u32>,
+    pub(super) mode: Option<FileMode>,
+}
+
+impl Rules {
+    /// The mode of the copy of something.
+    fn mode_of(&self, node: &source::Node) -> u32 {
+        let is_directory = node.kind == EntryKind::Directory;
+        self.mode.as_ref().map_or(node.mode, |mode| mode.apply(node.mode, is_directory))
+    }
 }
 
 /// Names that would mean a removal once the layer is a tar.

@@ -11,7 +11,7 @@ use super::super::metadata;
 use super::super::unpack::{Apply, Archive};
 use super::source::{Node, Source};
 use super::{Rules, check_name};
-use crate::engine::protocol::{CopySpec, EntryKind, Failure};
+use crate::engine::protocol::{CopySpec, EntryKind, Failure, FileMode};
 use crate::ground::fs::{Missing, RealPath, RootDir};
 
 /// Where everything goes.
@@ -51,7 +51,7 @@ impl Plan {
     fn file_place(&mut self, target: &RootDir, spec: &CopySpec, base: &[u8], rules: &Rules) -> Result<RealPath, Failure> {
         let destination = spec.destination.as_bytes();
         let slash = destination.ends_with(b"/") || destination.ends_with(b"/.") || destination.ends_with(b"/..");
-        if slash || spec.sources.len() > 1 {
+        if slash || spec.sources.len() + spec.inline.len() > 1 {
             return Ok(self.make(target, destination, rules)?.join(base));
         }
         let real = target.resolve(destination, Missing::Keep).during("resolve", &spec.destination)?;
@@ -71,7 +71,7 @@ impl Plan {
         let mut dress = |dir: std::os::fd::BorrowedFd<'_>, path: &RealPath| {
             fresh.insert(path.clone());
             metadata::chown(dir, b".", owner.0, owner.1)?;
-            metadata::chmod(dir, b".", rules.mode.unwrap_or(0o755))
+            metadata::chmod(dir, b".", rules.mode.as_ref().map_or(0o755, FileMode::of_made_directory))
         };
         let real = target.resolve(path, Missing::Make(&mut dress)).during("create", &shown)?;
         if !self.fresh.contains(&real) {

@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub(super) entry: Option<Entry>,
     /// Of a file with several names.
     pub(super) inode: Option<(u64, u64)>,
+    /// Its content, when it is no file of the source.
+    pub(super) text: Option<String>,
 }
 
 /// An opened source.
@@ -112,16 +114,11 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The text of an inline file.
-    pub(super) fn text(&self, path: &[u8]) -> Option<&str> {
-        match self {
-            Self::Inline { files } => files.iter().find(|(name, _)| name.as_bytes() == path).map(|(_, text)| text.as_str()),
-            _ => None,
-        }
-    }
-
     /// The extended attributes of a node.
     pub(super) fn xattrs(&self, node: &Node) -> io::Result<metadata::Xattrs> {
+        if node.text.is_some() {
+            return Ok(Vec::new());
+        }
         match self {
             Self::Directory { .. } => Ok(node.entry.as_ref().map(|e| e.xattrs.clone()).unwrap_or_default()),
             Self::Inline { .. } => Ok(Vec::new()),
@@ -143,7 +140,10 @@ fn parent(root: &RootDir, path: &[u8]) -> io::Result<(OwnedFd, Vec<u8>)> {
     Ok((dir, if name.is_empty() { b".".to_vec() } else { name.to_vec() }))
 }
 
-fn inline(name: &str, text: &str) -> Node {
+/// A file given by its text.
+///
+/// Source of the mode: BuildKit `dispatchCopy`, `llb.Mkfile(f, 0644, ...)`.
+pub(super) fn inline(name: &str, text: &str) -> Node {
     Node {
         path: name.as_bytes().to_vec(),
         below: Vec::new(),
@@ -156,6 +156,7 @@ fn inline(name: &str, text: &str) -> Node {
         modified: None,
         entry: None,
         inode: None,
+        text: Some(text.to_owned()),
     }
 }
 
@@ -173,6 +174,7 @@ fn from_entry(entry: &Entry, below: Vec<u8>) -> Node {
         modified: Some(entry.modified),
         entry: Some(entry.clone()),
         inode: None,
+        text: None,
     }
 }
 
@@ -239,6 +241,7 @@ fn walk(root: &RootDir, top: &[u8], out: &mut Vec<Node>) -> Result<(), Failure> 
             modified: Some((stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0))),
             entry: None,
             inode: (kind == EntryKind::File && stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino)),
+            text: None,
         });
     }
     Ok(())

@@ -59,7 +59,7 @@ pub(super) fn directories(plan: &Plan, source: &Source<'_>, upper: &RootDir, rul
         let dir = upper.open_dir(place).during("open", &shown)?;
         let (uid, gid) = rules.owner.unwrap_or(node.owner);
         metadata::chown(dir.as_fd(), b".", uid, gid).during("change the owner of", &shown)?;
-        metadata::chmod(dir.as_fd(), b".", rules.mode.unwrap_or(node.mode)).during("change the mode of", &shown)?;
+        metadata::chmod(dir.as_fd(), b".", rules.mode_of(node)).during("change the mode of", &shown)?;
         let xattrs = source.xattrs(node).during("read the attributes of", &shown)?;
         metadata::set_xattrs(&metadata::proc_path(dir.as_fd(), b"."), &xattrs).during("set the attributes of", &shown)?;
         if let Some(modified) = node.modified {
@@ -172,7 +172,7 @@ impl Writer<'_> {
         let modified = (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(u32::MAX));
         let equal = metadata::kind(&stat) == Some(EntryKind::File)
             && (stat.st_uid, stat.st_gid) == (uid, gid)
-            && stat.st_mode & 0o7777 == self.rules.mode.unwrap_or(node.mode)
+            && stat.st_mode & 0o7777 == self.rules.mode_of(node)
             && Some(modified) == node.modified
             && u64::try_from(stat.st_size).ok() == Some(node.size);
         let os = OsStr::from_bytes(name);
@@ -182,13 +182,13 @@ impl Writer<'_> {
     fn file(&mut self, dir: BorrowedFd<'_>, name: &[u8], place: &RealPath, node: &Node) -> Result<(), Failure> {
         let shown = String::from_utf8_lossy(&node.path).into_owned();
         let absolute = place.absolute();
-        let mode = self.rules.mode.unwrap_or(node.mode) & 0o7777;
+        let mode = self.rules.mode_of(node) & 0o7777;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let os = OsStr::from_bytes(name);
         let create = || rustix::fs::openat(dir, os, flags, Mode::from_raw_mode(mode));
         let fd = replace(dir, name, create).during("create", &absolute)?;
         let mut out = File::from(fd);
-        if let Some(text) = self.source.text(&node.path) {
+        if let Some(text) = &node.text {
             out.write_all(text.as_bytes()).during("write", &absolute)?;
         } else {
             let gone = |error: io::Error| match error.raw_os_error() {
@@ -248,7 +248,7 @@ impl Writer<'_> {
             EntryKind::BlockDevice => FileType::BlockDevice,
             _ => FileType::Fifo,
         };
-        let mode = self.rules.mode.unwrap_or(node.mode);
+        let mode = self.rules.mode_of(node);
         replace(dir, name, || match node.kind {
             EntryKind::Symlink => rustix::fs::symlinkat(OsStr::from_bytes(&node.link), dir, os),
             _ => rustix::fs::mknodat(dir, os, kind, Mode::from_raw_mode(mode), node.device),
