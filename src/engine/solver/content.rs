@@ -190,13 +190,8 @@ pub(super) fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::new();
     for selector in &edge.selectors {
         for (path, entries) in tree.selected(selector) {
-            // A link that a wildcard matches is copied as what it points to, which may lie outside of what matched.
-            if selector.wildcard
-                && selector.follow_links
-                && let Some(target) = tree.resolve(&path, true).filter(|target| *target != path)
-            {
-                out.extend_from_slice(tree.subtree(&target));
-            }
+            // A link that is followed is copied as what it points to, which may lie outside of what matched: both are needed.
+            out.extend(tree.get(&path).cloned());
             out.extend(entries.into_iter().cloned());
         }
     }
