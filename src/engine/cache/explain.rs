@@ -212,15 +212,29 @@ fn mount_list(now: &[Mount], then: &[Mount], out: &mut Vec<MissReason>) {
     targets.sort_unstable();
     targets.dedup();
     for target in targets {
-        field(out, "mount", find(then, target), find(now, target));
+        match (script(then, target), script(now, target)) {
+            (Some(old), Some(new)) if old != new => {
+                let whitespace_only = old.split_whitespace().eq(new.split_whitespace());
+                out.push(MissReason::CommandChanged { old, new, whitespace_only });
+            }
+            _ => field(out, "mount", find(then, target), find(now, target)),
+        }
     }
+}
+
+/// The text of a script that is mounted there.
+fn script(mounts: &[Mount], target: &str) -> Option<String> {
+    mounts.iter().find(|mount| mount.target == target).and_then(|mount| match &mount.kind {
+        MountKind::Script { text } => Some(text.clone()),
+        _ => None,
+    })
 }
 
 /// What of a mount is part of the key, in the words of its flag.
 fn describe_mount(mount: &Mount) -> String {
     let mut out = format!("type={},target={}", mount.kind.word(), mount.target);
     match &mount.kind {
-        MountKind::Bind { .. } => {}
+        MountKind::Bind { .. } | MountKind::Script { .. } => {}
         MountKind::Cache { id, sharing, uid, gid, mode, .. } => {
             if *id != mount.target || sharing != "shared" {
                 out.push_str(",with an id or a sharing of its own");

@@ -59,6 +59,7 @@ fn mount(mount: &Mount) -> Value {
         }
         MountKind::Tmpfs { size } => json!([size]),
         MountKind::Secret { id, uid, gid, mode, required } => json!([id, uid, gid, mode, required]),
+        MountKind::Script { text } => json!([text]),
     };
     json!([mount.target, mount.kind.word(), mount.read_only, kind])
 }

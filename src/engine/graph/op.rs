@@ -143,6 +143,11 @@ pub enum MountKind {
         /// The step fails without it.
         required: bool,
     },
+    /// A program given by its text, at its path: a heredoc of RUN that begins with `#!`.
+    Script {
+        /// The text, which counts.
+        text: String,
+    },
 }
 
 impl MountKind {
@@ -153,6 +158,7 @@ impl MountKind {
             Self::Cache { .. } => "cache",
             Self::Tmpfs { .. } => "tmpfs",
             Self::Secret { .. } => "secret",
+            Self::Script { .. } => "script",
         }
     }
 }

@@ -36,6 +36,9 @@ impl Solver<'_> {
                     }
                 }
                 MountKind::Tmpfs { size } => MountContent::Tmpfs { size: *size },
+                MountKind::Script { text } => {
+                    MountContent::File { bytes: text.clone().into_bytes(), uid: 0, gid: 0, mode: 0o755 }
+                }
                 MountKind::Secret { id, uid, gid, mode, required } => match self.secrets.get(id) {
                     Some(bytes) => MountContent::File { bytes: bytes.clone(), uid: *uid, gid: *gid, mode: *mode },
                     None if !required => continue,

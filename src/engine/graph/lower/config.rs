@@ -21,7 +21,7 @@ impl Lowering<'_> {
         }
         match &at.arguments {
             Arguments::From { .. } => {}
-            Arguments::Run(command) => self.run(state, at, command),
+            Arguments::Run(_) => self.run(state, at),
             Arguments::Copy { sources, destination } => self.copy(state, at, sources, destination),
             Arguments::Workdir(path) => self.workdir(state, at, path),
             Arguments::Arg(list) => self.arg(state, at, list),

@@ -111,6 +111,8 @@ struct Lowering<'a> {
     open: Vec<usize>,
     /// While triggers of a base are lowered: the FROM that brought them, where all their errors are shown.
     trigger_span: Option<Span>,
+    /// Where the spans of the present instruction lead: the Dockerfile, or a trigger.
+    source: std::sync::Arc<str>,
     graph: BuildGraph,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
@@ -146,6 +148,7 @@ impl<'a> Lowering<'a> {
             done: BTreeMap::new(),
             open: Vec::new(),
             trigger_span: None,
+            source: request.dockerfile.source.clone(),
             graph: BuildGraph::default(),
             errors,
             warnings: Vec::new(),

@@ -22,6 +22,15 @@ impl Mounts {
         out
     }
 
+    /// Mounts a program given by its text, and gives its path.
+    ///
+    /// Source: BuildKit `dispatchRun`: `/dev/pipes/NAME`, mode 0755, read-only.
+    pub fn script(&mut self, name: &str, text: String) -> String {
+        let target = absolute("/dev/pipes", name);
+        self.mounts.push(Mount { target: target.clone(), read_only: true, kind: MountKind::Script { text } });
+        target
+    }
+
     fn edge(&mut self, source: SourceRef, path: &str) -> usize {
         let path = absolute("/", path).trim_start_matches('/').to_owned();
         let selectors = vec![Selector { path, follow_links: true, ..Selector::default() }];

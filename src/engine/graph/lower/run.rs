@@ -4,11 +4,11 @@ use super::args::PROXIES;
 use super::mount::Mounts;
 use super::{Lowering, StageState};
 use crate::engine::graph::op::Operation;
-use crate::language::dockerfile::{CommandForm, Instruction};
+use crate::language::dockerfile::{Instruction, RunScript, run_script};
 
 impl Lowering<'_> {
     /// Source: BuildKit `dispatchRun`, `dockerfile2llb/convert.go`.
-    pub(super) fn run(&mut self, state: &mut StageState, at: &Instruction, command: &CommandForm) {
+    pub(super) fn run(&mut self, state: &mut StageState, at: &Instruction) {
         let (mut network, mut security) = (self.request.network.clone(), None);
         let mut mounts = Mounts::default();
         let errors = self.errors.len();
@@ -32,7 +32,7 @@ impl Lowering<'_> {
                 _ => self.not_yet(flag, "RUN"),
             }
         }
-        let Some(args) = self.command(state, at, command) else { return };
+        let Some(args) = self.command(state, at, &mut mounts) else { return };
         if self.errors.len() > errors {
             return;
         }
@@ -62,38 +62,18 @@ impl Lowering<'_> {
         });
     }
 
-    /// The words for the kernel. Heredocs: a single one as the whole command is the script itself; in all other places the
-    /// shell gets the line with the bodies below it.
-    fn command(&mut self, state: &StageState, at: &Instruction, command: &CommandForm) -> Option<Vec<String>> {
-        let text = match command {
-            CommandForm::Exec(args) => return Some(args.clone()),
-            CommandForm::Shell(text) => text,
-        };
-        let text = match at.heredocs.as_slice() {
-            [] => text.clone(),
-            [only] if is_heredoc_alone(text) => {
-                if only.content.starts_with("#!") {
-                    self.error(
-                        at.span,
-                        "RUN with a script that names its interpreter (`#!`) is not acted on yet by this builder",
-                    );
-                    return None;
-                }
-                only.content.clone()
-            }
-            several => several.iter().fold(text.clone(), |text, doc| format!("{text}\n{}{}", doc.content, doc.name)),
+    /// The words for the kernel. A single heredoc as the whole command is the script itself, and one that begins with `#!` a
+    /// program that the shell starts; in all other places the shell gets the line with the bodies below it.
+    fn command(&mut self, state: &StageState, at: &Instruction, mounts: &mut Mounts) -> Option<Vec<String>> {
+        let text = match run_script(at, &self.source)? {
+            RunScript::Exec(args) => return Some(args),
+            RunScript::Shell(text) => text,
+            RunScript::File { name, content } => mounts.script(&name, content),
         };
         let mut args = state.config.config.shell.clone().unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into()]);
         args.push(text);
         Some(args)
     }
-}
-
-/// `<<EOF` and nothing else.
-fn is_heredoc_alone(text: &str) -> bool {
-    let text = text.trim();
-    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    rest.starts_with("<<") && !text.contains(char::is_whitespace) && text.matches("<<").count() == 1
 }
 
 /// `|2 A=1 B=2 /bin/sh -c text`: declared arguments with their values come first.

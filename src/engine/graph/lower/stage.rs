@@ -125,6 +125,7 @@ impl<'a> Lowering<'a> {
                 );
                 continue;
             }
+            self.source = parsed.source.clone();
             for instruction in parsed.instructions.iter().skip(1) {
                 let mut instruction = instruction.clone();
                 (instruction.line, instruction.end_line) = (from.line, from.end_line);
@@ -132,6 +133,7 @@ impl<'a> Lowering<'a> {
             }
         }
         self.trigger_span = None;
+        self.source = self.request.dockerfile.source.clone();
     }
 
     /// FROM: an image, another stage, or nothing.

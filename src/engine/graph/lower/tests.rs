@@ -154,6 +154,21 @@ fn parents_and_excludes_are_patterns_below_the_source() {
 }
 
 #[test]
+fn a_heredoc_that_names_its_interpreter_is_mounted_as_a_program() {
+    let built = graph("FROM base\nRUN <<-EOF\n#!/bin/awk -f\n\tBEGIN {}\nEOF\nRUN cat <<-A > /x\n\ta\nA\n");
+    let run = |line: u32| match &built.vertices.iter().find(|v| v.line == line).unwrap().operation {
+        Some(Operation::Run { args, mounts, .. }) => (args.clone(), mounts.clone()),
+        other => panic!("{other:?}"),
+    };
+    let (args, mounts) = run(2);
+    assert_eq!(args, ["/bin/sh", "-c", "/dev/pipes/EOF"]);
+    let text = "#!/bin/awk -f\nBEGIN {}\n".to_owned();
+    let kind = crate::engine::graph::op::MountKind::Script { text };
+    assert_eq!((mounts[0].target.as_str(), &mounts[0].kind, mounts[0].read_only), ("/dev/pipes/EOF", &kind, true));
+    assert_eq!(run(6).0[2], "cat <<-A > /x\n\ta\nA", "the shell cuts the tabs");
+}
+
+#[test]
 fn configuration_steps_say_whose_key_they_enter() {
     let built = graph("FROM base\nENV A=1\nLABEL l=1\nRUN x\nUSER u\nWORKDIR /w\nCMD z\n");
     let enters = |line: u32| match &built.vertices.iter().find(|v| v.line == line).unwrap().role {
