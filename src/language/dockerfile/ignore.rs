@@ -294,7 +294,11 @@ fn class(characters: &[char], open: usize) -> (Token, usize) {
 
 impl Rule {
     fn matches_with_parents(&self, path: &str) -> bool {
-        self.matches_path(path) || path.match_indices('/').any(|(at, _)| self.matches_path(&path[..at]))
+        match &self.matcher {
+            // One pass for the path and all folders above it.
+            Matcher::Tokens(tokens) => matches_tokens(tokens, path, Folders::Count),
+            _ => self.matches_path(path) || path.match_indices('/').any(|(at, _)| self.matches_path(&path[..at])),
+        }
     }
 
     fn matches_path(&self, path: &str) -> bool {
@@ -302,7 +306,7 @@ impl Rule {
             Matcher::Exact(exact) => path == exact,
             Matcher::Prefix(prefix) => path.starts_with(prefix.as_str()),
             Matcher::Suffix(suffix) => path.ends_with(suffix.as_str()) || suffix.strip_prefix('/') == Some(path),
-            Matcher::Tokens(tokens) => matches_tokens(tokens, path),
+            Matcher::Tokens(tokens) => matches_tokens(tokens, path, Folders::DoNotCount),
         }
     }
 
@@ -325,16 +329,28 @@ impl Rule {
     }
 }
 
+/// Whether a match of a folder above the path is one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Folders {
+    Count,
+    DoNotCount,
+}
+
 /// Steps through the set of reachable pattern places: time is bounded by the product of both lengths.
-fn matches_tokens(tokens: &[Token], path: &str) -> bool {
+fn matches_tokens(tokens: &[Token], path: &str, folders: Folders) -> bool {
     let mut reachable = vec![false; tokens.len() + 1];
     reachable[0] = true;
     // `**/` may also end at any `/` behind where it began; that is remembered apart from "has matched nothing".
     let mut within = vec![false; tokens.len() + 1];
     settle(tokens, &mut reachable, &mut within);
+    let mut next = vec![false; tokens.len() + 1];
+    let mut next_within = vec![false; tokens.len() + 1];
     for character in path.chars() {
-        let mut next = vec![false; tokens.len() + 1];
-        let mut next_within = vec![false; tokens.len() + 1];
+        if folders == Folders::Count && character == '/' && reachable[tokens.len()] {
+            return true;
+        }
+        next.fill(false);
+        next_within.fill(false);
         for (place, token) in tokens.iter().enumerate() {
             if within[place] {
                 next_within[place] = true;
@@ -355,7 +371,8 @@ fn matches_tokens(tokens: &[Token], path: &str) -> bool {
             }
         }
         settle(tokens, &mut next, &mut next_within);
-        (reachable, within) = (next, next_within);
+        std::mem::swap(&mut reachable, &mut next);
+        std::mem::swap(&mut within, &mut next_within);
     }
     reachable[tokens.len()]
 }
