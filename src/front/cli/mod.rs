@@ -8,6 +8,7 @@ mod host;
 mod image;
 mod last;
 mod output;
+mod results;
 mod screen;
 mod suggest;
 mod why;
