@@ -36,6 +36,8 @@ pub struct BuildRequest {
     pub secrets: BTreeMap<String, Vec<u8>>,
     /// `--jobs`: steps at a time; 0 for a number that suits the machine.
     pub jobs: usize,
+    /// The image is put together even where nobody gave it a name or a place: somebody wants to know its id.
+    pub assemble: bool,
 }
 
 /// One `-o`.
@@ -255,7 +257,7 @@ impl Run<'_> {
     /// are not read once more for their DiffIDs.
     fn finish_image(&self, graph: &BuildGraph, solver: &Solver<'_>) -> Result<Option<Digest>, EngineError> {
         let project = &self.request.project;
-        if self.request.tags.is_empty() && self.request.exports.is_empty() {
+        if self.request.tags.is_empty() && self.request.exports.is_empty() && !self.request.assemble {
             return Ok(None);
         }
         let rewrite = self.request.exports.iter().any(|e| e.rewrite_timestamps);

@@ -9,6 +9,7 @@ use super::error::EngineError;
 use super::graph::lower::LowerRequest;
 use super::graph::{BuildGraph, lower, slots};
 use super::oci::Platform;
+use super::protocol::settings::RunSettings;
 use super::solver::record::BuildRecord;
 use super::store::Store;
 use crate::ground::digest::Digest;
@@ -16,6 +17,9 @@ use crate::language::dockerfile::{Dockerfile, parse};
 
 /// The largest Dockerfile.
 const DOCKERFILE_LIMIT: u64 = 10 << 20;
+
+/// `-f` for a Dockerfile that is read from standard input.
+const STANDARD_INPUT: &str = "-";
 
 /// A project as the user named it.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +36,14 @@ pub struct Project {
     pub contexts: BTreeMap<String, NamedContext>,
     /// `--no-cache`.
     pub no_cache: bool,
+    /// `--no-cache-filter`.
+    pub no_cache_filter: Vec<String>,
+    /// `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// `--add-host`, `--shm-size`, `--ulimit`.
+    pub run: RunSettings,
+    /// `-f -`: the Dockerfile's bytes, which are no file.
+    pub given: Option<Vec<u8>>,
     /// `--network`: `host` or `none`; none for the default.
     pub network: Option<String>,
     /// `--allow`.
@@ -65,6 +77,9 @@ impl Project {
             let hint = "give the folder; name the Dockerfile with -f".to_owned();
             return Err(EngineError::user(format!("the build context `{shown}` is not a folder"), Some(hint)));
         }
+        if file == Some(Path::new(STANDARD_INPUT)) {
+            return Ok(Self { context: folder, dockerfile: STANDARD_INPUT.into(), ..Self::default() });
+        }
         let dockerfile = match file {
             Some(path) if path.is_absolute() || path.exists() => path.to_owned(),
             Some(path) => folder.join(path),
@@ -76,6 +91,17 @@ impl Project {
             return Err(EngineError::user(format!("there is no Dockerfile at `{shown}`"), Some(hint)));
         }
         Ok(Self { context: folder, dockerfile, ..Self::default() })
+    }
+
+    /// Takes the Dockerfile of `-f -`. Errors: it cannot be read.
+    pub fn read_given(&mut self, from: impl std::io::Read) -> Result<(), EngineError> {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut from.take(DOCKERFILE_LIMIT + 1), &mut bytes).map_err(|error| {
+            let cause = crate::ground::fs::error::describe(&error);
+            EngineError::environment(format!("cannot read the Dockerfile from standard input: {cause}"), None)
+        })?;
+        self.given = Some(bytes);
+        Ok(())
     }
 
     /// Builds of one project are compared with each other.
@@ -115,10 +141,21 @@ impl Project {
         let fail = |e: std::io::Error| {
             EngineError::environment(format!("cannot read `{shown}`: {}", crate::ground::fs::error::describe(&e)), None)
         };
+        if let Some(bytes) = &self.given {
+            return self.as_text(bytes.clone());
+        }
         if std::fs::metadata(path).map_err(fail)?.len() > DOCKERFILE_LIMIT {
             return Err(EngineError::user(format!("`{shown}` is larger than 10 MiB"), None));
         }
-        String::from_utf8(std::fs::read(path).map_err(fail)?).map_err(|error| {
+        self.as_text(std::fs::read(path).map_err(fail)?)
+    }
+
+    fn as_text(&self, bytes: Vec<u8>) -> Result<String, EngineError> {
+        let shown = self.file_name();
+        if bytes.len() as u64 > DOCKERFILE_LIMIT {
+            return Err(EngineError::user(format!("`{shown}` is larger than 10 MiB"), None));
+        }
+        String::from_utf8(bytes).map_err(|error| {
             let bytes = error.as_bytes();
             let line = bytes[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
             EngineError::user(format!("{shown}:{line}: the file is not UTF-8"), Some("save it as UTF-8".into()))
@@ -152,6 +189,9 @@ impl Project {
             directories: &directories,
             epoch: self.epoch,
             no_cache: self.no_cache,
+            no_cache_filter: &self.no_cache_filter,
+            labels: &self.labels,
+            run: &self.run,
             network: self.network.clone(),
             allow: &self.allow,
         };

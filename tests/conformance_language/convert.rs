@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rbuild_tui::engine::graph::ResolvedBase;
 use rbuild_tui::engine::graph::lower::{BaseError, Bases, LowerRequest, lower};
 use rbuild_tui::engine::oci::{ImageConfig, Platform, Reference};
+use rbuild_tui::engine::protocol::settings::RunSettings;
 use rbuild_tui::ground::digest::Digest;
 use rbuild_tui::language::dockerfile::{Dockerfile, parse};
 
@@ -32,6 +33,9 @@ pub fn lowered(file: &Dockerfile, target: Option<&str>) -> Vec<(u32, String)> {
         directories: &[],
         epoch: None,
         no_cache: false,
+        no_cache_filter: &[],
+        labels: &BTreeMap::new(),
+        run: &RunSettings::default(),
         network: None,
         allow: &[],
     };

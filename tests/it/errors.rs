@@ -56,7 +56,7 @@ fn an_archive_that_cannot_be_unpacked_is_not_copied_in_silence() {
     }
     let program = Program::new("FROM scratch\nADD a.tar.bz2 /\n");
     program.write("a.tar.bz2", "BZh91AY&SY");
-    program.run(&["build"]).says(1, &["`a.tar.bz2` is compressed with bzip2, which ADD does not unpack yet"]);
+    program.run(&["build"]).says(1, &["`a.tar.bz2` is compressed by bzip2, which ADD does not unpack yet"]);
 }
 
 #[test]

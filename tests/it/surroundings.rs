@@ -6,6 +6,33 @@ use std::time::{Duration, Instant};
 use super::program::{Ended, Program, busybox, can_build, line};
 
 #[test]
+fn what_a_script_asks_for_is_written_and_a_dockerfile_may_come_from_standard_input() {
+    if !can_build("what_a_script_asks_for_is_written_and_a_dockerfile_may_come_from_standard_input") {
+        return;
+    }
+    let program = Program::new("FROM nowhere\n");
+    program.write("a", "a\n");
+    let (id, metadata) = (program.path("id"), program.path("metadata"));
+    let (id_text, metadata_text) = (id.to_str().unwrap(), metadata.to_str().unwrap());
+    let args = ["build", "-f", "-", "-t", "x", "--label", "k=v", "--iidfile", id_text, "--metadata-file", metadata_text];
+    let build = |text: &str| {
+        let mut child = program.command(&args).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+        child.wait().unwrap().code()
+    };
+    assert_eq!(build("FROM scratch\nCOPY a /a\n"), Some(0));
+    let written = std::fs::read_to_string(&id).unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&std::fs::read(&metadata).unwrap()).unwrap();
+    assert_eq!(document["containerimage.config.digest"], written.as_str());
+    assert_eq!(document["image.name"], "docker.io/library/x:latest");
+    assert_eq!(build("FROM scratch\nNOTHING\n"), Some(1));
+    assert!(!id.exists(), "a build that fails leaves no id");
+    program.run(&["build", "--ulimit", "moon=1"]).says(2, &["--ulimit", "moon"]);
+    program.run(&["build", "--add-host", "x"]).says(2, &["--add-host"]);
+    program.run(&["build", "--shm-size", "x"]).says(2, &["--shm-size"]);
+}
+
+#[test]
 fn a_store_that_cannot_be_made_is_one_message() {
     let mut program = Program::new("FROM scratch\nCOPY a /a\n");
     program.write("a", "1\n");

@@ -13,6 +13,8 @@ pub struct Options {
     pub target: Option<String>,
     pub args: Vec<(String, String)>,
     pub no_cache: bool,
+    /// Written alike on both sides.
+    pub more: Vec<String>,
 }
 
 impl Options {
@@ -27,6 +29,7 @@ impl Options {
         if self.no_cache {
             out.push("--no-cache".into());
         }
+        out.extend(self.more.iter().cloned());
         out
     }
 }

@@ -199,6 +199,12 @@ fn c29_add_unpacks_archives() {
     assert_eq!(before, lab.canary_state());
     assert_eq!(fs::read(lab.layer("add").join("to/in/x")).unwrap(), b"x");
     assert_eq!(fs::read(lab.layer("add").join("to/a")).unwrap(), b"A");
+    let others: [(&[u8], &str); 3] = [(b"BZh9", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
+    for (magic, name) in others {
+        fs::write(root.join("p.tar"), magic).unwrap();
+        assert!(copy(&lab, name, &[], unpack(&["p.tar"]), None).unwrap_err().message.contains(name));
+        copy(&lab, &format!("{name}-as-it-is"), &[], spec(&["p.tar"], "/to/"), None).unwrap();
+    }
     let escape = Tar::default().file(".wh.x", 0o644, b"");
     fs::write(root.join("p.tar"), escape.finished()).unwrap();
     assert!(copy(&lab, "wh", &[], unpack(&["p.tar"]), None).is_err());

@@ -143,6 +143,8 @@ impl Lab {
     ) -> Result<(Reply, String), Failure> {
         let mut process = ProcessSpec {
             mounts: Vec::new(),
+            hosts: Vec::new(),
+            ulimits: Vec::new(),
             args: vec!["/bin/true".into()],
             env: vec!["PATH=/usr/local/bin:/usr/bin:/bin".into()],
             cwd: "/".into(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::ingredients::{Content, Ingredients, Source};
 use crate::engine::context::{Entry, EntryKind};
 use crate::engine::graph::op::{Mount, MountKind, Operation, Variable, unpacks};
+use crate::engine::protocol::settings::Ulimit;
 use crate::engine::verdict::{FileAttribute, MissReason};
 use crate::ground::digest::Digest;
 use crate::language::shell::mentions_variable;
@@ -70,7 +71,7 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "platform", some(old_platform), some(platform));
         }
         (
-            Operation::Run { args, env, cwd, user, network, security, mounts, platform },
+            Operation::Run { args, env, cwd, user, network, security, mounts, hosts, ulimits, platform },
             Operation::Run {
                 args: args0,
                 env: env0,
@@ -79,6 +80,8 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
                 network: net0,
                 security: sec0,
                 mounts: mounts0,
+                hosts: hosts0,
+                ulimits: limits0,
                 platform: p0,
             },
         ) => {
@@ -89,6 +92,9 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "network", net0.clone(), network.clone());
             field(out, "security", sec0.clone(), security.clone());
             mount_list(mounts, mounts0, out);
+            field(out, "add-host", listed(hosts0), listed(hosts));
+            let shown = |limits: &[Ulimit]| listed(&limits.iter().map(Ulimit::to_string).collect::<Vec<_>>());
+            field(out, "ulimit", shown(limits0), shown(ulimits));
             field(out, "platform", some(p0), some(platform));
         }
         (

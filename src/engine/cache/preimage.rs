@@ -13,10 +13,12 @@ use crate::ground::digest::Digest;
 pub fn operation_digest(operation: &Operation) -> Digest {
     let body = match operation {
         Operation::Base { manifest, platform, image: _, chain: _ } => json!(["base", manifest, platform]),
-        Operation::Run { args, env, cwd, user, network, security, mounts, platform } => {
+        Operation::Run { args, env, cwd, user, network, security, mounts, hosts, ulimits, platform } => {
             let env: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
             let mounts: Vec<Value> = mounts.iter().map(mount).collect();
-            json!(["run", args, env, cwd, user, network, security, mounts, platform])
+            let mut body = json!(["run", args, env, cwd, user, network, security, mounts, platform]);
+            add_used(&mut body, [("hosts", json!(hosts)), ("ulimits", json!(ulimits))]);
+            body
         }
         Operation::Copy { instruction, sources, destination, chown, chmod, inline, exclude, parents, unpack, platform } => {
             let mut body =

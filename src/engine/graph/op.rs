@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::protocol::settings::Ulimit;
 use crate::ground::digest::Digest;
 
 /// An operation with every field that BuildKit puts into its digest.
@@ -36,6 +37,12 @@ pub enum Operation {
         /// `--mount`, sorted by target.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         mounts: Vec<Mount>,
+        /// Names of `--add-host`, in order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hosts: Vec<String>,
+        /// `--ulimit`, in order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ulimits: Vec<Ulimit>,
         /// `linux/amd64`.
         platform: String,
     },

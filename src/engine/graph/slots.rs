@@ -104,6 +104,7 @@ mod tests {
             base: None,
             ignore_cache: false,
             hidden_env: Vec::new(),
+            hosts: Vec::new(),
         };
         lines.iter().enumerate().map(vertex).collect()
     }

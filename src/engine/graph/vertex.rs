@@ -36,6 +36,8 @@ pub struct Vertex {
     pub ignore_cache: bool,
     /// Variables that its process sees although they are not in its key (proxies).
     pub hidden_env: Vec<String>,
+    /// `--add-host`: names, which are part of the key, and addresses, which are not.
+    pub hosts: Vec<(String, String)>,
 }
 
 /// Something that a step reads beside its parent: the source of a COPY, a bind mount.

@@ -2,6 +2,7 @@
 //! beside them by SCM_RIGHTS.
 
 pub mod frame;
+pub mod settings;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use crate::engine::event::{LayerStat, Usage};
 use crate::engine::oci::LayerId;
 use crate::ground::digest::Digest;
 pub use crate::language::dockerfile::FileMode;
+pub use settings::Ulimit;
 
 /// What the worker can be asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -196,6 +198,12 @@ pub struct ProcessSpec {
     /// `--mount`, sorted by target.
     #[serde(default)]
     pub mounts: Vec<MountSpec>,
+    /// Further lines of /etc/hosts: name and address.
+    #[serde(default)]
+    pub hosts: Vec<(String, String)>,
+    /// Resource limits.
+    #[serde(default)]
+    pub ulimits: Vec<Ulimit>,
 }
 
 /// Something mounted into a step's root.

@@ -11,7 +11,7 @@ use rustix::thread::{Gid, Uid};
 
 use super::process::Order;
 use super::{capabilities, mounts, seccomp, sys};
-use crate::engine::protocol::{Failure, Network};
+use crate::engine::protocol::{Failure, Network, Ulimit};
 use crate::engine::snapshot::failure::{internal, mount_refused, user};
 use crate::ground::fs::error::describe;
 
@@ -53,6 +53,7 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     streams(socket, stdout, stderr).map_err(refused("set up the step's streams"))?;
     work_directory(&order.process.cwd)?;
     let command = Command::new(order)?;
+    limits(&order.process.ulimits)?;
     give_up_rights(order)?;
     Ok(command)
 }
@@ -86,6 +87,38 @@ fn work_directory(path: &str) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(user(format!("the working directory `{shown}` is outside of the image"))),
     }
+}
+
+/// `--ulimit`, while there are rights to raise them.
+fn limits(ulimits: &[Ulimit]) -> Result<(), Failure> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    for limit in ulimits {
+        let resource = match limit.name.as_str() {
+            "core" => Resource::Core,
+            "cpu" => Resource::Cpu,
+            "data" => Resource::Data,
+            "fsize" => Resource::Fsize,
+            "locks" => Resource::Locks,
+            "memlock" => Resource::Memlock,
+            "msgqueue" => Resource::Msgqueue,
+            "nice" => Resource::Nice,
+            "nofile" => Resource::Nofile,
+            "nproc" => Resource::Nproc,
+            "rss" => Resource::Rss,
+            "rtprio" => Resource::Rtprio,
+            "rttime" => Resource::Rttime,
+            "sigpending" => Resource::Sigpending,
+            "stack" => Resource::Stack,
+            other => return Err(user(format!("there is no limit `{}`", other.escape_debug()))),
+        };
+        // A negative number is no limit.
+        let value = Rlimit { current: u64::try_from(limit.soft).ok(), maximum: u64::try_from(limit.hard).ok() };
+        setrlimit(resource, value).map_err(|error| {
+            let cause = describe(&error.into());
+            user(format!("cannot set the limit {limit}: {cause}"))
+        })?;
+    }
+    Ok(())
 }
 
 fn give_up_rights(order: &Order) -> Result<(), Failure> {

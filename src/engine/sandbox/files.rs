@@ -40,7 +40,7 @@ pub fn provide(view: &RootDir, work: &WorkDir, process: &ProcessSpec, volumes: &
         }
     }
     let mut binds = Vec::new();
-    for (name, text) in [("resolv.conf", resolvers(process.network)), ("hosts", hosts(&process.hostname))] {
+    for (name, text) in [("resolv.conf", resolvers(process.network)), ("hosts", hosts(process))] {
         let path = Path::new("/etc").join(name);
         // An image in which the name leads nowhere sensible (a loop, a file for a directory) goes without.
         let Ok(real) = view.resolve(path.as_os_str().as_encoded_bytes(), Missing::Keep) else { continue };
@@ -132,6 +132,7 @@ fn resolvers(network: Network) -> Vec<u8> {
     }
 }
 
-fn hosts(hostname: &str) -> Vec<u8> {
-    format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n").into_bytes()
+fn hosts(process: &ProcessSpec) -> Vec<u8> {
+    let own = format!("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", process.hostname);
+    process.hosts.iter().fold(own, |text, (name, address)| format!("{text}{address}\t{name}\n")).into_bytes()
 }

@@ -138,7 +138,11 @@ fn devices() -> io::Result<()> {
         [("devpts", "pts", &pts[1..], nosuid | noexec), ("tmpfs", "shm", &shm, all), ("mqueue", "mqueue", &[], all)];
     for (kind, name, options, attributes) in list {
         let path = Path::new("/dev").join(name);
-        rustix::fs::mkdirat(CWD, &path, Mode::from_raw_mode(0o755))?;
+        match rustix::fs::mkdirat(CWD, &path, Mode::from_raw_mode(0o755)) {
+            // `--shm-size` has put a mount there.
+            Err(Errno::EXIST) => continue,
+            other => other?,
+        }
         match file_system(kind, options, attributes) {
             Ok(mount) => attach(&mount, CWD, &path)?,
             // A kernel without message queues.

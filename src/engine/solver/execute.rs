@@ -64,7 +64,11 @@ impl Solver<'_> {
             return Ok((ids, result));
         }
         // Looked up again under the lock: somebody may have made it since, in this build (an identical step) or beside it.
-        let known = if vertex.ignore_cache { Vec::new() } else { self.lookup(vertex, &digest, &links)? };
+        // Not through keys that are withheld: what stands on a step that `--no-cache` concerns runs again, too.
+        let known = match vertex.ignore_cache {
+            true => Vec::new(),
+            false => self.lookup(vertex, &digest, &self.links(vertex, LinkUse::ProbeContent)?)?,
+        };
         if let Some(result) = self.loadable(vertex, &known)? {
             self.say_hit(vertex, HitReason::Merged, &result);
             return Ok((known, result));
@@ -147,7 +151,7 @@ impl Solver<'_> {
                 let result = self.result(copied)?;
                 Ok(Made { layers: result.layers, stat: result.stat, usage: None })
             }
-            Operation::Run { args, env, cwd, user, network, mounts, .. } => {
+            Operation::Run { args, env, cwd, user, network, mounts, ulimits, .. } => {
                 let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
                 variables.extend(vertex.hidden_env.iter().cloned());
                 let network = match network.as_deref() {
@@ -163,6 +167,8 @@ impl Solver<'_> {
                     hostname: "buildkitsandbox".into(),
                     network,
                     mounts: self.mounts(vertex, mounts)?,
+                    hosts: vertex.hosts.clone(),
+                    ulimits: ulimits.clone(),
                 };
                 self.run(vertex, process, parents, layer)
             }

@@ -48,7 +48,20 @@ impl Solver<'_> {
         }
         let (ids, result) = self.execute(vertex)?;
         *guard(&self.state(id).result) = Some(Ok(result));
-        Ok(Keys { ids, withheld: vertex.ignore_cache, loadable: None })
+        let withheld = vertex.ignore_cache || self.stands_on_withheld(vertex)?;
+        Ok(Keys { ids, withheld, loadable: None })
+    }
+
+    /// Whether a step that it depends on by definition withholds its keys: then it has run again, and so does what follows.
+    /// Seen with docker 28.5 and `--no-cache-filter`.
+    fn stands_on_withheld(&self, vertex: &Vertex) -> Result<bool, SolveError> {
+        let by_definition = vertex.edges.iter().filter(|edge| edge.counts == Counts::Definition).filter_map(Edge::vertex);
+        for id in vertex.parent.into_iter().chain(by_definition) {
+            if self.keys(id)?.withheld {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Decides all inputs; independent ones in parallel.

@@ -72,7 +72,7 @@ pub struct ProjectArgs {
     /// The build context.
     #[arg(default_value = ".", value_name = "PATH")]
     pub path: PathBuf,
-    /// The Dockerfile [default: PATH/Dockerfile].
+    /// The Dockerfile [default: PATH/Dockerfile]; `-` reads it from standard input.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The stage to build.
@@ -87,6 +87,24 @@ pub struct ProjectArgs {
     /// Run every RUN, COPY and ADD again.
     #[arg(long)]
     pub no_cache: bool,
+    /// Run every RUN, COPY and ADD of these stages again: NAME[,NAME...].
+    #[arg(long, value_name = "STAGES", value_delimiter = ',')]
+    pub no_cache_filter: Vec<String>,
+    /// A label of the image.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+    /// A line of /etc/hosts for every RUN.
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    pub add_host: Vec<String>,
+    /// Size of /dev/shm for every RUN.
+    #[arg(long, value_name = "SIZE")]
+    pub shm_size: Option<String>,
+    /// A resource limit of every RUN.
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub ulimit: Vec<String>,
+    /// Accepted, without effect: base images come from the store and --build-context, registries are not asked.
+    #[arg(long)]
+    pub pull: bool,
     /// Network of RUNs that do not say.
     #[arg(long, value_name = "MODE", value_parser = ["default", "host", "none"])]
     pub network: Option<String>,
@@ -109,6 +127,12 @@ pub struct BuildArgs {
     /// A file that only `RUN --mount=type=secret` sees: id=ID[,src=FILE|,env=NAME].
     #[arg(long, value_name = "SPEC")]
     pub secret: Vec<String>,
+    /// Write the image's id to a file.
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+    /// Write names and digests of the result to a file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
     /// How the build is shown.
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: Progress,

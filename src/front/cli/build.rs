@@ -4,11 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::args::{BuildArgs, LintFormat, Progress, ProjectArgs};
+use super::results::ResultFiles;
 use super::{Context, host};
 use crate::engine::event::{BuildEvent, Stamped};
 use crate::engine::handle::BuildHandle;
 use crate::engine::image::ExportFormat;
 use crate::engine::oci::Reference;
+use crate::engine::protocol::settings::{Ulimit, parse_host, parse_size};
 use crate::engine::{BuildRequest, Engine, EngineError, ExportTo, NamedContext, Project};
 use crate::front::report::document;
 use crate::front::report::plain::{OutputSource, PlainReporter};
@@ -22,6 +24,7 @@ pub fn project(context: &Context, args: &ProjectArgs) -> Result<Project, EngineE
     project.no_cache = args.no_cache;
     project.network = args.network.clone().filter(|mode| mode != "default");
     project.allow.clone_from(&args.allow);
+    settings(&mut project, args)?;
     for given in &args.build_arg {
         let (name, value) = match given.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
@@ -49,6 +52,28 @@ pub fn project(context: &Context, args: &ProjectArgs) -> Result<Project, EngineE
         project.epoch = Some(seconds);
     }
     Ok(project)
+}
+
+/// Labels, what every RUN gets, and a Dockerfile from standard input.
+fn settings(project: &mut Project, args: &ProjectArgs) -> Result<(), EngineError> {
+    project.no_cache_filter = args.no_cache_filter.iter().filter(|name| !name.is_empty()).cloned().collect();
+    for given in &args.label {
+        let (name, value) = given.split_once('=').unwrap_or((given, ""));
+        if name.is_empty() {
+            return Err(usage(format!("--label `{}` has no name", given.escape_debug())));
+        }
+        project.labels.insert(name.to_owned(), value.to_owned());
+    }
+    let wrong = |flag: &'static str| move |why: String| usage(format!("{flag} {why}"));
+    let hosts = args.add_host.iter().map(|given| parse_host(given));
+    project.run.hosts = hosts.collect::<Result<_, _>>().map_err(wrong("--add-host"))?;
+    project.run.shm_size = args.shm_size.as_deref().map(parse_size).transpose().map_err(wrong("--shm-size"))?;
+    let limits = args.ulimit.iter().map(|given| Ulimit::parse(given));
+    project.run.ulimits = limits.collect::<Result<_, _>>().map_err(wrong("--ulimit"))?;
+    if args.file.as_deref() == Some(std::path::Path::new("-")) {
+        project.read_given(std::io::stdin().lock())?;
+    }
+    Ok(())
 }
 
 fn usage(message: String) -> EngineError {
@@ -145,7 +170,7 @@ fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineEr
         return Err(usage("rewrite-timestamp=true needs SOURCE_DATE_EPOCH".into()));
     }
     let secrets = args.secret.iter().map(|spec| secret(context, spec)).collect::<Result<_, _>>()?;
-    Ok(BuildRequest { project, tags: args.tag.clone(), exports, secrets, jobs: args.jobs })
+    Ok(BuildRequest { project, tags: args.tag.clone(), exports, secrets, jobs: args.jobs, assemble: false })
 }
 
 pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {
@@ -154,7 +179,13 @@ pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {
         let format = if json { LintFormat::Json } else { LintFormat::Tty };
         return super::lint::check(context, &args.project, format);
     }
-    let request = request(context, args)?;
+    let mut request = request(context, args)?;
+    let files = ResultFiles::new(args.iidfile.clone(), args.metadata_file.clone());
+    request.assemble = files.any();
+    if files.any() && args.progress == Progress::Tui {
+        return Err(usage("--iidfile and --metadata-file cannot be combined with --progress=tui".into()));
+    }
+    files.prepare()?;
     // Before any thread.
     let engine = context.engine()?;
     if args.progress == Progress::Tui {
@@ -169,7 +200,11 @@ pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {
             Box::new(PlainReporter::new(std::io::stdout(), Some(output_source(&engine))).quiet(quiet))
         }
     };
-    watch(handle, reporter)
+    let code = watch(handle, files.watch(reporter))?;
+    if code == super::DONE {
+        files.write(&args.tag)?;
+    }
+    Ok(code)
 }
 
 /// Reads what steps wrote, for the plain report.

@@ -9,6 +9,7 @@ mod image;
 mod last;
 mod lint;
 mod output;
+mod results;
 mod screen;
 mod suggest;
 mod why;

@@ -72,7 +72,7 @@ impl Lowering<'_> {
         let source = options.from.unwrap_or(SourceRef::Context(String::new()));
         let edge = Edge { source, counts: Counts::Content, selectors };
         let edges = if edge.selectors.is_empty() { Vec::new() } else { vec![edge] };
-        let ignore_cache = self.request.no_cache;
+        let ignore_cache = self.ignores_cache(state);
         // As in BuildKit, `--chmod` takes the effect of `--link` away.
         if options.link && options.chmod.is_none() {
             return self.link(state, at, operation, edges, created_by);
@@ -96,10 +96,11 @@ impl Lowering<'_> {
         created_by: String,
     ) {
         let copied = self.push(state, at, Role::Step, Some(operation));
+        let ignore_cache = self.ignores_cache(state);
         let vertex = &mut self.graph.vertices[copied.0 as usize];
         vertex.parent = None;
         vertex.edges = edges;
-        vertex.ignore_cache = self.request.no_cache;
+        vertex.ignore_cache = ignore_cache;
         let source = SourceRef::Vertex(Some(copied));
         let edge = Edge { source, counts: Counts::Definition, selectors: Vec::new() };
         let merge = Operation::Merge { platform: self.request.platform.text() };

@@ -13,6 +13,7 @@ use super::base::ResolvedBase;
 use super::vertex::{BuildGraph, SourceRef};
 use crate::engine::event::{Role, VertexId};
 use crate::engine::oci::Platform;
+use crate::engine::protocol::settings::RunSettings;
 use crate::language::dockerfile::{Arguments, Diagnostic, Dockerfile, Instruction, Span};
 use stage::StageState;
 
@@ -35,6 +36,12 @@ pub struct LowerRequest<'a> {
     pub epoch: Option<u64>,
     /// `--no-cache`.
     pub no_cache: bool,
+    /// `--no-cache-filter`: stages by name.
+    pub no_cache_filter: &'a [String],
+    /// `--label`.
+    pub labels: &'a BTreeMap<String, String>,
+    /// What every RUN gets.
+    pub run: &'a RunSettings,
     /// `--network` of the build, where RUN says nothing: part of the key only when it is not the default.
     pub network: Option<String>,
     /// `--allow`.
@@ -75,11 +82,13 @@ pub fn lower(request: &LowerRequest<'_>, bases: &mut dyn Bases) -> Result<Lowere
     let Some(target) = lowering.find_target() else { return Err(lowering.errors) };
     let state = lowering.stage(target);
     let Lowering { mut graph, mut errors, warnings, .. } = lowering;
-    let Some(state) = state.filter(|_| errors.is_empty()) else {
+    let Some(mut state) = state.filter(|_| errors.is_empty()) else {
         errors.sort_by_key(|d| d.span.start);
         errors.dedup();
         return Err(errors);
     };
+    let labels = request.labels.iter().map(|(name, value)| (name.clone(), value.clone()));
+    state.config.config.labels.extend(labels);
     graph.target = state.head;
     graph.target_base = state.base;
     graph.history = state.history;
@@ -157,6 +166,14 @@ impl<'a> Lowering<'a> {
 
     fn error(&mut self, span: Span, message: impl Into<String>) {
         self.errors.push(Diagnostic::error(self.trigger_span.unwrap_or(span), message));
+    }
+
+    /// Whether `--no-cache` or `--no-cache-filter` concerns a stage.
+    ///
+    /// Source: BuildKit `IsNoCache`, `frontend/dockerui/config.go`: stages without a name are not filtered.
+    fn ignores_cache(&self, state: &StageState) -> bool {
+        let named = |name: &String| self.request.no_cache_filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
+        self.request.no_cache || state.name.name.as_ref().is_some_and(named)
     }
 
     /// The last of the first `before` stages that has this name, in any case.

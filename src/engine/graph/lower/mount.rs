@@ -31,6 +31,16 @@ impl Mounts {
         target
     }
 
+    /// `--shm-size`: memory of this size at `/dev/shm`, unless a mount is there already.
+    ///
+    /// Source: BuildKit `dispatchRun`, `llb.AddMount("/dev/shm", llb.Scratch(), llb.Tmpfs(llb.TmpfsSize(...)))`.
+    pub fn shared_memory(&mut self, size: Option<u64>) {
+        let target = "/dev/shm".to_owned();
+        if size.is_some() && !self.mounts.iter().any(|mount| mount.target == target) {
+            self.mounts.push(Mount { target, read_only: false, kind: MountKind::Tmpfs { size } });
+        }
+    }
+
     fn edge(&mut self, source: SourceRef, path: &str) -> usize {
         let path = absolute("/", path).trim_start_matches('/').to_owned();
         let selectors = vec![Selector { path, follow_links: true, ..Selector::default() }];

@@ -36,6 +36,8 @@ impl Lowering<'_> {
         if self.errors.len() > errors {
             return;
         }
+        let settings = self.request.run;
+        mounts.shared_memory(settings.shm_size);
         let created_by = format!("RUN {} # buildkit", history_text(&args, state));
         let operation = Operation::Run {
             args,
@@ -45,6 +47,8 @@ impl Lowering<'_> {
             network,
             security: security.take(),
             mounts: mounts.sorted(),
+            hosts: settings.hosts.iter().map(|(name, _)| name.clone()).collect(),
+            ulimits: settings.ulimits.clone(),
             platform: self.request.platform.text(),
         };
         let proxies: Vec<String> = self
@@ -54,10 +58,11 @@ impl Lowering<'_> {
             .filter(|(name, _)| PROXIES.contains(&name.as_str()) && state.get(name).is_none())
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        let ignore_cache = self.request.no_cache;
+        let ignore_cache = self.ignores_cache(state);
         self.step(state, at, operation, created_by, |vertex| {
             vertex.edges = mounts.edges;
             vertex.hidden_env = proxies;
+            vertex.hosts.clone_from(&settings.hosts);
             vertex.ignore_cache = ignore_cache;
         });
     }

@@ -248,6 +248,7 @@ impl<'a> Lowering<'a> {
             base: None,
             ignore_cache: false,
             hidden_env: Vec::new(),
+            hosts: Vec::new(),
         });
         id
     }

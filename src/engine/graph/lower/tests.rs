@@ -34,6 +34,13 @@ fn try_lower(text: &str, target: Option<&str>, args: &[(&str, &str)], triggers: 
         directories: &[],
         epoch: None,
         no_cache: false,
+        no_cache_filter: &["Fresh".to_owned()],
+        labels: &BTreeMap::from([("given".to_owned(), "1".to_owned())]),
+        run: &RunSettings {
+            hosts: vec![("h".to_owned(), "1.2.3.4".to_owned())],
+            shm_size: Some(1 << 20),
+            ulimits: Vec::new(),
+        },
         network: None,
         allow: &[],
     };
@@ -164,8 +171,21 @@ fn a_heredoc_that_names_its_interpreter_is_mounted_as_a_program() {
     assert_eq!(args, ["/bin/sh", "-c", "/dev/pipes/EOF"]);
     let text = "#!/bin/awk -f\nBEGIN {}\n".to_owned();
     let kind = crate::engine::graph::op::MountKind::Script { text };
-    assert_eq!((mounts[0].target.as_str(), &mounts[0].kind, mounts[0].read_only), ("/dev/pipes/EOF", &kind, true));
+    let script = mounts.iter().find(|mount| mount.target == "/dev/pipes/EOF").unwrap();
+    assert_eq!((&script.kind, script.read_only), (&kind, true));
     assert_eq!(run(6).0[2], "cat <<-A > /x\n\ta\nA", "the shell cuts the tabs");
+}
+
+#[test]
+fn settings_of_the_command_line_reach_every_run() {
+    let built = graph("FROM base AS fresh\nRUN x\nFROM fresh\nRUN y\nLABEL given=2 own=1\n");
+    let run = |line: u32| built.vertices.iter().find(|v| v.line == line).unwrap();
+    assert_eq!((run(2).ignore_cache, run(4).ignore_cache), (true, false));
+    assert_eq!(run(4).hosts, [("h".to_owned(), "1.2.3.4".to_owned())]);
+    let Some(Operation::Run { hosts, mounts, .. }) = &run(4).operation else { panic!() };
+    assert_eq!((hosts.as_slice(), mounts[0].target.as_str()), (["h".to_owned()].as_slice(), "/dev/shm"));
+    let labels = built.config.unwrap().config.labels;
+    assert_eq!((labels["given"].as_str(), labels["own"].as_str()), ("1", "1"));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Decides where every node goes, and makes the directories through the mounted overlay.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::os::fd::AsFd;
 
 use rustix::fs::Mode;
@@ -146,16 +147,8 @@ impl Plan {
             return Ok(false);
         }
         let shown = String::from_utf8_lossy(&node.path).into_owned();
-        let Ok(file) = source.open_file(&node.path) else { return Ok(false) };
-        let mut magic = [0; 6];
-        let length = rustix::io::pread(&file, &mut magic, 0).during("read", &shown)?;
-        if let Some(kind) = other_compression(&magic[..length]) {
-            // Copied as it is, the image would silently lack what BuildKit unpacks here.
-            return Err(Failure {
-                hint: Some("compress it with gzip, or take the file as it is with COPY".into()),
-                ..user(format!("`{}` is compressed with {kind}, which ADD does not unpack yet", shown.escape_debug()))
-            });
-        }
+        let Ok(mut file) = source.open_file(&node.path) else { return Ok(false) };
+        refuse_other_compressions(&mut file, &shown)?;
         let mut content = super::write::Checked::new(file, node.entry.as_ref());
         let Some(archive) = Archive::sniff(&mut content).during("read", &shown)? else { return Ok(false) };
         let plain = Rules { owner: rules.owner, mode: None };
@@ -169,14 +162,16 @@ impl Plan {
     }
 }
 
-/// What BuildKit's ADD unpacks too, and ours does not yet.
-fn other_compression(magic: &[u8]) -> Option<&'static str> {
-    match magic {
-        [b'B', b'Z', b'h', ..] => Some("bzip2"),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => Some("xz"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
-        _ => None,
-    }
+/// BuildKit unpacks these too; that they would be copied as they are must not happen in silence.
+fn refuse_other_compressions(file: &mut File, shown: &str) -> Result<(), Failure> {
+    let known: [(&[u8], &str); 3] = [(b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
+    let mut head = Vec::new();
+    file.by_ref().take(6).read_to_end(&mut head).during("read", shown)?;
+    file.rewind().during("read", shown)?;
+    let Some((_, name)) = known.into_iter().find(|(magic, _)| head.starts_with(magic)) else { return Ok(()) };
+    let mut failure = user(format!("`{}` is compressed by {name}, which ADD does not unpack yet", shown.escape_debug()));
+    failure.hint = Some("pack it with gzip, or give --unpack=false to copy it as it is".into());
+    Err(failure)
 }
 
 /// Makes overlayfs copy a directory into the upper by setting the mode that it has.
