@@ -21,10 +21,7 @@ pub struct Lab {
 
 /// The lab, or `None` with a printed reason.
 pub fn lab(test: &str) -> Option<Lab> {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped {test}: needs root");
-        return None;
-    }
+    let _ = test;
     let dir = tempfile::tempdir().unwrap();
     let canary = dir.path().join("canary");
     fs::create_dir(&canary).unwrap();

@@ -13,6 +13,7 @@ use super::process::Order;
 use super::{capabilities, mounts, seccomp, sys};
 use crate::engine::protocol::{Failure, Network, Ulimit};
 use crate::engine::snapshot::failure::{internal, mount_refused, user};
+use crate::engine::snapshot::ids::{Ids, MORE_IDS, unmapped};
 use crate::ground::fs::error::describe;
 
 /// Search path where the environment has none, as runc's.
@@ -122,9 +123,18 @@ fn limits(ulimits: &[Ulimit]) -> Result<(), Failure> {
 }
 
 fn give_up_rights(order: &Order) -> Result<(), Failure> {
+    for gid in [order.gid].iter().chain(&order.groups) {
+        if let Some(error) = unmapped(order.uid, *gid) {
+            return Err(Failure { hint: Some(MORE_IDS.into()), ..user(format!("cannot run the step: {error}")) });
+        }
+    }
     let rights = || -> io::Result<()> {
         capabilities::limit()?;
-        rustix::thread::set_thread_groups(&order.groups.iter().map(|gid| Gid::from_raw(*gid)).collect::<Vec<_>>())?;
+        match rustix::thread::set_thread_groups(&order.groups.iter().map(|gid| Gid::from_raw(*gid)).collect::<Vec<_>>()) {
+            // A user with a single id cannot change groups; those that are left have no number inside.
+            Err(rustix::io::Errno::PERM) if order.groups.is_empty() && Ids::current().are_single() => {}
+            other => other?,
+        }
         let (uid, gid) = (Uid::from_raw(order.uid), Gid::from_raw(order.gid));
         rustix::thread::set_thread_res_gid(gid, gid, gid)?;
         rustix::thread::set_thread_res_uid(uid, uid, uid)?;

@@ -18,4 +18,4 @@ mod volumes;
 
 pub use helper::{RUN_ARGUMENT, run_main};
 pub use process::{Cancelled, Program, run};
-pub use sys::{ignore_file_size_signal, private_mounts, take_standard_input};
+pub use sys::{drop_groups, ignore_file_size_signal, private_mounts, take_standard_input, user_namespace};

@@ -13,6 +13,7 @@ use rustix::mount::{
 
 use std::os::unix::ffi::OsStrExt;
 
+use crate::engine::snapshot::ids::Ids;
 use crate::ground::fs::{Missing, RealPath, RootDir};
 
 /// Hidden, as runc and docker do by default.
@@ -48,7 +49,7 @@ pub fn enter_root(
     let dir = RootDir::from_fd(rustix::fs::openat(CWD, mount_point, flags, Mode::empty())?);
     let plain = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     attach_in(&dir, "proc", &file_system("proc", &[], plain)?)?;
-    attach_in(&dir, "sys", &file_system("sysfs", &[], plain | MountAttrFlags::MOUNT_ATTR_RDONLY)?)?;
+    attach_in(&dir, "sys", &system(plain)?)?;
     let options = [("mode", "755"), ("size", "65536k")];
     attach_in(&dir, "dev", &file_system("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID)?)?;
     for (source, target) in binds {
@@ -59,13 +60,18 @@ pub fn enter_root(
     for ((target, is_directory), mount) in volumes {
         volume(&dir, target, *is_directory, mount)?;
     }
+    let given = if Ids::current().are_mapped() { machine_devices()? } else { Vec::new() };
     rustix::process::fchdir(dir.fd())?;
     drop(dir);
     rustix::process::pivot_root(".", ".")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     rustix::process::chdir("/")?;
-    devices()?;
+    devices(given)?;
     READ_ONLY.iter().try_for_each(|path| read_only(path))?;
+    if Path::new("/sys/fs/cgroup/cgroup.procs").exists() || Path::new("/sys/fs/cgroup/memory").exists() {
+        // A `/sys` of the machine; one of our own has no cgroups mounted.
+        mask("/sys/fs/cgroup")?;
+    }
     MASKED.iter().try_for_each(|path| mask(path))
 }
 
@@ -110,15 +116,46 @@ fn attach_in(root: &RootDir, name: &str, mount: &OwnedFd) -> io::Result<()> {
     attach(mount, root.open_beneath(Path::new(name), OFlags::PATH | OFlags::DIRECTORY)?, Path::new(""))
 }
 
+/// `/sys`. A user namespace may mount it only for a network namespace of its own; then the machine's is shown, without the
+/// cgroups that lie in it, and nothing of it can be written.
+fn system(plain: MountAttrFlags) -> io::Result<OwnedFd> {
+    match file_system("sysfs", &[], plain | MountAttrFlags::MOUNT_ATTR_RDONLY) {
+        Err(error) if Ids::current().are_mapped() && error.raw_os_error() == Some(1) => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+            let tree = rustix::mount::open_tree(CWD, "/sys", flags)?;
+            super::sys::make_tree_read_only(&tree)?;
+            Ok(tree)
+        }
+        other => other,
+    }
+}
+
+/// The machine's device nodes as mounts: without root none can be made.
+fn machine_devices() -> io::Result<Vec<OwnedFd>> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let node = |(name, _, _): &(&str, u32, u32)| {
+        Ok(rustix::mount::open_tree(CWD, Path::new("/dev").join(name), flags)?)
+    };
+    DEVICES.iter().map(node).collect()
+}
+
 /// Kind, name below `/dev`, options, attributes.
 type DeviceMount<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], MountAttrFlags);
 
-/// Fills `/dev`, a file system of our own by now, in which no name is the image's.
-fn devices() -> io::Result<()> {
+/// Fills `/dev`, a file system of our own by now, in which no name is the image's. `given` are the machine's nodes, in order,
+/// where none can be made.
+fn devices(given: Vec<OwnedFd>) -> io::Result<()> {
+    let mut given = given.into_iter();
     for (name, major, minor) in DEVICES {
         let device = rustix::fs::makedev(major, minor);
         let path = Path::new("/dev").join(name);
-        rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)?;
+        let Some(node) = given.next() else {
+            rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)?;
+            continue;
+        };
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        drop(rustix::fs::open(&path, flags, Mode::from_raw_mode(0o666))?);
+        attach(&node, CWD, &path)?;
     }
     for (name, target) in [
         ("fd", "/proc/self/fd"),
@@ -143,7 +180,12 @@ fn devices() -> io::Result<()> {
             Err(Errno::EXIST) => continue,
             other => other?,
         }
-        match file_system(kind, options, attributes) {
+        let mut made = file_system(kind, options, attributes);
+        if kind == "devpts" && made.as_ref().is_err_and(|error| error.raw_os_error() == Some(22)) {
+            // The group `tty` is none of a user who has a single id.
+            made = file_system(kind, &options[..2], attributes);
+        }
+        match made {
             Ok(mount) => attach(&mount, CWD, &path)?,
             // A kernel without message queues.
             Err(error) if kind == "mqueue" && error.raw_os_error() == Some(19) => {}

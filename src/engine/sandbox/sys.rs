@@ -92,6 +92,17 @@ pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(flags.difference(UnshareFlags::FILES)) }?)
 }
 
+/// Enters a user namespace, in which this process has all rights, and no ids before somebody outside writes them. For a process
+/// without threads.
+pub fn user_namespace() -> io::Result<()> {
+    unshare(UnshareFlags::NEWUSER)
+}
+
+/// Leaves the further groups that the caller had. For a process without threads.
+pub fn drop_groups() -> io::Result<()> {
+    Ok(rustix::thread::set_thread_groups(&[])?)
+}
+
 /// Enters a mount namespace whose mounts nobody else sees. For a process without threads.
 pub fn private_mounts() -> io::Result<()> {
     use rustix::mount::MountPropagationFlags;
@@ -143,6 +154,16 @@ pub fn reset_signals() {
 
 /// Makes a detached mount read-only.
 pub fn make_read_only(mount: impl AsFd) -> io::Result<()> {
+    read_only(mount, 0)
+}
+
+/// Makes a detached mount and all that is mounted below it read-only.
+pub fn make_tree_read_only(mount: impl AsFd) -> io::Result<()> {
+    const AT_RECURSIVE: c_uint = 0x8000;
+    read_only(mount, AT_RECURSIVE)
+}
+
+fn read_only(mount: impl AsFd, flags: c_uint) -> io::Result<()> {
     const AT_EMPTY_PATH: c_uint = 0x1000;
     const MOUNT_ATTR_RDONLY: u64 = 1;
     let attributes: [u64; 4] = [MOUNT_ATTR_RDONLY, 0, 0, 0];
@@ -153,7 +174,7 @@ pub fn make_read_only(mount: impl AsFd) -> io::Result<()> {
             SYS_MOUNT_SETATTR,
             c_long::from(fd),
             c"".as_ptr(),
-            c_ulong::from(AT_EMPTY_PATH),
+            c_ulong::from(AT_EMPTY_PATH | flags),
             attributes.as_ptr(),
             32usize,
         )

@@ -42,6 +42,7 @@ impl Layers {
     pub fn open(store: &Path) -> Result<Self, Failure> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(store).during("create", store)?;
         let store = fs::canonicalize(store).during("open", store)?;
+        super::form::check(&store)?;
         let (layers, tmp) = (store.join("layers"), store.join("tmp"));
         for dir in [&layers, &tmp] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).during("create", dir)?;

@@ -3,6 +3,8 @@
 
 pub mod copy;
 pub mod failure;
+pub mod form;
+pub mod ids;
 pub mod layers;
 pub mod make_directory;
 pub mod metadata;

@@ -12,6 +12,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
 use super::Layers;
 use super::failure::{During, environment, mount_refused, user};
+use super::ids::Ids;
 use super::layers::WorkDir;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::Failure;
@@ -38,9 +39,14 @@ pub fn overlay(lowers: &[PathBuf], work: Option<&WorkDir>) -> Result<OwnedFd, Fa
             }
             None => fsconfig_set_flag(&fs, "ro")?,
         }
-        // A planted `trusted.overlay.redirect` must not graft another directory, whatever the kernel's defaults are.
-        for (option, value) in [("redirect_dir", "off"), ("metacopy", "off"), ("index", "off")] {
-            fsconfig_set_string(&fs, option, value)?;
+        if Ids::current().are_mapped() {
+            // Without root; the kernel follows no redirect then, and refuses to be told so.
+            fsconfig_set_flag(&fs, "userxattr")?;
+        } else {
+            // A planted `trusted.overlay.redirect` must not graft another directory, whatever the kernel's defaults are.
+            for (option, value) in [("redirect_dir", "off"), ("metacopy", "off"), ("index", "off")] {
+                fsconfig_set_string(&fs, option, value)?;
+            }
         }
         fsconfig_create(&fs)?;
         let attributes = if work.is_some() { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };

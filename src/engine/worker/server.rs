@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, Reply, Request};
 use crate::engine::sandbox::{self, Cancelled, Program};
-use crate::engine::snapshot::failure::{internal, mount_refused};
+use super::mapping::{Hello, Mapped};
+use crate::engine::snapshot::failure::{internal, mount_refused, user_namespace_refused};
 use crate::engine::snapshot::{Layers, copy, make_directory, scan, unpack, write_layer};
 
 /// Stack of a request's thread: removing deep trees recurses.
@@ -25,6 +26,7 @@ struct Server {
     sending: Mutex<()>,
     layers: Result<Layers, Failure>,
     mounts: Result<(), Failure>,
+    notes: Vec<String>,
     program: Program,
     runs: Mutex<HashMap<u64, Arc<Cancelled>>>,
     serving: AtomicUsize,
@@ -36,12 +38,18 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let Ok(socket) = sandbox::take_standard_input() else { return ExitCode::from(2) };
     rustix::process::umask(rustix::fs::Mode::empty());
     sandbox::ignore_file_size_signal();
-    let mounts = sandbox::private_mounts().map_err(|error| mount_refused("make a mount namespace", &error));
+    let (ids, notes) = match args.get(1).is_some_and(|argument| argument == super::MAP_ARGUMENT) {
+        true => own_ids(&socket),
+        false => (Ok(()), Vec::new()),
+    };
+    let private = || sandbox::private_mounts().map_err(|error| mount_refused("make a mount namespace", &error));
+    let mounts = ids.clone().and_then(|()| private());
     let server = Arc::new(Server {
         socket,
         sending: Mutex::new(()),
-        layers: Layers::open(Path::new(store)),
+        layers: ids.and_then(|()| Layers::open(Path::new(store))),
         mounts,
+        notes,
         program: Program::sealed(),
         runs: Mutex::new(HashMap::new()),
         serving: AtomicUsize::new(0),
@@ -69,6 +77,23 @@ pub fn main(args: &[OsString]) -> ExitCode {
     }
     server.end();
     ExitCode::SUCCESS
+}
+
+/// Enters a user namespace and waits for the front to fill it. Also what is worth knowing about the ids.
+fn own_ids(socket: &OwnedFd) -> (Result<(), Failure>, Vec<String>) {
+    if let Err(error) = sandbox::user_namespace() {
+        let _ = frame::send(socket, 0, &Hello::Refused, &[]);
+        return (Err(user_namespace_refused(&error)), Vec::new());
+    }
+    let sent = frame::send(socket, 0, &Hello::Unshared, &[]);
+    match sent.and_then(|()| frame::receive::<Mapped>(socket)) {
+        Ok(Some((_, mapped, _))) => {
+            // The caller's further groups are nobody's inside. Where the kernel refuses to drop them, they have no number there.
+            let _ = sandbox::drop_groups();
+            (Ok(()), mapped.notes)
+        }
+        _ => (Err(internal("the ids of the user namespace were not written")), Vec::new()),
+    }
 }
 
 impl Server {
