@@ -36,12 +36,13 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
-/// Attaches the root, fills it, and makes it `/`. The old root is gone afterwards.
+/// Attaches the root, fills it, and makes it `/`. The old root is gone afterwards. Nothing is hidden from an `insecure` step.
 pub fn enter_root(
     root: &OwnedFd,
     mount_point: &Path,
     binds: &[(PathBuf, PathBuf)],
     volumes: &[((String, bool), OwnedFd)],
+    insecure: bool,
 ) -> io::Result<()> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     attach(root, CWD, mount_point)?;
@@ -49,7 +50,8 @@ pub fn enter_root(
     let dir = RootDir::from_fd(rustix::fs::openat(CWD, mount_point, flags, Mode::empty())?);
     let plain = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     attach_in(&dir, "proc", &file_system("proc", &[], plain)?)?;
-    attach_in(&dir, "sys", &system(plain)?)?;
+    let written = if insecure { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
+    attach_in(&dir, "sys", &system(plain | written)?)?;
     let options = [("mode", "755"), ("size", "65536k")];
     attach_in(&dir, "dev", &file_system("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID)?)?;
     for (source, target) in binds {
@@ -67,6 +69,9 @@ pub fn enter_root(
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     rustix::process::chdir("/")?;
     devices(given)?;
+    if insecure {
+        return Ok(());
+    }
     READ_ONLY.iter().try_for_each(|path| read_only(path))?;
     if Path::new("/sys/fs/cgroup/cgroup.procs").exists() || Path::new("/sys/fs/cgroup/memory").exists() {
         // A `/sys` of the machine; one of our own has no cgroups mounted.
@@ -119,7 +124,7 @@ fn attach_in(root: &RootDir, name: &str, mount: &OwnedFd) -> io::Result<()> {
 /// `/sys`. A user namespace may mount it only for a network namespace of its own; then the machine's is shown, without the
 /// cgroups that lie in it, and nothing of it can be written.
 fn system(plain: MountAttrFlags) -> io::Result<OwnedFd> {
-    match file_system("sysfs", &[], plain | MountAttrFlags::MOUNT_ATTR_RDONLY) {
+    match file_system("sysfs", &[], plain) {
         Err(error) if Ids::current().are_mapped() && error.raw_os_error() == Some(1) => {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
             let tree = rustix::mount::open_tree(CWD, "/sys", flags)?;

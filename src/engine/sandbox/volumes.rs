@@ -53,6 +53,8 @@ pub fn prepare(layers: &Layers, specs: &[MountSpec]) -> Result<Volumes, Failure>
         if spec.read_only {
             sys::make_read_only(&opened).map_err(|e| mount_refused("make a mount read-only", &e))?;
         }
+        // What a step puts there may hold device nodes, and a cache is seen by the steps after it.
+        sys::make_without_devices(&opened).map_err(|e| mount_refused("close the devices of a mount", &e))?;
         let stat = rustix::fs::fstat(&opened).during("look at", &spec.target)?;
         let is_directory = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory;
         out.mounts.push(Volume { target: spec.target.clone(), is_directory, mount: opened });

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, Reply, Request};
-use crate::engine::sandbox::{self, Cancelled, Program};
+use crate::engine::sandbox::{self, Cancelled, Machine, Program};
 use super::mapping::{Hello, Mapped};
 use crate::engine::snapshot::failure::{internal, mount_refused, user_namespace_refused};
 use crate::engine::snapshot::{Layers, copy, make_directory, scan, unpack, write_layer};
@@ -27,7 +27,7 @@ struct Server {
     layers: Result<Layers, Failure>,
     mounts: Result<(), Failure>,
     notes: Vec<String>,
-    program: Program,
+    machine: Machine,
     runs: Mutex<HashMap<u64, Arc<Cancelled>>>,
     serving: AtomicUsize,
 }
@@ -50,7 +50,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         layers: ids.and_then(|()| Layers::open(Path::new(store))),
         mounts,
         notes,
-        program: Program::sealed(),
+        machine: Machine::new(Program::sealed()),
         runs: Mutex::new(HashMap::new()),
         serving: AtomicUsize::new(0),
     });
@@ -112,6 +112,12 @@ impl Server {
     }
 
     fn answer(&self, request: Request, fds: Vec<OwnedFd>) -> Result<Reply, Failure> {
+        if let Request::Survey { limits, network } = &request {
+            // Of a build whose steps are all cached nothing has to run, so what is refused is no failure here.
+            let mut notes = self.notes.clone();
+            notes.extend(sandbox::survey(&self.machine, limits, *network)?);
+            return Ok(Reply::Surveyed { notes });
+        }
         let layers = self.layers.as_ref().map_err(Clone::clone)?;
         let stat = |stat| Reply::Layer { stat };
         match request {
@@ -144,9 +150,9 @@ impl Server {
                 let [stdout, stderr] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| internal("a run needs two outputs"))?;
                 let cancelled = locked(&self.runs).get(&token).cloned().unwrap_or_default();
                 let outputs = [stdout.as_fd(), stderr.as_fd()];
-                sandbox::run(layers, &self.program, &layer, &parents, &process, outputs, &cancelled)
+                sandbox::run(layers, &self.machine, &layer, &parents, &process, outputs, &cancelled)
             }
-            Request::WriteLayer { .. } | Request::Cancel { .. } | Request::Remove { .. } => Ok(Reply::Done),
+            Request::Survey { .. } | Request::WriteLayer { .. } | Request::Cancel { .. } | Request::Remove { .. } => Ok(Reply::Done),
         }
     }
 }
