@@ -11,6 +11,8 @@ mod lab;
 mod layers;
 #[path = "worker/mounts.rs"]
 mod mounts;
+#[path = "worker/plain.rs"]
+mod plain;
 #[path = "worker/rootless.rs"]
 mod rootless;
 #[path = "worker/runs.rs"]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rbuild_tui::engine::event::LayerStat;
 use rbuild_tui::engine::oci::LayerId;
 use rbuild_tui::engine::protocol::*;
-use rbuild_tui::engine::worker::{Worker, WorkerError};
+use rbuild_tui::engine::worker::{Snapshots, Worker, WorkerError};
 use rbuild_tui::ground::digest::Digest;
 
 /// One test's surroundings.
@@ -29,14 +29,22 @@ pub fn lab(test: &str) -> Option<Lab> {
         println!("skipped {test}: needs root or user namespaces");
         return None;
     }
+    // The whole set is run with plain trees, too.
+    let copied = std::env::var_os("RBUILD_TUI_SNAPSHOTTER").is_some();
+    Some(lab_of(if copied { Snapshots::Copied } else { Snapshots::Best }))
+}
+
+/// A lab with a choice of how layers become a root.
+pub fn lab_of(snapshots: Snapshots) -> Lab {
     let dir = tempfile::tempdir().unwrap();
     let canary = dir.path().join("canary");
     fs::create_dir(&canary).unwrap();
     fs::write(canary.join("perm0400"), "secret").unwrap();
     fs::set_permissions(canary.join("perm0400"), fs::Permissions::from_mode(0o400)).unwrap();
     fs::create_dir(canary.join("sub")).unwrap();
-    let worker = Worker::spawn_program(Path::new(env!("CARGO_BIN_EXE_rbuild-tui")), &dir.path().join("store")).unwrap();
-    Some(Lab { worker, dir })
+    let program = Path::new(env!("CARGO_BIN_EXE_rbuild-tui"));
+    let worker = Worker::spawn_with(program, &dir.path().join("store"), snapshots).unwrap();
+    Lab { worker, dir }
 }
 
 /// Without root, layers belong to ids that only a user namespace may remove.

@@ -61,8 +61,7 @@ fn alone_there_is_one_id() {
     let layer = lab.unpack("other", &["base"], &member).unwrap_err();
     let source = CopySource::Inline { files: vec![("f".into(), "x".into())] };
     let spec = CopySpec { destination: "/f".into(), chown: Some("1000:0".into()), ..CopySpec::default() };
-    let request =
-        Request::Copy { layer: id("copy"), parents: vec![id("base")], source, copy: spec, previous: None };
+    let request = Request::Copy { layer: id("copy"), parents: vec![id("base")], source, copy: spec, previous: None };
     let copy = lab.call(request).unwrap_err();
     let step = lab.try_run("as", &["base"], |process| process.user = "bob".into()).unwrap_err();
     for (failure, number) in [(layer, "user 33"), (copy, "user 1000"), (step, "user 1000")] {

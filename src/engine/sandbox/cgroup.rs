@@ -17,8 +17,18 @@ const PREFIX: &str = "rbuild-tui-";
 /// Processes and threads of a step: a fork bomb ends here, a parallel compiler does not.
 const MOST_PROCESSES: u64 = 16384;
 /// Device nodes that a step may open, whoever made them. Docker's list.
-const DEVICES: [&str; 10] =
-    ["c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm"];
+const DEVICES: [&str; 10] = [
+    "c *:* m",
+    "b *:* m",
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:0 rwm",
+    "c 5:2 rwm",
+    "c 136:* rwm",
+];
 
 /// A place where groups can be made.
 #[derive(Debug, Clone)]
@@ -58,7 +68,9 @@ impl Cgroups {
             ("cpuset", limits.cpuset_cpus.is_some() || limits.cpuset_mems.is_some(), "--cpuset-cpus and --cpuset-mems"),
         ];
         let lacks = |(controller, _, flags): &(&str, bool, &str)| {
-            format!("{flags} cannot be kept: this process may make no control group for `{controller}`; steps run without that limit")
+            format!(
+                "{flags} cannot be kept: this process may make no control group for `{controller}`; steps run without that limit"
+            )
         };
         wanted.iter().filter(|(controller, asked, _)| *asked && !self.has(controller)).map(lacks).collect()
     }
@@ -237,12 +249,12 @@ impl Group {
     pub fn measured(&self) -> Measured {
         let read = |folder: &Path, name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
         let number = |text: String| text.trim().parse::<u64>().ok();
-        let field = |text: &str, name: &str| {
-            text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
-        };
+        let field =
+            |text: &str, name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
         let mut out = Measured::default();
         if let Some((folder, unified)) = self.folder("memory") {
-            let (peak, events) = if unified { ("memory.peak", "memory.events") } else { ("memory.max_usage_in_bytes", "memory.oom_control") };
+            let (peak, events) =
+                if unified { ("memory.peak", "memory.events") } else { ("memory.max_usage_in_bytes", "memory.oom_control") };
             out.peak_memory = number(read(folder, peak));
             out.out_of_memory = field(&read(folder, events), "oom_kill ").is_some_and(|killed| killed > 0);
         }
@@ -261,7 +273,9 @@ impl Drop for Group {
             for _ in 0..50 {
                 match fs::remove_dir(folder) {
                     // A process that has just ended is still counted for a moment.
-                    Err(error) if error.raw_os_error() == Some(16) => std::thread::sleep(std::time::Duration::from_millis(2)),
+                    Err(error) if error.raw_os_error() == Some(16) => {
+                        std::thread::sleep(std::time::Duration::from_millis(2))
+                    }
                     _ => break,
                 }
             }

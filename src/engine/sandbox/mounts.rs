@@ -138,9 +138,7 @@ fn system(plain: MountAttrFlags) -> io::Result<OwnedFd> {
 /// The machine's device nodes as mounts: without root none can be made.
 fn machine_devices() -> io::Result<Vec<OwnedFd>> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let node = |(name, _, _): &(&str, u32, u32)| {
-        Ok(rustix::mount::open_tree(CWD, Path::new("/dev").join(name), flags)?)
-    };
+    let node = |(name, _, _): &(&str, u32, u32)| Ok(rustix::mount::open_tree(CWD, Path::new("/dev").join(name), flags)?);
     DEVICES.iter().map(node).collect()
 }
 

@@ -27,7 +27,7 @@ use crate::engine::protocol::settings::Limits;
 use crate::engine::protocol::{Failure, Network, ProcessSpec, Reply};
 use crate::engine::snapshot::failure::{environment, internal, mount_refused};
 use crate::engine::snapshot::ids::{Ids, MORE_IDS};
-use crate::engine::snapshot::{Layers, mount, owner};
+use crate::engine::snapshot::{Layers, owner};
 use crate::ground::fs::error::describe;
 
 /// Time between TERM and KILL.
@@ -198,7 +198,7 @@ pub fn run(
     drop(view);
     let mut lowers = layers.paths(parents)?;
     lowers.extend(provided.stubs);
-    let root = mount::overlay(&lowers, Some(&work))?;
+    let root = layers.mounted(&lowers, &work)?;
     let devices = if process.insecure { Devices::All } else { Devices::Guarded };
     let group = machine.cgroups().group(&process.limits, devices)?;
     if !process.insecure && !group.guards_devices {

@@ -15,7 +15,7 @@ use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CacheSharing, CopySource, CopySpec, Failure, MountContent, MountSpec};
 use crate::engine::snapshot::failure::{During, mount_refused, user};
 use crate::engine::snapshot::layers::WorkDir;
-use crate::engine::snapshot::{Layers, copy, metadata};
+use crate::engine::snapshot::{Layers, View, copy, metadata};
 use crate::ground::fs::{Missing, RootDir};
 
 /// The mounts of one run. Locks of cache folders are held as long as this lives.
@@ -25,6 +25,7 @@ pub struct Volumes {
     pub mounts: Vec<Volume>,
     _locks: Vec<File>,
     _works: Vec<WorkDir>,
+    _views: Vec<View>,
 }
 
 /// One mount.
@@ -70,9 +71,13 @@ fn from_layers(
     read_only: bool,
     out: &mut Volumes,
 ) -> Result<OwnedFd, Failure> {
-    let root = if read_only && !chain.is_empty() {
-        layers.view(chain)?
-    } else {
+    if read_only && !chain.is_empty() {
+        let view = layers.view(chain)?;
+        let opened = clone_of(&view, path);
+        out._views.push(view);
+        return opened;
+    }
+    let root = {
         let work = layers.work_dir(chain)?;
         let root = layers.writable(chain, &work)?;
         out._works.push(work);

@@ -49,7 +49,10 @@ pub fn check(store: &Path) -> Result<(), Failure> {
         let had = super::ids::shown(&known.ids.users);
         let has = super::ids::shown(&own.ids.users);
         let message = format!("the files of the store `{shown}` belong to the ids {had}, but this build has {has}");
-        return Err(environment(message, "give the user its ranges in /etc/subuid and /etc/subgid back, or choose another store with --store"));
+        return Err(environment(
+            message,
+            "give the user its ranges in /etc/subuid and /etc/subgid back, or choose another store with --store",
+        ));
     }
     if known != own || !path.exists() {
         write(&path, &own)?;

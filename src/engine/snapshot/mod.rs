@@ -10,6 +10,7 @@ pub mod make_directory;
 pub mod metadata;
 pub mod mount;
 pub mod owner;
+mod plain;
 pub mod record;
 pub mod scan;
 pub mod stat;
@@ -18,4 +19,5 @@ pub mod tar_writer;
 pub mod unpack;
 pub mod write_layer;
 
-pub use layers::Layers;
+pub use layers::{Layers, Snapshotter};
+pub use mount::View;

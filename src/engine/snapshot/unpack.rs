@@ -341,7 +341,11 @@ impl Apply {
             // In a layer directory such a node would be a removal.
             Kind::CharDevice(0, 0) => return Err(user(format!("the layer has the device 0:0 `{}`", shown.escape_debug()))),
             Kind::CharDevice(major, minor) | Kind::BlockDevice(major, minor) => {
-                let kind = if matches!(member.kind, Kind::CharDevice(..)) { FileType::CharacterDevice } else { FileType::BlockDevice };
+                let kind = if matches!(member.kind, Kind::CharDevice(..)) {
+                    FileType::CharacterDevice
+                } else {
+                    FileType::BlockDevice
+                };
                 match node(kind, rustix::fs::makedev(*major, *minor)) {
                     // No user namespace can make a device. containerd leaves them out, too; a step gets its devices in `/dev`.
                     Err(Errno::PERM) if Ids::current().are_mapped() => return Ok(there.is_none()),

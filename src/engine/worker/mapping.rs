@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn e18_ranges_of_a_user_by_name_and_number_without_overlaps() {
-        let table = "eve:1:5\nann:100000:65536\n1000:300000:10\nann:165000:100\nann:999:3\nann:x:1\nann:5:0\nann:4294967295:9\n";
+        let table =
+            "eve:1:5\nann:100000:65536\n1000:300000:10\nann:165000:100\nann:999:3\nann:x:1\nann:5:0\nann:4294967295:9\n";
         assert_eq!(allowed(table, Some("ann"), 1000, 1000), [(100_000, 65536), (300_000, 10)]);
         assert_eq!(allowed(table, None, 1000, 1000), [(300_000, 10)]);
         assert_eq!(allowed("", Some("ann"), 1000, 1000), []);

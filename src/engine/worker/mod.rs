@@ -29,6 +29,19 @@ pub const WORKER_ARGUMENT: &str = "__worker";
 /// Its last argument when it has to enter a user namespace first.
 const MAP_ARGUMENT: &str = "map-ids";
 
+/// Its last argument when it has to put layers together as plain trees.
+const COPY_ARGUMENT: &str = "copy-layers";
+
+/// How layers become a root.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Snapshots {
+    /// By overlayfs, or as plain trees where it cannot be mounted.
+    #[default]
+    Best,
+    /// As plain trees.
+    Copied,
+}
+
 /// What `main` does first: if the first argument is a hidden one, this process is a worker or a step's helper, and ends with
 /// the code that is returned.
 pub fn hidden_main() -> Option<std::process::ExitCode> {
@@ -81,12 +94,17 @@ pub struct Worker {
 
 impl Worker {
     /// Starts this very program as a worker on `store`. Call before any thread exists.
-    pub fn spawn(store: &Path) -> Result<Self, WorkerError> {
-        Self::spawn_program(Path::new("/proc/self/exe"), store)
+    pub fn spawn(store: &Path, snapshots: Snapshots) -> Result<Self, WorkerError> {
+        Self::spawn_with(Path::new("/proc/self/exe"), store, snapshots)
     }
 
     /// Starts `program`, whose `main` begins with [`hidden_main`], as a worker on `store`.
     pub fn spawn_program(program: &Path, store: &Path) -> Result<Self, WorkerError> {
+        Self::spawn_with(program, store, Snapshots::Best)
+    }
+
+    /// The same, with a choice of how layers become a root.
+    pub fn spawn_with(program: &Path, store: &Path, snapshots: Snapshots) -> Result<Self, WorkerError> {
         let (ours, theirs) = UnixStream::pair().map_err(WorkerError::Start)?;
         // The socket is the worker's standard input, so no descriptor has to survive exec by number.
         let rootless = !rustix::process::geteuid().is_root();
@@ -94,6 +112,7 @@ impl Worker {
             .arg(WORKER_ARGUMENT)
             .arg(store)
             .args(rootless.then_some(MAP_ARGUMENT))
+            .args((snapshots == Snapshots::Copied).then_some(COPY_ARGUMENT))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             // Ctrl-C in the terminal is the front's to handle: it stops the steps and keeps what is finished.

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::mapping::{Hello, Mapped};
 use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, Reply, Request};
 use crate::engine::sandbox::{self, Cancelled, Machine, Program};
-use super::mapping::{Hello, Mapped};
 use crate::engine::snapshot::failure::{internal, mount_refused, user_namespace_refused};
-use crate::engine::snapshot::{Layers, copy, make_directory, scan, unpack, write_layer};
+use crate::engine::snapshot::{Layers, Snapshotter, copy, make_directory, scan, unpack, write_layer};
 
 /// Stack of a request's thread: removing deep trees recurses.
 const STACK: usize = 64 << 20;
@@ -38,16 +38,19 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let Ok(socket) = sandbox::take_standard_input() else { return ExitCode::from(2) };
     rustix::process::umask(rustix::fs::Mode::empty());
     sandbox::ignore_file_size_signal();
-    let (ids, notes) = match args.get(1).is_some_and(|argument| argument == super::MAP_ARGUMENT) {
+    let (ids, mut notes) = match args.iter().any(|argument| argument == super::MAP_ARGUMENT) {
         true => own_ids(&socket),
         false => (Ok(()), Vec::new()),
     };
     let private = || sandbox::private_mounts().map_err(|error| mount_refused("make a mount namespace", &error));
     let mounts = ids.clone().and_then(|()| private());
+    let asked = args.iter().any(|argument| argument == super::COPY_ARGUMENT);
+    let opened = ids.and_then(|()| Layers::open(Path::new(store)));
+    let layers = opened.and_then(|layers| snapshotter(layers, asked, mounts.is_ok(), &mut notes));
     let server = Arc::new(Server {
         socket,
         sending: Mutex::new(()),
-        layers: ids.and_then(|()| Layers::open(Path::new(store))),
+        layers,
         mounts,
         notes,
         machine: Machine::new(Program::sealed()),
@@ -77,6 +80,22 @@ pub fn main(args: &[OsString]) -> ExitCode {
     }
     server.end();
     ExitCode::SUCCESS
+}
+
+/// Chooses how chains become roots: overlays, unless plain trees are asked for or overlays are refused.
+fn snapshotter(layers: Layers, asked: bool, may_mount: bool, notes: &mut Vec<String>) -> Result<Layers, Failure> {
+    let refused = if asked || !may_mount { None } else { layers.overlay_refused()? };
+    // No rights, options that it does not know, no such file system, on top of too many others: nothing that may pass.
+    let lasting = |error: &std::io::Error| matches!(error.raw_os_error(), Some(1 | 19 | 22 | 38 | 40 | 95));
+    if let Some(error) = refused.as_ref().filter(|error| lasting(error)) {
+        let cause = crate::ground::fs::error::describe(error);
+        notes.push(format!(
+            "overlayfs cannot be mounted here: {cause}; layers are copied instead, which takes time and space"
+        ));
+    } else if !asked {
+        return Ok(layers);
+    }
+    Ok(layers.with(Snapshotter::Copy))
 }
 
 /// Enters a user namespace and waits for the front to fill it. Also what is worth knowing about the ids.
@@ -152,7 +171,9 @@ impl Server {
                 let outputs = [stdout.as_fd(), stderr.as_fd()];
                 sandbox::run(layers, &self.machine, &layer, &parents, &process, outputs, &cancelled)
             }
-            Request::Survey { .. } | Request::WriteLayer { .. } | Request::Cancel { .. } | Request::Remove { .. } => Ok(Reply::Done),
+            Request::Survey { .. } | Request::WriteLayer { .. } | Request::Cancel { .. } | Request::Remove { .. } => {
+                Ok(Reply::Done)
+            }
         }
     }
 }

@@ -82,7 +82,9 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
     let size = |flag: &'static str| move |text: &String| parse_size(text).map_err(|why| format!("{flag} {why}"));
     let total = |text: &String| match text.as_str() {
         "-1" => Ok(-1),
-        text => parse_size(text).map(|bytes| i64::try_from(bytes).unwrap_or(-1)).map_err(|why| format!("--memory-swap {why}")),
+        text => {
+            parse_size(text).map(|bytes| i64::try_from(bytes).unwrap_or(-1)).map_err(|why| format!("--memory-swap {why}"))
+        }
     };
     // Docker takes 0 for "not given".
     let mut out = Limits {
