@@ -3,6 +3,8 @@
 
 #[path = "worker/bench.rs"]
 mod bench;
+#[path = "worker/confinement.rs"]
+mod confinement;
 #[path = "worker/copies.rs"]
 mod copies;
 #[path = "worker/lab.rs"]

@@ -17,7 +17,11 @@ use rbuild_tui::ground::digest::Digest;
 pub struct Lab {
     pub worker: Worker,
     pub dir: tempfile::TempDir,
+    canary: CanaryState,
 }
+
+/// Mode, owner, count of names and bytes of everything in it.
+pub type CanaryState = BTreeMap<PathBuf, (u32, u32, u64, Vec<u8>)>;
 
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -44,12 +48,20 @@ pub fn lab_of(snapshots: Snapshots) -> Lab {
     fs::create_dir(canary.join("sub")).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_rbuild-tui"));
     let worker = Worker::spawn_with(program, &dir.path().join("store"), snapshots).unwrap();
-    Lab { worker, dir }
+    let mut lab = Lab { worker, dir, canary: CanaryState::new() };
+    lab.canary = lab.canary_state();
+    lab
 }
 
-/// Without root, layers belong to ids that only a user namespace may remove.
+/// Conditions after every test: the canary is as it was, and nothing is mounted in the test's folder. And without root, layers
+/// belong to ids that only a user namespace may remove.
 impl Drop for Lab {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(self.canary == self.canary_state(), "the canary changed");
+            let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+            assert!(!mounts.contains(self.dir.path().to_str().unwrap()), "{mounts}");
+        }
         if !is_root() {
             let store = self.dir.path().join("store");
             let args = ["--user", "--map-root-user", "--map-auto", "rm", "-rf"];
@@ -72,7 +84,7 @@ impl Lab {
     }
 
     /// Names, modes, owners and contents of the canary.
-    pub fn canary_state(&self) -> BTreeMap<PathBuf, (u32, u32, u64, Vec<u8>)> {
+    pub fn canary_state(&self) -> CanaryState {
         let mut out = BTreeMap::new();
         let mut todo = vec![PathBuf::from(self.canary())];
         while let Some(path) = todo.pop() {
@@ -193,9 +205,10 @@ impl Lab {
     pub fn base(&self, name: &str) {
         let mut tar = Tar::default();
         let mut done = std::collections::BTreeSet::new();
-        for tool in
-            ["sh", "true", "cat", "ls", "sleep", "mkdir", "rm", "id", "touch", "mount", "unshare", "chmod", "ln", "mv"]
-        {
+        for tool in [
+            "sh", "true", "cat", "ls", "sleep", "mkdir", "rm", "id", "touch", "mount", "unshare", "chmod", "ln", "mv",
+            "mknod", "dd",
+        ] {
             let path = ["/bin", "/usr/bin"].map(|d| Path::new(d).join(tool)).into_iter().find(|p| p.exists()).unwrap();
             tar = tar.file(&format!("bin/{tool}"), 0o755, &fs::read(&path).unwrap());
             let ldd = std::process::Command::new("ldd").arg(&path).output().unwrap();

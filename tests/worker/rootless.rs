@@ -36,6 +36,24 @@ fn every_test_again_as_a_user() {
 }
 
 #[test]
+fn s38_a_user_in_further_groups() {
+    let user = std::env::var("RBUILD_TUI_TEST_USER").ok().filter(|_| is_root());
+    let test = "confinement::s38_groups_of_the_caller_are_not_the_steps";
+    let Some(command) = user.and_then(|user| again(&user, &["--exact", test])) else {
+        return println!("skipped s38_a_user_in_further_groups: needs root, and RBUILD_TUI_TEST_USER");
+    };
+    let mut grouped = Command::new(command.get_program());
+    for arg in command.get_args() {
+        match arg == "--clear-groups" {
+            true => grouped.args(["--groups", "4,24"]),
+            false => grouped.arg(arg),
+        };
+    }
+    grouped.current_dir("/");
+    passes(grouped, 1);
+}
+
+#[test]
 fn s37_a_user_without_ranges() {
     let command = is_root().then(|| again("nobody", &["--exact", "rootless::alone_there_is_one_id"])).flatten();
     let Some(command) = command else {

@@ -30,6 +30,9 @@ const DEVICES: [&str; 10] = [
     "c 136:* rwm",
 ];
 
+/// Controllers of the unified hierarchy that are made use of.
+const UNIFIED: [&str; 4] = ["memory", "cpu", "cpuset", "pids"];
+
 /// A place where groups can be made.
 #[derive(Debug, Clone)]
 struct Place {
@@ -160,14 +163,15 @@ fn usable(place: Place) -> Option<Place> {
         let controllers = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
         let may_enter = !place.unified || fs::File::options().write(true).open(path.join("cgroup.procs")).is_ok();
         let _ = fs::remove_dir(&path);
-        (made.is_ok() && may_enter).then(|| controllers.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        let ours = controllers.split_whitespace().filter(|name| UNIFIED.contains(name));
+        (made.is_ok() && may_enter).then(|| ours.map(str::to_owned).collect::<Vec<_>>())
     };
     if !place.unified {
         return probe(&place.folder).map(|_| place.clone());
     }
     let above = place.folder.parent().filter(|above| above.join("cgroup.procs").exists());
     for folder in [Some(place.folder.as_path()), above].into_iter().flatten() {
-        for controller in ["memory", "cpu", "cpuset", "pids", "io"] {
+        for controller in UNIFIED {
             // Refused where it is not ours or has processes: then the group simply has no such controller.
             let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"));
         }

@@ -61,30 +61,64 @@ impl Connector {
 
 /// A running program; killed on drop.
 #[derive(Debug)]
-pub struct Connection(Child);
+pub struct Connection {
+    program: Child,
+    _namespace: Option<Namespace>,
+}
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.program.kill();
+        let _ = self.program.wait();
     }
 }
 
-fn start(command: &mut Command) -> Result<Connection, String> {
+/// A network namespace under a name in the worker's own mount namespace: `pasta` gives up the rights that it would need to
+/// look at another process's.
+#[derive(Debug)]
+struct Namespace(PathBuf);
+
+impl Namespace {
+    fn of(pid: u32, folder: &Path) -> io::Result<Self> {
+        let place = folder.join("netns");
+        File::create(&place)?;
+        rustix::mount::mount_bind(format!("/proc/{pid}/ns/net"), &place)?;
+        Ok(Self(place))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+fn start(command: &mut Command, namespace: Option<Namespace>) -> Result<Connection, String> {
     command.env_clear().stdout(Stdio::null()).stderr(Stdio::piped());
-    command.spawn().map(Connection).map_err(|error| describe(&error))
+    let program = command.spawn().map_err(|error| describe(&error))?;
+    Ok(Connection { program, _namespace: namespace })
 }
 
 fn pasta(path: &Path, pid: u32, notes: &Path) -> Result<Connection, String> {
     let ready = notes.join("network");
+    let namespace = Namespace::of(pid, notes).map_err(|error| describe(&error))?;
     let mut command = Command::new(path);
     // Nothing of the machine is forwarded in or out of loopback.
-    command.args(["--foreground", "--quiet", "--config-net", "--no-map-gw", "--dns-forward", "169.254.1.53"]);
+    command.args([
+        "--foreground",
+        "--quiet",
+        "--netns-only",
+        "--config-net",
+        "--no-map-gw",
+        "--dns-forward",
+        "169.254.1.53",
+    ]);
     command.args(["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--runas", "0", "--pid"]).arg(&ready);
-    let mut connection = start(command.arg(pid.to_string()).stdin(Stdio::null()))?;
+    command.arg("--netns").arg(&namespace.0).stdin(Stdio::null());
+    let mut connection = start(&mut command, Some(namespace))?;
     let until = Instant::now() + PATIENCE;
     while !std::fs::read(&ready).is_ok_and(|text| !text.is_empty()) {
-        if Instant::now() > until || !matches!(connection.0.try_wait(), Ok(None)) {
+        if Instant::now() > until || !matches!(connection.program.try_wait(), Ok(None)) {
             return Err(words(connection));
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -98,7 +132,7 @@ fn slirp(path: &Path, pid: u32) -> Result<Connection, String> {
     // It writes to its standard input when it is ready: the one number that is given on without further ado.
     command.args(["--configure", "--mtu=65520", "--disable-host-loopback", "--ready-fd=0"]);
     command.arg(pid.to_string()).arg("tap0").stdin(Stdio::from(OwnedFd::from(writer)));
-    let connection = start(&mut command)?;
+    let connection = start(&mut command, None)?;
     // Our copy of the writer goes with the command, so that the program's end is the end of the pipe.
     drop(command);
     let patience = Timespec { tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(10), tv_nsec: 0 };
@@ -112,9 +146,9 @@ fn slirp(path: &Path, pid: u32) -> Result<Connection, String> {
 
 /// What a program that failed has said.
 fn words(mut connection: Connection) -> String {
-    let _ = connection.0.kill();
+    let _ = connection.program.kill();
     let mut said = String::new();
-    let _ = connection.0.stderr.take().map(|pipe| pipe.take(4096).read_to_string(&mut said));
+    let _ = connection.program.stderr.take().map(|pipe| pipe.take(4096).read_to_string(&mut said));
     match said.trim() {
         "" => "it was not ready in time, and said nothing".to_owned(),
         said => said.escape_debug().to_string().replace("\\n", "; "),
