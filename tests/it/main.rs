@@ -1,7 +1,9 @@
 //! The program from outside, without network, images or a daemon: builds on scratch, exit codes, messages. What needs root, or
 //! the lab's busybox, is skipped by name.
 
+mod confinement;
 mod errors;
 mod hits;
 mod program;
+mod rootless;
 mod surroundings;

@@ -1,0 +1,88 @@
+//! What a Dockerfile may ask of the machine: rows of `reliability.md` 4.3 that the whole program answers for.
+
+use super::program::{Ended, Program, busybox};
+
+fn refused(program: &Program, dockerfile: &str, parts: &[&str]) {
+    program.write("Dockerfile", dockerfile);
+    let ended = program.run(&["build", "--plain"]);
+    ended.says(1, parts);
+    assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("first-ran"), "{}", ended.stdout);
+}
+
+fn with_base(program: &Program, layout: &std::path::Path, args: &[&str]) -> Ended {
+    let base = format!("base=oci-layout://{}", layout.display());
+    program.run(&[&["build", "--plain", "--build-context", &base], args].concat())
+}
+
+#[test]
+fn s22_rights_are_refused_before_the_first_step() {
+    let Some(layout) = busybox("s22_rights_are_refused_before_the_first_step") else { return };
+    let program = Program::new("FROM scratch\n");
+    for (flag, word) in [
+        ("--security=insecure", "--allow security.insecure"),
+        ("--network=host", "--allow network.host"),
+        ("--security=bogus", "bogus"),
+        ("--network=bogus", "bogus"),
+        ("--device=vendor/gpu", "--device"),
+    ] {
+        program.write("Dockerfile", &format!("FROM base\nRUN echo first-ran\nRUN {flag} true\n"));
+        let ended = with_base(&program, &layout, &[]);
+        ended.says(1, &["Dockerfile:3", word]);
+        assert!(!ended.stdout.contains("| first-ran"), "{}", ended.stdout);
+    }
+    program.write("Dockerfile", "FROM base\nRUN --security=insecure grep -c Seccomp:.0 /proc/self/status\n");
+    with_base(&program, &layout, &["--allow", "security.insecure"]).says(0, &["| 1\n"]);
+    // Granted for one thing, not for another.
+    with_base(&program, &layout, &["--allow", "network.host"]).says(1, &["--allow security.insecure"]);
+}
+
+#[test]
+fn s10_s11_mount_options_lead_nowhere() {
+    let Some(layout) = busybox("s10_s11_mount_options_lead_nowhere") else { return };
+    let program = Program::new("FROM scratch\n");
+    std::fs::write(program.path("outside"), "outside-marker\n").unwrap();
+    for source in ["../outside", "/../outside", "..", "/etc/hostname"] {
+        let text = format!("FROM base\nRUN --mount=type=bind,source={source},target=/m cat /m /m/outside; exit 5\n");
+        program.write("Dockerfile", &text);
+        let ended = with_base(&program, &layout, &[]);
+        assert_eq!(ended.code, Some(1), "{source}: {}", ended.stdout);
+        assert!(!ended.stdout.contains("outside-marker"), "{source}: {}", ended.stdout);
+    }
+    for option in ["bind-propagation=suid", "bind-propagation=rshared", "nonesuch=1", "type=nonesuch"] {
+        refused(&program, &format!("FROM scratch\nRUN --mount=target=/m,{option} x\n"), &["Dockerfile:2"]);
+    }
+}
+
+#[test]
+fn s35_configuration_is_data() {
+    let program = Program::new("FROM scratch\n");
+    if !super::program::can_build("s35_configuration_is_data") {
+        return;
+    }
+    let text = "FROM scratch\nLABEL com.docker.x=y org.mobyproject.z=\"\\$(id)\"\nVOLUME /../..\nWORKDIR ../../..\n\
+                EXPOSE 80\nCOPY f f\n";
+    program.write("Dockerfile", text);
+    program.write("f", "1\n");
+    let document = program.build(&[]);
+    assert_eq!(document["steps"].as_array().unwrap().len(), 6);
+    assert!(!program.path("f").exists(), "nothing above the root of the image is written");
+}
+
+#[test]
+fn s27_a_step_that_takes_too_much_memory_says_the_limit() {
+    let Some(layout) = busybox("s27_a_step_that_takes_too_much_memory_says_the_limit") else { return };
+    let program = Program::new("FROM base\nRUN x=a; while :; do x=$x$x; done\n");
+    let ended = with_base(&program, &layout, &["--memory=32m", "--memory-swap=32m"]);
+    if ended.stdout.contains("--memory cannot be kept") || ended.stderr.contains("--memory cannot be kept") {
+        return println!("skipped: s27_a_step_that_takes_too_much_memory_says_the_limit: no control group for memory");
+    }
+    ended.says(1, &["Dockerfile:2 RUN", "out of memory (limit 32 MiB)", "give more with --memory"]);
+    for (args, wrong) in [
+        (["--memory=1m", "--cpus=1"], "6m"),
+        (["--memory=64m", "--memory-swap=32m"], "--memory-swap"),
+        (["--cpus=none", "--memory=64m"], "--cpus"),
+        (["--cpuset-cpus=a;b", "--memory=64m"], "--cpuset-cpus"),
+    ] {
+        program.run(&[&["build"][..], &args].concat()).says(2, &[wrong]);
+    }
+}
