@@ -51,4 +51,6 @@ pub use stage::{Stage, StageIndex, find_stage, find_stage_by_name};
 pub use words::quoted_words;
 
 #[cfg(test)]
+mod limits_tests;
+#[cfg(test)]
 mod random_tests;
