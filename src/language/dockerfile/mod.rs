@@ -9,6 +9,7 @@ mod describe;
 pub mod diagnostic;
 pub mod directive;
 pub mod edit;
+pub mod encoding;
 pub mod expand;
 pub mod file_mode;
 mod flags;
