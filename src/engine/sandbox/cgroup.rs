@@ -245,8 +245,13 @@ impl Group {
 
     fn guard_devices(&self) -> bool {
         let Some((folder, false)) = self.folder("devices") else { return false };
-        fs::write(folder.join("devices.deny"), "a").is_ok()
-            && DEVICES.iter().all(|rule| fs::write(folder.join("devices.allow"), rule).is_ok())
+        let allow = |rule: &str| fs::write(folder.join("devices.allow"), rule).is_ok();
+        let guarded = fs::write(folder.join("devices.deny"), "a").is_ok() && DEVICES.iter().all(|rule| allow(rule));
+        if !guarded {
+            // Half a list would keep a step from `/dev/null`: back to what the group above allows, and the root is closed.
+            let _ = allow("a");
+        }
+        guarded
     }
 
     /// What was used. After the last process has ended.
