@@ -86,3 +86,55 @@ fn s27_a_step_that_takes_too_much_memory_says_the_limit() {
         program.run(&[&["build"][..], &args].concat()).says(2, &[wrong]);
     }
 }
+
+#[test]
+fn s24_an_isolated_step_does_not_reach_the_machines_loopback() {
+    let test = "s24_an_isolated_step_does_not_reach_the_machines_loopback";
+    let Some(layout) = busybox(test) else { return };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // The machine's loopback by its name, by slirp4netns' name for the machine, and by the gateway.
+    let text = format!(
+        "FROM base\nRUN for a in 127.0.0.1 10.0.2.2 $(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p'); do \
+         timeout 2 nc -w 1 $a {port} < /dev/null; done; echo tried\n"
+    );
+    let program = Program::new(&text);
+    with_base(&program, &layout, &["--network=host"]).says(0, &["| tried"]);
+    assert!(listener.accept().is_ok(), "with the machine's network it is reached");
+    let ended = with_base(&program, &layout, &["--network=isolated", "--no-cache"]);
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    if said.contains("neither is installed") || said.contains("cannot connect the step's network") {
+        assert_eq!(ended.code, Some(3), "{said}");
+        return println!("skipped: {test}: no pasta or slirp4netns that could be used");
+    }
+    ended.says(0, &["| tried"]);
+    assert!(listener.accept().is_err(), "{said}");
+}
+
+#[test]
+fn e19_without_control_groups_limits_are_said_to_be_off() {
+    let test = "e19_without_control_groups_limits_are_said_to_be_off";
+    let Some(layout) = busybox(test) else { return };
+    if !rustix::process::geteuid().is_root() {
+        return println!("skipped: {test}: needs root");
+    }
+    let program = Program::new("FROM base\nRUN echo ran\n");
+    let base = format!("base=oci-layout://{}", layout.display());
+    // No hierarchy at all, and hierarchies that are read-only, in a mount namespace of its own.
+    let hidden = "mount -t tmpfs none /sys/fs/cgroup";
+    let closed = "for m in $(awk '$9 ~ /^cgroup/ || $10 ~ /^cgroup/ {print $5}' /proc/self/mountinfo); do \
+                  mount -o remount,bind,ro $m; done";
+    for way in [hidden, closed] {
+        let build =
+            program.command(&["build", "--plain", "--no-cache", "--memory=64m", "--cpus=1", "--build-context", &base]);
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-m", "sh", "-c", &format!("{way} && exec \"$@\""), "sh"]).arg(build.get_program());
+        command.args(build.get_args()).env_clear().current_dir(&program.context).stdin(std::process::Stdio::null());
+        build.get_envs().for_each(|(name, value)| {
+            command.env(name, value.unwrap_or_default());
+        });
+        let ended = Ended::of(command.output().unwrap());
+        ended.says(0, &["--memory cannot be kept", "--cpus", "| ran"]);
+    }
+}
