@@ -16,6 +16,7 @@ const ROOMS: &[&str] = &[
     "engine/verdict",
     "engine/event",
     "engine/protocol",
+    "engine/http",
     "engine/graph",
     "engine/store",
     "engine/snapshot",

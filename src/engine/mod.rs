@@ -5,6 +5,7 @@ pub mod context;
 pub mod event;
 pub mod graph;
 pub mod handle;
+pub mod http;
 pub mod image;
 pub mod oci;
 pub mod protocol;
