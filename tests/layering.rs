@@ -19,6 +19,7 @@ const ROOMS: &[&str] = &[
     "engine/http",
     "engine/graph",
     "engine/store",
+    "engine/registry",
     "engine/snapshot",
     "engine/sandbox",
     "engine/worker",

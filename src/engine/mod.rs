@@ -9,6 +9,7 @@ pub mod http;
 pub mod image;
 pub mod oci;
 pub mod protocol;
+pub mod registry;
 pub mod sandbox;
 pub mod snapshot;
 pub mod solver;

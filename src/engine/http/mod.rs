@@ -100,7 +100,7 @@ pub enum Body<'a> {
     /// A short document.
     Bytes(&'a [u8]),
     /// So many bytes of what is opened.
-    Stream(u64, &'a (dyn Fn() -> io::Result<Box<dyn Read>> + Sync)),
+    Stream(u64, &'a (dyn Fn() -> io::Result<Box<dyn Read + 'a>> + Sync)),
 }
 
 /// Whether a failed request is made again.
@@ -237,11 +237,14 @@ pub struct Client {
     inner: Arc<Inner>,
 }
 
+/// A proxy, and whether certificate authorities are at hand.
+type AgentKey = (Option<String>, bool);
+
 struct Inner {
     settings: HttpSettings,
     cancelled: Cancelled,
     /// By proxy, and whether certificate authorities were loaded for it.
-    agents: Mutex<Vec<((Option<String>, bool), Agent)>>,
+    agents: Mutex<Vec<(AgentKey, Agent)>>,
 }
 
 impl Client {

@@ -137,7 +137,7 @@ fn a_broken_download_goes_on_where_it_stopped() {
 
 #[test]
 fn what_is_sent_arrives_and_is_sent_again_after_a_redirect() {
-    let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(&b"hello"[..])) };
+    let open = || -> io::Result<Box<dyn Read + '_>> { Ok(Box::new(&b"hello"[..])) };
     let (address, heads) = server(vec![answer("307 There", "Location: /y\r\n", b""), answer("201 Made", "", b"")]);
     let request = Request { method: Method::Put, ..get(&address) }.body(Body::Stream(5, &open));
     assert_eq!(client().send(&request).unwrap().status, 201);
