@@ -280,10 +280,7 @@ mod tests {
         let good = r#"read host; test "$#" = 1 && test "$host" = a.example && echo '{"ServerURL":"x","Username":"u","Secret":"s"}'"#;
         let ask = |helper: &str| sources(folder.path(), config, helper).find("a.example");
         assert_eq!(ask(good).unwrap(), Some(Credentials::Password("u".into(), "s".into())));
-        assert_eq!(
-            ask(r#"echo '{"Username":"<token>","Secret":"s"}'"#).unwrap(),
-            Some(Credentials::Identity("s".into()))
-        );
+        assert_eq!(ask(r#"echo '{"Username":"<token>","Secret":"s"}'"#).unwrap(), Some(Credentials::Identity("s".into())));
         assert_eq!(ask("echo credentials not found in native keychain; exit 1").unwrap(), None);
         for (helper, why) in [
             ("sleep 60", "did not answer within"),

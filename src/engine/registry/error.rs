@@ -91,7 +91,10 @@ impl RegistryError {
             Self::NotFound { .. } | Self::Denied { .. } | Self::Challenge { .. } => true,
             Self::Http(error) => matches!(
                 error,
-                HttpError::Connection { .. } | HttpError::Status { .. } | HttpError::Redirect { .. } | HttpError::Interrupted { .. }
+                HttpError::Connection { .. }
+                    | HttpError::Status { .. }
+                    | HttpError::Redirect { .. }
+                    | HttpError::Interrupted { .. }
             ),
             _ => false,
         }
@@ -104,7 +107,9 @@ impl Hint for RegistryError {
             Self::Http(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::NotFound { .. } => Some("check the name and the tag".into()),
-            Self::Denied { host, known: true, .. } => Some(format!("log in again with `docker login {host}`, or check the name")),
+            Self::Denied { host, known: true, .. } => {
+                Some(format!("log in again with `docker login {host}`, or check the name"))
+            }
             Self::Denied { host, .. } => Some(format!("log in with `docker login {host}`, or check the name")),
             Self::Challenge { hint, .. } => hint.clone(),
             Self::Credentials { .. } => Some("repair it, or log in again".into()),

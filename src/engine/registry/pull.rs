@@ -156,8 +156,7 @@ impl Transfer<'_> {
                 report(&text, done, total);
             }
         };
-        let download =
-            Download { request, size: total, limit: descriptor.size, validator: Validator::Digest };
+        let download = Download { request, size: total, limit: descriptor.size, validator: Validator::Digest };
         let fetched = self.client.http.download(&download, &mut writer, &mut progress);
         let fetched = match fetched {
             Err(error) if error.status() == Some(401) && writer.size == 0 => {
@@ -182,7 +181,8 @@ impl Transfer<'_> {
                 image: format!("{} (its blob {})", self.image, descriptor.digest),
             },
             HttpError::TooLarge { .. } => {
-                let why = format!("has a blob {} of more than the {} bytes that it names", descriptor.digest, descriptor.size);
+                let why =
+                    format!("has a blob {} of more than the {} bytes that it names", descriptor.digest, descriptor.size);
                 malformed(self.image, why)
             }
             other => other.into(),

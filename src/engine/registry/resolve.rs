@@ -13,8 +13,7 @@ use crate::ground::digest::Digest;
 const MANIFEST_LIMIT: u64 = 4 << 20;
 const NESTING_LIMIT: u32 = 4;
 const ENTRY_LIMIT: usize = 1000;
-const ACCEPTED: [&str; 4] =
-    [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_INDEX, media_type::DOCKER_MANIFEST];
+const ACCEPTED: [&str; 4] = [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_INDEX, media_type::DOCKER_MANIFEST];
 
 /// An image that was found.
 #[derive(Debug, Clone)]
@@ -142,7 +141,10 @@ impl RegistryClient {
 fn kind(image: &str, bytes: &[u8], content_type: Option<&str>) -> Result<bool, RegistryError> {
     let either: Either = parse(image, "manifest", bytes)?;
     if either.schema_version != 2 || either.fs_layers.is_some() {
-        let why = format!("has a manifest of schema {}, which is out of use: push it again with a newer client", either.schema_version);
+        let why = format!(
+            "has a manifest of schema {}, which is out of use: push it again with a newer client",
+            either.schema_version
+        );
         return Err(malformed(image, why));
     }
     if either.manifests.is_some() && either.layers.is_some() {

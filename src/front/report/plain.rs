@@ -34,7 +34,15 @@ impl<W: Write> PlainReporter<W> {
     /// A reporter that writes into `out`; without a source no output of steps is shown.
     pub fn new(out: W, source: Option<OutputSource>) -> Self {
         let (state, screens) = (BuildState::default(), HashMap::new());
-        Self { out, source, state, screens, progress: std::collections::BTreeSet::new(), quiet: false, clipped: HashSet::new() }
+        Self {
+            out,
+            source,
+            state,
+            screens,
+            progress: std::collections::BTreeSet::new(),
+            quiet: false,
+            clipped: HashSet::new(),
+        }
     }
 
     /// Shows only failures and the summary's last line.

@@ -4,8 +4,8 @@ use super::{Lowering, StageSource, config_role};
 use crate::engine::event::{Role, StageName, VertexId};
 use crate::engine::graph::op::{Operation, Variable, VariableOrigin};
 use crate::engine::graph::vertex::{HistoryStep, SourceRef, Vertex};
-use crate::engine::oci::{ImageConfig, Platform};
 use crate::engine::oci::config::DEFAULT_PATH;
+use crate::engine::oci::{ImageConfig, Platform};
 use crate::language::dockerfile::expand::expand_word;
 use crate::language::dockerfile::{Arguments, Instruction, Span, Word};
 
