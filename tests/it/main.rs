@@ -4,4 +4,5 @@
 mod errors;
 mod hits;
 mod program;
+mod registry;
 mod surroundings;

@@ -432,11 +432,15 @@ fn describe(error: &ureq::Error, settings: &HttpSettings) -> (String, bool) {
             }
             let broken = [K::ConnectionReset, K::ConnectionAborted, K::BrokenPipe, K::UnexpectedEof, K::NotConnected];
             let words = crate::ground::fs::error::describe(error);
-            let words = words.replace("failed to lookup address information", "the host's name is not known");
-            (words.escape_debug().to_string(), broken.contains(&error.kind()))
+            // Its second half is the C library's, in its language.
+            let words = match words.contains("failed to lookup address information") {
+                true => "its name is not known, or no name server answers".to_owned(),
+                false => words.escape_debug().to_string(),
+            };
+            (words, broken.contains(&error.kind()))
         }
         ureq::Error::Rustls(error) => (tls_words(error), false),
-        ureq::Error::HostNotFound => ("the host's name is not known".into(), false),
+        ureq::Error::HostNotFound => ("its name is not known".into(), false),
         ureq::Error::LargeResponseHeader(..) => {
             (format!("the head of its answer is larger than {HEADER_LIMIT} bytes"), false)
         }

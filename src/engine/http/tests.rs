@@ -137,9 +137,11 @@ fn a_broken_download_goes_on_where_it_stopped() {
 
 #[test]
 fn what_is_sent_arrives_and_is_sent_again_after_a_redirect() {
-    let open = || -> io::Result<Box<dyn Read + '_>> { Ok(Box::new(&b"hello"[..])) };
+    fn open<'a>() -> io::Result<Box<dyn Read + 'a>> {
+        Ok(Box::new(&b"hello"[..]))
+    }
     let (address, heads) = server(vec![answer("307 There", "Location: /y\r\n", b""), answer("201 Made", "", b"")]);
-    let request = Request { method: Method::Put, ..get(&address) }.body(Body::Stream(5, &open));
+    let request = Request { method: Method::Put, ..get(&address) }.body(Body::Stream(5, &|| open()));
     assert_eq!(client().send(&request).unwrap().status, 201);
     assert!(heads.lock().unwrap().iter().all(|head| head.ends_with("\r\n\r\nhello")));
     let (address, heads) = server(vec![answer("202 Go", "", b"")]);

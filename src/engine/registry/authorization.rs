@@ -192,8 +192,9 @@ impl Asker<'_> {
             return Err(self.refuse(format!("its token server `{}` comes with a password", url.shown()), None));
         }
         crate::engine::http::policy::check_target(&url).map_err(|error| self.refuse(error.to_string(), None))?;
-        let plain_is_fine = self.place.scheme == Scheme::Http && self.settings.scheme(&url.authority()) == Scheme::Http
-            || self.place.scheme == Scheme::Http && self.settings.may_see_password(&self.place.host, url.host());
+        let known = self.settings.scheme(&url.authority()) == Scheme::Http
+            || self.settings.may_see_password(&self.place.host, url.host());
+        let plain_is_fine = self.place.scheme == Scheme::Http && known;
         if url.scheme() == Scheme::Http && !plain_is_fine {
             return Err(self.refuse(format!("its token server `{}` is not encrypted", url.shown()), None));
         }
