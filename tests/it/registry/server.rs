@@ -18,8 +18,6 @@ pub enum Action {
     Cut(usize),
     /// A header more, or another value of it.
     Header(&'static str, String),
-    /// The answer comes late.
-    Delay(Duration),
     /// Nothing comes.
     Silence,
     /// The request is handled, and its answer is another.
@@ -180,7 +178,6 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
             reply.headers.retain(|(known, _)| known != name);
             reply.headers.push((name.to_owned(), value));
         }
-        Some(Action::Delay(time)) => std::thread::sleep(time),
         Some(Action::Instead(status, header)) => {
             reply.status = status;
             reply.headers.extend(header.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())));
