@@ -21,7 +21,7 @@ use super::protocol::Network;
 use super::solver::record::BuildRecord;
 use super::solver::{ScannedContext, Solver, Speaker, State};
 use super::sources::{Remote, ToPush};
-use super::store::{BuildRow, Store};
+use super::store::{BuildRow, Lease, Store, StoreError};
 use crate::ground::digest::Digest;
 use crate::ground::fs::PathResultExt;
 
@@ -162,6 +162,7 @@ impl Run<'_> {
     fn go(&self) -> Result<BuildOutcome, EngineError> {
         let project = &self.request.project;
         let loaded = project.load()?;
+        let lease = Lease::take(&self.store().layout.leases()).map_err(StoreError::from)?;
         let previous = project.last_record(self.store())?.map(|(_, record)| record);
         let report = |what: &str, done, total| {
             self.speaker.say(BuildEvent::Progress { vertex: None, what: what.to_owned(), done, total });
@@ -180,6 +181,7 @@ impl Run<'_> {
             given => given,
         };
         let solver = Solver {
+            lease: &lease,
             graph: &graph,
             store: self.store(),
             worker: &self.engine.worker,
@@ -426,6 +428,7 @@ impl Run<'_> {
             finished: unix_micros(),
             record: serde_json::to_string(&record).unwrap_or_default(),
         };
+        self.store().index.put_uses(row.finished, &solver.used())?;
         Ok(self.store().index.put_build(&row)?)
     }
 }
