@@ -84,6 +84,9 @@ impl Platform {
         let (os, architecture, variant) = match parts.as_slice() {
             [one] if known.contains(&one.as_str()) => return Some(Self { os: one.clone(), ..host }),
             [one] => (host.os, one.clone(), None),
+            [architecture, variant] if !known.contains(&architecture.as_str()) => {
+                (host.os, architecture.clone(), Some(variant.clone()))
+            }
             [os, architecture] => (os.clone(), architecture.clone(), None),
             [os, architecture, variant] => (os.clone(), architecture.clone(), Some(variant.clone())),
             _ => return None,

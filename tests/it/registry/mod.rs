@@ -5,6 +5,7 @@ mod login;
 mod pull;
 mod push;
 mod server;
+mod tls;
 
 use std::io::Write;
 use std::sync::Arc;
