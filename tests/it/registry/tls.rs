@@ -60,7 +60,13 @@ fn r18_hosts_that_are_not_who_they_say() {
     assert!(error.contains("signed by nobody whom this machine trusts"), "{error}");
     let error = ask(&trusting, "127.0.0.1", port).unwrap_err();
     assert!(error.contains("for another host"), "{error}");
-    let plain: u16 = Registry::new().address.rsplit(':').next().unwrap().parse().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let plain = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    });
     let error = ask(&trusting, "localhost", plain).unwrap_err();
     assert!(error.contains("--insecure-registry"), "{error}");
 }
