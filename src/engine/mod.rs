@@ -14,6 +14,7 @@ pub mod sandbox;
 pub mod snapshot;
 pub mod solver;
 pub mod store;
+pub mod upkeep;
 pub mod verdict;
 pub mod worker;
 
@@ -22,6 +23,7 @@ mod build;
 mod daemon;
 mod error;
 mod forecast;
+mod housekeeping;
 mod project;
 mod sources;
 

@@ -6,3 +6,4 @@ mod hits;
 mod program;
 mod registry;
 mod surroundings;
+mod upkeep;

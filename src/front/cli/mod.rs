@@ -14,6 +14,7 @@ mod results;
 mod screen;
 mod sources;
 mod suggest;
+mod upkeep;
 mod why;
 
 use std::path::PathBuf;
@@ -52,6 +53,9 @@ pub fn main() -> ExitCode {
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),
+        Some(Command::Du(args)) => upkeep::du(&context, args),
+        Some(Command::Prune(args)) => upkeep::prune(&context, args),
+        Some(Command::Check(args)) => upkeep::check(&context, args),
         Some(Command::Demo(args)) => demo::run(&context, args),
     };
     ExitCode::from(ended.unwrap_or_else(|error| report(&error)))
