@@ -5,5 +5,7 @@ mod confinement;
 mod errors;
 mod hits;
 mod program;
+mod registry;
 mod rootless;
 mod surroundings;
+mod upkeep;

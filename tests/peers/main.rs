@@ -9,6 +9,7 @@ mod express;
 mod image;
 mod lab;
 mod pair;
+mod registry;
 mod reproducible;
 mod seeded;
 mod survival;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::engine::context::entry::{Entry, EntryKind, Selector};
 use crate::engine::event::{LayerStat, Usage};
-use crate::engine::oci::LayerId;
+use crate::engine::oci::{LayerId, Packing};
 use crate::ground::digest::Digest;
 pub use crate::language::dockerfile::FileMode;
 pub use settings::Ulimit;
@@ -28,7 +28,7 @@ pub enum Request {
         parents: Vec<LayerId>,
         /// The blob's file.
         blob: PathBuf,
-        /// gzip or plain.
+        /// How it is packed.
         compression: Compression,
         /// Of the blob as it is.
         digest: Digest,
@@ -104,6 +104,21 @@ pub enum Request {
         /// The run's token.
         token: u64,
     },
+    /// Counts a layer's files anew, whatever was noted when it was made.
+    Recount {
+        /// Which.
+        layer: LayerId,
+    },
+    /// Lists the folders of cache mounts; of one of them also what takes the space.
+    Caches {
+        /// The folder's name.
+        contents_of: Option<String>,
+    },
+    /// Removes folders of cache mounts. One that a step has locked stays.
+    RemoveCaches {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Removes layers that no record names any more.
     Remove {
         /// Which.
@@ -158,10 +173,33 @@ pub enum Reply {
         /// Bytes written.
         size: u64,
     },
+    /// Folders of cache mounts.
+    Caches {
+        /// All of them, by name.
+        caches: Vec<CacheFolder>,
+        /// The largest paths of the one that was asked for, largest first; not more than a thousand.
+        contents: Vec<(String, LayerStat)>,
+    },
+    /// Folders that are gone.
+    Removed {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Done.
     Done,
     /// It failed.
     Failed(Failure),
+}
+
+/// The folder of a cache mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheFolder {
+    /// Its name: hex digits, with a number behind a dot where several steps use a private one.
+    pub name: String,
+    /// What it holds.
+    pub stat: LayerStat,
+    /// When it was changed last, in microseconds since 1970.
+    pub changed: u64,
 }
 
 /// Why a request failed.
@@ -196,6 +234,18 @@ pub enum Compression {
     None,
     /// gzip.
     Gzip,
+    /// zstd.
+    Zstd,
+}
+
+impl From<Packing> for Compression {
+    fn from(packing: Packing) -> Self {
+        match packing {
+            Packing::Plain => Self::None,
+            Packing::Gzip => Self::Gzip,
+            Packing::Zstd => Self::Zstd,
+        }
+    }
 }
 
 /// A process on a root file system: a subset of what the OCI runtime specification says.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::mapping::{Hello, Mapped};
 use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, Reply, Request};
-use crate::engine::sandbox::{self, Cancelled, Machine, Program};
+use crate::engine::sandbox::{self, Cancelled, Machine, Program, caches};
 use crate::engine::snapshot::failure::{internal, mount_refused, user_namespace_refused};
 use crate::engine::snapshot::{Layers, Snapshotter, copy, make_directory, scan, unpack, write_layer};
 
@@ -151,6 +151,12 @@ impl Server {
                 return Ok(Reply::Done);
             }
             Request::Remove { layers: ids } => return layers.remove(&ids).map(|()| Reply::Done),
+            Request::Recount { layer } => return layers.recount(&layer).map(stat),
+            Request::Caches { contents_of } => {
+                let contents = contents_of.map(|name| caches::contents(layers, &name)).transpose()?.unwrap_or_default();
+                return Ok(Reply::Caches { caches: caches::list(layers)?, contents });
+            }
+            Request::RemoveCaches { names } => return caches::remove(layers, &names).map(|names| Reply::Removed { names }),
             _ => self.mounts.clone()?,
         }
         match request {
@@ -171,9 +177,14 @@ impl Server {
                 let outputs = [stdout.as_fd(), stderr.as_fd()];
                 sandbox::run(layers, &self.machine, &layer, &parents, &process, outputs, &cancelled)
             }
-            Request::Survey { .. } | Request::WriteLayer { .. } | Request::Cancel { .. } | Request::Remove { .. } => {
-                Ok(Reply::Done)
-            }
+            // Answered above.
+            Request::Survey { .. }
+            | Request::WriteLayer { .. }
+            | Request::Cancel { .. }
+            | Request::Remove { .. }
+            | Request::Recount { .. }
+            | Request::Caches { .. }
+            | Request::RemoveCaches { .. } => Ok(Reply::Done),
         }
     }
 }

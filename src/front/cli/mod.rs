@@ -2,6 +2,7 @@
 
 mod args;
 mod build;
+mod cancellable;
 mod demo;
 mod history;
 mod host;
@@ -11,7 +12,9 @@ mod lint;
 mod output;
 mod results;
 mod screen;
+mod sources;
 mod suggest;
+mod upkeep;
 mod why;
 
 use std::path::PathBuf;
@@ -50,6 +53,9 @@ pub fn main() -> ExitCode {
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),
+        Some(Command::Du(args)) => upkeep::du(&context, args),
+        Some(Command::Prune(args)) => upkeep::prune(&context, args),
+        Some(Command::Check(args)) => upkeep::check(&context, args),
         Some(Command::Demo(args)) => demo::run(&context, args),
     };
     ExitCode::from(ended.unwrap_or_else(|error| report(&error)))
@@ -80,7 +86,8 @@ impl Context {
         // Made here first, so that a store that cannot be written is one message, not the worker's end.
         drop(crate::engine::store::Store::open(&path)?);
         let snapshots = if self.config.copies_layers { Snapshots::Copied } else { Snapshots::Best };
-        Engine::open(&path, Worker::spawn(&path, snapshots)?)
+        let sources = self.sources()?;
+        Ok(Engine::open(&path, Worker::spawn(&path, snapshots)?)?.with_sources(sources))
     }
 }
 
