@@ -40,7 +40,7 @@ fn m24_a_miss_after_a_prune_says_when_and_by_what() {
     let dry = json(&program, &["prune", "--dry-run", "--json"]);
     let pruned = json(&program, &["prune", "--force", "--json", "--filter", "type=step"]);
     assert_eq!(kinds(&pruned["removed"]), ["step", "step", "step"]);
-    assert!(kinds(&dry["removed"]).len() > 3, "{dry}");
+    assert!(kinds(&dry["removed"]).len() >= 3, "{dry}");
     let second = program.build(&[]);
     let reason = &line(&second, 5)["reasons"][0];
     assert_eq!(codes(line(&second, 5)), ["M24"]);
