@@ -9,22 +9,21 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::Engine;
 use super::bases::NamedContext;
 use super::context::{IgnoreFile, Selector, StatIndex, scan};
+use super::delivery::ExportTo;
 use super::error::{EngineError, ErrorKind};
 use super::event::log::EventLog;
 use super::event::{BuildEvent, Outcome, Stamped, VertexId};
 use super::graph::op::Operation;
 use super::graph::{BuildGraph, SourceRef, Vertex, slots};
 use super::handle::{BuildHandle, CancelToken};
-use super::image::{Assembled, ExportFormat, ExportRequest, assemble, export};
-use super::oci::Reference;
+use super::image::assemble;
 use super::project::{Loaded, Project};
 use super::protocol::{Network, Reply, Request};
 use super::solver::record::BuildRecord;
 use super::solver::{ScannedContext, Solver, Speaker, State};
-use super::sources::{Remote, ToPush};
+use super::sources::Remote;
 use super::store::{BuildRow, Lease, Store, StoreError};
 use crate::ground::digest::Digest;
-use crate::ground::fs::PathResultExt;
 
 /// What is asked of a build.
 #[derive(Debug, Clone, Default)]
@@ -45,19 +44,6 @@ pub struct BuildRequest {
     pub jobs: usize,
     /// The image is put together even where nobody gave it a name or a place: somebody wants to know its id.
     pub assemble: bool,
-}
-
-/// One `-o`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExportTo {
-    /// Format.
-    pub format: ExportFormat,
-    /// File or folder.
-    pub destination: PathBuf,
-    /// A folder instead of a tar.
-    pub directory: bool,
-    /// Times of files become SOURCE_DATE_EPOCH too.
-    pub rewrite_timestamps: bool,
 }
 
 /// How a build ended.
@@ -145,18 +131,18 @@ impl Engine {
 }
 
 /// A build under way.
-struct Run<'a> {
-    engine: &'a Engine,
-    request: &'a BuildRequest,
-    speaker: &'a Speaker,
-    cancel: CancelToken,
-    folder: PathBuf,
-    build: String,
-    started: u64,
+pub(super) struct Run<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) request: &'a BuildRequest,
+    pub(super) speaker: &'a Speaker,
+    pub(super) cancel: CancelToken,
+    pub(super) folder: PathBuf,
+    pub(super) build: String,
+    pub(super) started: u64,
 }
 
 impl Run<'_> {
-    fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         &self.engine.store
     }
 
@@ -296,7 +282,9 @@ impl Run<'_> {
     ) -> Result<Option<Digest>, EngineError> {
         let project = &self.request.project;
         let request = self.request;
-        let leaves = !request.exports.is_empty() || !request.push.is_empty() || request.load;
+        self.write_trees(graph, solver)?;
+        let images = request.exports.iter().any(ExportTo::is_image);
+        let leaves = images || !request.push.is_empty() || request.load;
         if request.tags.is_empty() && !leaves && !request.assemble {
             return Ok(None);
         }
@@ -318,81 +306,6 @@ impl Run<'_> {
         self.write(&assembled)?;
         self.deliver(graph, &assembled, remote)?;
         Ok(Some(assembled.record.id))
-    }
-
-    fn write(&self, assembled: &Assembled) -> Result<(), EngineError> {
-        for tag in &self.request.tags {
-            let name = Reference::parse(tag).map_err(|e| EngineError::user(e.to_string(), None))?;
-            self.store().index.put_image(&name.to_string(), &assembled.record, unix_micros() / 1_000_000)?;
-            self.speaker.say(BuildEvent::ExportFinished {
-                format: "store".into(),
-                destination: name.familiar(),
-                digest: assembled.record.id,
-                bytes: assembled.record.size,
-            });
-        }
-        for to in &self.request.exports {
-            if self.cancel.is_cancelled() {
-                return Err(cancelled());
-            }
-            let what = "exporting".to_owned();
-            self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
-            let request = ExportRequest {
-                format: to.format,
-                destination: to.destination.clone(),
-                directory: to.directory,
-                names: self.request.tags.clone(),
-                clamp_times: assembled.clamp_times.filter(|_| to.rewrite_timestamps),
-            };
-            let done = export(self.store(), &self.engine.worker, &assembled.record, &assembled.config, &request)?;
-            self.speaker.say(BuildEvent::ExportFinished {
-                format: if to.format == ExportFormat::Oci { "oci" } else { "docker" }.into(),
-                destination: to.destination.display().to_string(),
-                digest: done.digest,
-                bytes: done.bytes,
-            });
-        }
-        Ok(())
-    }
-
-    /// To registries, and to the daemon.
-    fn deliver(&self, graph: &BuildGraph, assembled: &Assembled, remote: &Remote<'_>) -> Result<(), EngineError> {
-        let base = graph.target_base.and_then(|at| graph.bases.get(at)).and_then(|b| Reference::parse(&b.image).ok());
-        for name in &self.request.push {
-            let reference = Reference::parse(name).map_err(|e| EngineError::user(e.to_string(), None))?;
-            let mount_from = base.clone().filter(|base| base.domain == reference.domain).map(|base| base.path);
-            let clamp_times = assembled.clamp_times;
-            let image = ToPush { reference: &reference, record: &assembled.record, clamp_times, mount_from };
-            let (digest, bytes) = remote.push(self.store(), &self.engine.worker, &image)?;
-            let (format, destination) = ("registry".to_owned(), reference.familiar());
-            self.speaker.say(BuildEvent::ExportFinished { format, destination, digest, bytes });
-        }
-        if self.request.load {
-            self.load(assembled, remote)?;
-        }
-        Ok(())
-    }
-
-    fn load(&self, assembled: &Assembled, remote: &Remote<'_>) -> Result<(), EngineError> {
-        let daemon = remote.loader()?;
-        (remote.report)(&format!("loading into the daemon at {}", daemon.shown()), 0, None);
-        let archive = self.store().layout.root().join("tmp").join(format!("load-{}.tar", self.build));
-        let request = ExportRequest {
-            format: ExportFormat::Docker,
-            destination: archive.clone(),
-            directory: false,
-            names: self.request.tags.clone(),
-            clamp_times: assembled.clamp_times,
-        };
-        let done = export(self.store(), &self.engine.worker, &assembled.record, &assembled.config, &request)?;
-        let loaded = std::fs::File::open(&archive).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let removed = std::fs::remove_file(&archive).at("remove", &archive);
-        let (size, mut file) = loaded.at("read", &archive)?;
-        removed?;
-        daemon.load(&mut file, size)?;
-        let (format, destination) = ("daemon".to_owned(), daemon.shown());
-        self.speaker.say(BuildEvent::ExportFinished { format, destination, digest: done.digest, bytes: done.bytes });
-        Ok(())
     }
 
     /// Writes the memory of this build; what it did not reach keeps the memory of earlier ones.
@@ -453,7 +366,7 @@ impl Run<'_> {
     }
 }
 
-fn cancelled() -> EngineError {
+pub(super) fn cancelled() -> EngineError {
     EngineError { kind: ErrorKind::Cancelled, message: "the build was cancelled".into(), hint: None }
 }
 

@@ -21,6 +21,7 @@ pub mod worker;
 mod bases;
 mod build;
 mod daemon;
+mod delivery;
 mod error;
 mod forecast;
 mod housekeeping;
@@ -28,8 +29,9 @@ mod project;
 mod sources;
 
 pub use bases::{DAEMON_PREFIX, NamedContext};
-pub use build::{BuildOutcome, BuildRequest, ExportTo, registrations};
+pub use build::{BuildOutcome, BuildRequest, registrations};
 pub use context::IgnoreFile;
+pub use delivery::{ExportKind, ExportTo};
 pub use error::{EngineError, ErrorKind};
 pub use forecast::{Price, Touched};
 pub use project::Project;

@@ -87,7 +87,7 @@ impl<'a> Remote<'a> {
             None => {
                 (self.report)(&format!("compressing {}", image.reference.familiar()), 0, None);
                 let config = store.content.read(&image.record.id, 8 << 20)?;
-                let form = Form { compression: Compression::Gzip, clamp_times: image.clamp_times };
+                let form = Form { compression: Compression::Gzip, level: None, clamp_times: image.clamp_times };
                 manifest(store, worker, image.record, &config, form)?
             }
         };

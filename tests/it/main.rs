@@ -4,6 +4,7 @@
 mod confinement;
 mod errors;
 mod hits;
+mod outputs;
 mod program;
 mod registry;
 mod rootless;

@@ -228,7 +228,8 @@ impl Lab {
     pub fn tar_of(&self, name: &str) -> (Vec<u8>, Reply) {
         let path = self.dir.path().join("out.tar");
         let file = File::create(&path).unwrap();
-        let request = Request::WriteLayer { layer: id(name), compression: Compression::None, clamp_times: None };
+        let request =
+            Request::WriteLayer { layer: id(name), compression: Compression::None, level: None, clamp_times: None };
         let reply = self.call_with(request, vec![file.into()]).unwrap();
         (fs::read(&path).unwrap(), reply)
     }

@@ -40,7 +40,8 @@ fn digests(lab: &Lab) -> Vec<String> {
         let (code, text, reply) = lab.run(&name, &["base", "low", "low2"], script);
         assert_eq!(code, 0, "{script}: {text} {reply:?}");
         let out = tempfile::tempfile().unwrap();
-        let request = Request::WriteLayer { layer: id(&name), compression: Compression::None, clamp_times: Some(0) };
+        let request =
+            Request::WriteLayer { layer: id(&name), compression: Compression::None, level: None, clamp_times: Some(0) };
         match lab.call_with(request, vec![out.into()]).unwrap() {
             Reply::Written { diff_id, .. } => format!("{script}: {diff_id} {:?}", lab.names(&[&name])),
             other => panic!("{other:?}"),

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 
-use super::layer::{Form, ImageError, blob};
+use super::layer::{Form, ImageError, blob, repack};
 use crate::engine::oci::{Descriptor, ImageIndex, Manifest, Packing, Platform, media_type};
 use crate::engine::protocol::Compression;
 use crate::engine::store::Store;
@@ -17,27 +18,45 @@ use crate::ground::digest::Digest;
 use crate::ground::fs::{AtomicFile, PathResultExt};
 
 /// What is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ExportFormat {
     /// An OCI image layout.
+    #[default]
     Oci,
     /// What `docker load` reads.
     Docker,
 }
 
+/// How layers are packed, and what is said about the image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Packaging {
+    /// `compression=`; none for the format's usual one.
+    pub compression: Option<Compression>,
+    /// `compression-level=`.
+    pub level: Option<i32>,
+    /// `force-compression=true`: layers that came with the base are packed anew, too.
+    pub force: bool,
+    /// `annotation.NAME=VALUE`: of the manifest.
+    pub annotations: BTreeMap<String, String>,
+}
+
 /// Where to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct ExportRequest {
     /// Format.
     pub format: ExportFormat,
-    /// A tar file; with `directory` a folder.
+    /// A tar file; with `directory` a folder. For messages only where there is a stream.
     pub destination: PathBuf,
+    /// An open file that gets the tar, whatever its name.
+    pub stream: Option<Arc<File>>,
     /// Not packed into a tar (OCI only).
     pub directory: bool,
     /// Names that the image gets inside.
     pub names: Vec<String>,
     /// Rewritten timestamps.
     pub clamp_times: Option<u64>,
+    /// How layers are packed.
+    pub packaging: Packaging,
 }
 
 /// What was written.
@@ -57,12 +76,14 @@ pub fn export(
     config: &[u8],
     request: &ExportRequest,
 ) -> Result<Exported, ImageError> {
-    let compression = match request.format {
+    let usual = match request.format {
         ExportFormat::Oci => Compression::Gzip,
         ExportFormat::Docker => Compression::None,
     };
-    let form = Form { compression, clamp_times: request.clamp_times };
-    let (manifest_bytes, Manifest { layers, .. }) = manifest(store, worker, record, config, form)?;
+    let packaging = &request.packaging;
+    let compression = packaging.compression.unwrap_or(usual);
+    let form = Form { compression, level: packaging.level, clamp_times: request.clamp_times };
+    let (manifest_bytes, Manifest { layers, .. }) = packed_manifest(store, worker, record, config, (form, packaging))?;
     let digest = Digest::of(&manifest_bytes);
     let bytes = layers.iter().map(|l| l.size).sum::<u64>() + (config.len() + manifest_bytes.len()) as u64;
     let documents = documents(request, record, &manifest_bytes, config, &layers);
@@ -89,6 +110,16 @@ pub fn manifest(
     config: &[u8],
     form: Form,
 ) -> Result<(Vec<u8>, Manifest), ImageError> {
+    packed_manifest(store, worker, record, config, (form, &Packaging::default()))
+}
+
+fn packed_manifest(
+    store: &Store,
+    worker: &Worker,
+    record: &ImageRecord,
+    config: &[u8],
+    (form, packaging): (Form, &Packaging),
+) -> Result<(Vec<u8>, Manifest), ImageError> {
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(media_type::MANIFEST.into()),
@@ -99,14 +130,24 @@ pub fn manifest(
             platform: None,
             annotations: BTreeMap::new(),
         },
-        layers: layer_blobs(store, worker, record, form)?,
+        layers: layer_blobs(store, worker, record, form, packaging.force)?,
+        annotations: packaging.annotations.clone(),
     };
     Ok((serde_json::to_vec(&manifest).unwrap_or_default(), manifest))
 }
 
-/// The blobs of all layers; those that came with the base are passed on as they are.
-fn layer_blobs(store: &Store, worker: &Worker, record: &ImageRecord, form: Form) -> Result<Vec<Descriptor>, ImageError> {
+/// The blobs of all layers; those that came with the base are passed on as they are, unless all are to be packed alike.
+fn layer_blobs(
+    store: &Store,
+    worker: &Worker,
+    record: &ImageRecord,
+    form: Form,
+    force: bool,
+) -> Result<Vec<Descriptor>, ImageError> {
     let one = |layer: &crate::engine::store::image::ImageLayer| match &layer.blob {
+        Some(known) if force && store.content.contains(&known.digest) => {
+            repack(store, &layer.layer, &layer.diff_id, known, form)
+        }
         Some(known) if store.content.contains(&known.digest) => {
             let media_type = Packing::of(&known.media_type).unwrap_or(Packing::Plain).media_type();
             Ok(Descriptor { media_type: media_type.into(), annotations: BTreeMap::new(), platform: None, ..known.clone() })
@@ -186,7 +227,26 @@ impl Drop for Temporary {
 /// A folder or a tar.
 enum Sink {
     Folder { temporary: Temporary, destination: PathBuf },
-    Tar { builder: Box<tar::Builder<BufWriter<AtomicFile>>>, destination: PathBuf, folders: bool },
+    Tar { builder: Box<tar::Builder<BufWriter<Out>>>, destination: PathBuf, folders: bool },
+}
+
+/// A file that appears when it is whole, or an open one of the caller's.
+enum Out {
+    File(AtomicFile),
+    Stream(Arc<File>),
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Stream(file) => (&**file).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Sink {
@@ -203,7 +263,10 @@ impl Sink {
             std::fs::create_dir_all(&blobs).at("create", &blobs)?;
             return Ok(Self::Folder { temporary: Temporary(temporary), destination });
         }
-        let file = AtomicFile::create(&destination)?;
+        let file = match &request.stream {
+            Some(stream) => Out::Stream(Arc::clone(stream)),
+            None => Out::File(AtomicFile::create(&destination)?),
+        };
         let builder = Box::new(tar::Builder::new(BufWriter::with_capacity(1 << 20, file)));
         Ok(Self::Tar { builder, destination, folders: false })
     }
@@ -244,7 +307,10 @@ impl Sink {
                 let mut writer = builder.into_inner().at("write", &destination)?;
                 writer.flush().at("write", &destination)?;
                 let file = writer.into_inner().map_err(io::IntoInnerError::into_error).at("write", &destination)?;
-                Ok(file.commit()?)
+                match file {
+                    Out::File(file) => Ok(file.commit()?),
+                    Out::Stream(_) => Ok(()),
+                }
             }
         }
     }

@@ -327,6 +327,7 @@ fn describe(store: &Store, layer: Descriptor, inputs: &str) -> Result<ImageRecor
         media_type: Some(media_type::MANIFEST.into()),
         config: descriptor(media_type::CONFIG, id, bytes.len() as u64),
         layers: vec![layer.clone()],
+        annotations: Default::default(),
     };
     let manifest = store.content.put_bytes(&serde_json::to_vec(&manifest).unwrap_or_default())?;
     let (diff_id, size) = (layer.digest, layer.size);

@@ -273,6 +273,7 @@ fn from_archive(store: &Store, files: &Files) -> Result<Vec<(String, ImageRecord
             media_type: Some(media_type::MANIFEST.into()),
             config: config_descriptor,
             layers: layers.clone(),
+            annotations: BTreeMap::new(),
         };
         let manifest = store.content.put_bytes(&serde_json::to_vec(&manifest).unwrap_or_default())?;
         let record = record(files, &config, id, manifest, layers)?;

@@ -1,15 +1,16 @@
 //! The tar of a layer: made when an image needs it, streamed once, remembered.
 
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 
 use rusqlite::OptionalExtension;
 
 use crate::engine::oci::LayerId;
-use crate::engine::oci::{Descriptor, media_type};
+use crate::engine::oci::{Descriptor, Packing, media_type};
 use crate::engine::protocol::{Compression, Failure, Reply, Request};
 use crate::engine::store::{Store, StoreError};
 use crate::engine::worker::{Worker, WorkerError};
-use crate::ground::digest::Digest;
+use crate::ground::digest::{Digest, Digester};
 use crate::ground::fs::PathResultExt;
 
 /// Why an image cannot be assembled or written.
@@ -58,6 +59,8 @@ pub struct Written {
 pub struct Form {
     /// Compression.
     pub compression: Compression,
+    /// Its level; none for the usual one.
+    pub level: Option<i32>,
     /// Rewritten timestamps: nothing later than this.
     pub clamp_times: Option<u64>,
 }
@@ -65,13 +68,14 @@ pub struct Form {
 impl Form {
     fn name(self) -> String {
         let clamp = self.clamp_times.map_or_else(|| "-".to_owned(), |t| t.to_string());
-        format!("{:?} {clamp}", self.compression)
+        let level = self.level.map_or_else(String::new, |level| format!(" level {level}"));
+        format!("{:?} {clamp}{level}", self.compression)
     }
 }
 
 /// The DiffID and size of a layer, without keeping its tar.
 pub fn measure(store: &Store, worker: &Worker, layer: &LayerId, clamp_times: Option<u64>) -> Result<Written, ImageError> {
-    let form = Form { compression: Compression::None, clamp_times };
+    let form = Form { compression: Compression::None, level: None, clamp_times };
     if let Some(known) = known(store, layer, form)? {
         return Ok(known);
     }
@@ -82,7 +86,7 @@ pub fn measure(store: &Store, worker: &Worker, layer: &LayerId, clamp_times: Opt
 /// The DiffID of a layer as its files are now, whatever is remembered; nothing is remembered of it either.
 pub fn measure_anew(worker: &Worker, layer: &LayerId) -> Result<Digest, ImageError> {
     let sink = std::fs::File::options().write(true).open("/dev/null").at("open", "/dev/null")?;
-    let form = Form { compression: Compression::None, clamp_times: None };
+    let form = Form { compression: Compression::None, level: None, clamp_times: None };
     Ok(stream(worker, layer, form, sink.into())?.diff_id)
 }
 
@@ -100,6 +104,91 @@ pub fn blob(store: &Store, worker: &Worker, layer: &LayerId, form: Form) -> Resu
     Ok(written)
 }
 
+/// A layer that came as a blob, packed in this form: the same tar, so the same DiffID. Errors: the blob is damaged.
+pub fn repack(
+    store: &Store,
+    layer: &LayerId,
+    diff_id: &Digest,
+    from: &Descriptor,
+    form: Form,
+) -> Result<Descriptor, ImageError> {
+    let form = Form { clamp_times: None, ..form };
+    if let Some(known) = known(store, layer, form)?.filter(|known| store.content.contains(&known.blob.digest)) {
+        return Ok(known.blob);
+    }
+    let ingest = store.content.ingest()?;
+    let out = Tally::new(io::BufWriter::with_capacity(1 << 18, ingest.file().try_clone().at("open", "the new blob")?));
+    let blob = store.content.open(&from.digest)?;
+    let packed = pack_anew(unpacked(io::BufReader::new(blob), from).at("read", "the base layer")?, out, form);
+    let (found, mut out) = packed.at("pack", "the base layer")?;
+    out.flush().at("write", "the new blob")?;
+    if found != *diff_id {
+        let why = format!("its tar has the DiffID {found} instead of {diff_id}");
+        return Err(StoreError::Mismatch { what: format!("the blob {}", from.digest), why }.into());
+    }
+    let (digest, size) = (out.digester.finish(), out.size);
+    store.content.commit(ingest, &digest)?;
+    let written = Written { diff_id: found, blob: descriptor(form.compression, digest, size) };
+    remember(store, layer, form, &written)?;
+    Ok(written.blob)
+}
+
+fn unpacked(blob: impl Read + 'static, descriptor: &Descriptor) -> io::Result<Box<dyn Read>> {
+    Ok(match Packing::of(&descriptor.media_type).unwrap_or(Packing::Plain) {
+        Packing::Plain => Box::new(blob),
+        Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(blob)),
+        Packing::Zstd => Box::new(zstd::stream::read::Decoder::new(blob)?),
+    })
+}
+
+/// The DiffID of what was read, and where it went.
+fn pack_anew<W: Write>(mut plain: impl Read, out: Tally<W>, form: Form) -> io::Result<(Digest, Tally<W>)> {
+    match form.compression {
+        Compression::None => {
+            let mut plain_out = Tally::new(out);
+            io::copy(&mut plain, &mut plain_out)?;
+            Ok((plain_out.digester.finish(), plain_out.inner))
+        }
+        Compression::Gzip => {
+            let level = form.level.and_then(|level| u32::try_from(level).ok()).unwrap_or(6).min(9);
+            let mut plain_out = Tally::new(flate2::write::GzEncoder::new(out, flate2::Compression::new(level)));
+            io::copy(&mut plain, &mut plain_out)?;
+            Ok((plain_out.digester.finish(), plain_out.inner.finish()?))
+        }
+        Compression::Zstd => {
+            let mut plain_out = Tally::new(zstd::stream::write::Encoder::new(out, form.level.unwrap_or(3))?);
+            io::copy(&mut plain, &mut plain_out)?;
+            Ok((plain_out.digester.finish(), plain_out.inner.finish()?))
+        }
+    }
+}
+
+/// Hashes and counts what goes through.
+struct Tally<W> {
+    inner: W,
+    digester: Digester,
+    size: u64,
+}
+
+impl<W> Tally<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, digester: Digester::default(), size: 0 }
+    }
+}
+
+impl<W: Write> Write for Tally<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.inner.write(bytes)?;
+        self.digester.update(&bytes[..length]);
+        self.size += length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 fn write_to(store: &Store, worker: &Worker, layer: &LayerId, form: Form, to: OwnedFd) -> Result<Written, ImageError> {
     let written = stream(worker, layer, form, to)?;
     remember(store, layer, form, &written)?;
@@ -107,7 +196,8 @@ fn write_to(store: &Store, worker: &Worker, layer: &LayerId, form: Form, to: Own
 }
 
 fn stream(worker: &Worker, layer: &LayerId, form: Form, to: OwnedFd) -> Result<Written, ImageError> {
-    let request = Request::WriteLayer { layer: layer.clone(), compression: form.compression, clamp_times: form.clamp_times };
+    let Form { compression, level, clamp_times } = form;
+    let request = Request::WriteLayer { layer: layer.clone(), compression, level, clamp_times };
     match worker.call(request, vec![to])? {
         Reply::Written { diff_id, digest, size } => {
             Ok(Written { diff_id, blob: descriptor(form.compression, digest, size) })

@@ -8,6 +8,6 @@ pub mod import;
 pub mod layer;
 
 pub use assemble::{Assembled, assemble};
-pub use export::{ExportFormat, ExportRequest, Exported, export};
+pub use export::{ExportFormat, ExportRequest, Exported, Packaging, export};
 pub use host_base::{HostBase, HostBaseError, host_base};
 pub use import::{ImportError, import, layout_image};

@@ -86,6 +86,9 @@ pub struct Manifest {
     pub config: Descriptor,
     /// Lowest first.
     pub layers: Vec<Descriptor>,
+    /// What its maker says about it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A list of manifests: `index.json`, or a multi-platform image.

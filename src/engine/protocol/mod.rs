@@ -89,8 +89,18 @@ pub enum Request {
         layer: LayerId,
         /// Of the result.
         compression: Compression,
+        /// Of the compression; none for its usual one.
+        #[serde(default)]
+        level: Option<i32>,
         /// Every time later than this is set to this (rewritten timestamps); seconds since 1970.
         clamp_times: Option<u64>,
+    },
+    /// Streams what a chain shows as one tar, without marks of removal, into the descriptor that comes along.
+    WriteTree {
+        /// The chain, lowest first.
+        layers: Vec<LayerId>,
+        /// The time of every entry instead of its own; seconds since 1970.
+        times: Option<u64>,
     },
     /// Asks how steps run here. Fails when they cannot run as they should.
     Survey {

@@ -106,6 +106,11 @@ pub struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
+    /// A stream that is a tar and nothing else.
+    pub fn plain(content: impl Read + 'a) -> Self {
+        Self { tar: TarReader::new(Box::new(content)) }
+    }
+
     /// Looks whether a stream is a tar, plain or gzip, as ADD does; `None` if it is neither.
     pub fn sniff<R: Read>(content: &'a mut R) -> io::Result<Option<Self>> {
         fn fill(content: &mut impl Read) -> io::Result<Vec<u8>> {
@@ -145,17 +150,24 @@ pub struct Apply {
     last: Option<(Vec<u8>, RealPath, OwnedFd)>,
     whiteouts: bool,
     owner: Option<(u32, u32)>,
+    /// What this user may not make or set is left out.
+    lenient: bool,
 }
 
 impl Apply {
     /// For a layer.
     pub fn layer(root: RootDir) -> Self {
-        Self { root, written: BTreeSet::new(), times: Vec::new(), last: None, whiteouts: true, owner: None }
+        Self { root, written: BTreeSet::new(), times: Vec::new(), last: None, whiteouts: true, owner: None, lenient: false }
     }
 
     /// For an archive that ADD unpacks: no whiteouts, and maybe another owner.
     pub fn archive(root: RootDir, owner: Option<(u32, u32)>) -> Self {
         Self { whiteouts: false, owner, ..Self::layer(root) }
+    }
+
+    /// For files that a user gets: no whiteouts, and what this user may not make or set is left out.
+    pub fn files(root: RootDir, owner: Option<(u32, u32)>) -> Self {
+        Self { lenient: true, ..Self::archive(root, owner) }
     }
 
     /// Applies all members.
@@ -358,7 +370,7 @@ impl Apply {
                 };
                 match node(kind, rustix::fs::makedev(*major, *minor)) {
                     // No user namespace can make a device. containerd leaves them out, too; a step gets its devices in `/dev`.
-                    Err(Errno::PERM) if Ids::current().are_mapped() => return Ok(there.is_none()),
+                    Err(Errno::PERM) if self.lenient || Ids::current().are_mapped() => return Ok(there.is_none()),
                     other => other.during("create", shown)?,
                 }
             }
@@ -411,7 +423,8 @@ impl Apply {
             for (key, value) in member.xattrs.iter().filter(|(key, _)| !metadata::is_overlay(key)) {
                 match metadata::set_xattrs(&path, &[(key.clone(), value.clone())]) {
                     // Labels of a security module, and user attributes of links and devices, may not fit this machine.
-                    Err(e) if matches!(e.raw_os_error(), Some(1 | 95)) && key != "security.capability" => {}
+                    Err(e) if matches!(e.raw_os_error(), Some(1 | 95)) && (self.lenient || key != "security.capability") => {
+                    }
                     other => other.during("set the attributes of", shown)?,
                 }
             }

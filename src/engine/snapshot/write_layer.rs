@@ -26,32 +26,28 @@ const ZSTD_LEVEL: i32 = 3;
 pub fn write_layer(
     layers: &Layers,
     id: &LayerId,
-    compression: Compression,
+    (compression, level): (Compression, Option<i32>),
     clamp: Option<u64>,
     out: OwnedFd,
 ) -> Result<Reply, Failure> {
     let root = RootDir::open(&layers.path(id))?;
     let file = Hashing::new(io::BufWriter::with_capacity(1 << 18, File::from(out)));
-    let clamp = clamp.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
-    let end = |mut file: Hashing<io::BufWriter<File>>| -> Result<(Digest, u64), Failure> {
-        file.flush().during("write", "the layer's tar")?;
-        let (_, digest, size) = file.finish().during("write", "the layer's tar")?;
-        Ok((digest, size))
-    };
+    let clamp = clamp.map_or(Times::Own, |seconds| Times::NoLater(seconds_of(seconds)));
     let (diff_id, digest, size) = match compression {
         Compression::None => {
             let (digest, size) = end(tree(&root, file, clamp)?)?;
             (digest, digest, size)
         }
         Compression::Gzip => {
-            let plain = Hashing::new(GzEncoder::new(file, flate2::Compression::new(6)));
+            let plain = Hashing::new(GzEncoder::new(file, flate2::Compression::new(gzip_level(level))));
             let plain = tree(&root, plain, clamp)?;
             let (encoder, diff_id, _) = plain.finish().during("write", "the layer's tar")?;
             let (digest, size) = end(encoder.finish().during("write", "the layer's tar")?)?;
             (diff_id, digest, size)
         }
         Compression::Zstd => {
-            let encoder = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL).during("write", "the layer's tar")?;
+            let encoder =
+                zstd::stream::write::Encoder::new(file, level.unwrap_or(ZSTD_LEVEL)).during("write", "the layer's tar")?;
             let plain = tree(&root, Hashing::new(encoder), clamp)?;
             let (encoder, diff_id, _) = plain.finish().during("write", "the layer's tar")?;
             let (digest, size) = end(encoder.finish().during("write", "the layer's tar")?)?;
@@ -61,15 +57,60 @@ pub fn write_layer(
     Ok(Reply::Written { diff_id, digest, size })
 }
 
-fn tree<W: Write>(root: &RootDir, out: W, clamp: Option<i64>) -> Result<W, Failure> {
-    let mut walk = Walk { tar: TarWriter::new(out), clamp, seen: HashMap::new(), buffer: vec![0; 1 << 17] };
+/// Answers `Request::WriteTree`: what a chain shows. Syncing `out` is the caller's job.
+pub fn write_tree(layers: &Layers, chain: &[LayerId], times: Option<u64>, out: OwnedFd) -> Result<Reply, Failure> {
+    let file = Hashing::new(io::BufWriter::with_capacity(1 << 18, File::from(out)));
+    let times = times.map_or(Times::Own, |seconds| Times::All(seconds_of(seconds)));
+    let (digest, size) = if chain.is_empty() {
+        end(TarWriter::new(file).finish().during("write", "the tree's tar")?)?
+    } else {
+        end(tree(&*layers.view(chain)?, file, times)?)?
+    };
+    Ok(Reply::Written { diff_id: digest, digest, size })
+}
+
+fn end(mut file: Hashing<io::BufWriter<File>>) -> Result<(Digest, u64), Failure> {
+    file.flush().during("write", "the layer's tar")?;
+    let (_, digest, size) = file.finish().during("write", "the layer's tar")?;
+    Ok((digest, size))
+}
+
+fn seconds_of(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+/// The level of gzip: 6 where nothing is said, as gzip itself has it.
+fn gzip_level(level: Option<i32>) -> u32 {
+    level.and_then(|level| u32::try_from(level).ok()).unwrap_or(6).min(9)
+}
+
+/// The times that entries get.
+#[derive(Debug, Clone, Copy)]
+enum Times {
+    Own,
+    NoLater(i64),
+    All(i64),
+}
+
+impl Times {
+    fn of(self, own: i64) -> i64 {
+        match self {
+            Self::Own => own,
+            Self::NoLater(latest) => own.min(latest),
+            Self::All(time) => time,
+        }
+    }
+}
+
+fn tree<W: Write>(root: &RootDir, out: W, times: Times) -> Result<W, Failure> {
+    let mut walk = Walk { tar: TarWriter::new(out), times, seen: HashMap::new(), buffer: vec![0; 1 << 17] };
     walk.directory(root, Vec::new())?;
     walk.tar.finish().during("write", "the layer's tar")
 }
 
 struct Walk<W> {
     tar: TarWriter<W>,
-    clamp: Option<i64>,
+    times: Times,
     seen: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
 }
@@ -145,7 +186,7 @@ impl<W: Write> Walk<W> {
             uid: stat.st_uid,
             gid: stat.st_gid,
             size: 0,
-            modified: (self.clamp.map_or(stat.st_mtime, |latest| stat.st_mtime.min(latest)), 0),
+            modified: (self.times.of(stat.st_mtime), 0),
             xattrs: metadata::xattrs(&metadata::proc_path(dir, name)).during("read the attributes of", shown(path))?,
         };
         if kind == EntryKind::Directory {

@@ -95,6 +95,11 @@ impl Solver<'_> {
         SolveError::environment(&self.speaker.file, vertex, message, None)
     }
 
+    /// The same for what is done with the result of a step.
+    pub fn unpack_for(&self, id: crate::engine::event::VertexId, layers: &[LayerId]) -> Result<(), SolveError> {
+        self.unpack(self.vertex(id), layers)
+    }
+
     /// Unpacks those layers of the base that a mount needs and that are not there yet.
     pub(super) fn unpack(&self, vertex: &Vertex, layers: &[LayerId]) -> Result<(), SolveError> {
         let _one_at_a_time = guard(&self.state.unpacking);

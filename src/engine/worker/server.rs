@@ -140,9 +140,9 @@ impl Server {
         let layers = self.layers.as_ref().map_err(Clone::clone)?;
         let stat = |stat| Reply::Layer { stat };
         match request {
-            Request::WriteLayer { layer, compression, clamp_times } => {
+            Request::WriteLayer { layer, compression, level, clamp_times } => {
                 let out = fds.into_iter().next().ok_or_else(|| internal("a layer is to be written, but nowhere"))?;
-                return write_layer::write_layer(layers, &layer, compression, clamp_times, out);
+                return write_layer::write_layer(layers, &layer, (compression, level), clamp_times, out);
             }
             Request::Cancel { token } => {
                 if let Some(run) = locked(&self.runs).get(&token).cloned() {
@@ -169,6 +169,10 @@ impl Server {
             }
             Request::MakeDirectory { layer, parents, path, owner, timestamp } => {
                 make_directory::make_directory(layers, &layer, &parents, &path, owner.as_deref(), timestamp).map(stat)
+            }
+            Request::WriteTree { layers: chain, times } => {
+                let out = fds.into_iter().next().ok_or_else(|| internal("a tree is to be written, but nowhere"))?;
+                write_layer::write_tree(layers, &chain, times, out)
             }
             Request::Scan { layers: chain, selectors } => scan::scan(layers, &chain, &selectors),
             Request::Run { layer, parents, process, token } => {

@@ -164,7 +164,9 @@ pub struct BuildArgs {
     /// Name of the image in the store.
     #[arg(short, long, value_name = "NAME")]
     pub tag: Vec<String>,
-    /// Write the image: type=oci|docker,dest=PATH[,tar=false][,rewrite-timestamp=true], or
+    /// Write the result: DIR or type=local,dest=DIR for its files, `-` or type=tar,dest=FILE|- for a tar of them,
+    /// type=oci|docker,dest=FILE|- for the image [,tar=false][,name=NAME][,annotation.NAME=VALUE]
+    /// [,compression=uncompressed|gzip|zstd][,compression-level=N][,force-compression=true][,rewrite-timestamp=true], or
     /// type=registry|image[,name=NAME][,push=true].
     #[arg(short, long, value_name = "SPEC")]
     pub output: Vec<String>,

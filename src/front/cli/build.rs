@@ -1,14 +1,13 @@
 //! `build`.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use super::args::{BuildArgs, LimitArgs, LintFormat, Progress, ProjectArgs};
+use super::output_spec::export_to;
 use super::results::ResultFiles;
 use super::{Context, host};
 use crate::engine::event::{BuildEvent, Stamped};
 use crate::engine::handle::BuildHandle;
-use crate::engine::image::ExportFormat;
 use crate::engine::oci::Reference;
 use crate::engine::protocol::settings::{Limits, Ulimit, parse_host, parse_size};
 use crate::engine::{BuildRequest, Engine, EngineError, ExportTo, NamedContext, Project};
@@ -102,50 +101,8 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
     Ok(out)
 }
 
-fn usage(message: String) -> EngineError {
+pub(super) fn usage(message: String) -> EngineError {
     EngineError::usage(message, Some("see `rbuild-tui build --help`".into()))
-}
-
-/// `type=oci,dest=PATH`, `type=docker,dest=PATH`.
-fn export_to(spec: &str) -> Result<ExportTo, EngineError> {
-    let fail = |why: &str| usage(format!("--output `{}` {why}", spec.escape_debug()));
-    let mut to =
-        ExportTo { format: ExportFormat::Oci, destination: PathBuf::new(), directory: false, rewrite_timestamps: false };
-    let mut kind = None;
-    for part in spec.split(',') {
-        let Some((key, value)) = part.split_once('=') else { return Err(fail("is not a list of key=value")) };
-        let yes = value == "true" || value == "1";
-        match key {
-            "type" => kind = Some(value),
-            "dest" => to.destination = value.into(),
-            "tar" => to.directory = !yes,
-            "rewrite-timestamp" => to.rewrite_timestamps = yes,
-            _ => {
-                return Err(fail(&format!(
-                    "has an unknown key `{}`; there is type, dest, tar, rewrite-timestamp",
-                    key.escape_debug()
-                )));
-            }
-        }
-    }
-    to.format = match kind {
-        Some("oci") => ExportFormat::Oci,
-        Some("docker") => ExportFormat::Docker,
-        Some(other) => {
-            return Err(fail(&format!(
-                "has the type `{}`, which is not acted on yet; there is oci and docker",
-                other.escape_debug()
-            )));
-        }
-        None => return Err(fail("names no type; write type=oci or type=docker")),
-    };
-    if to.destination.as_os_str().is_empty() {
-        return Err(fail("names no destination; add dest=PATH"));
-    }
-    if to.directory && to.format == ExportFormat::Docker {
-        return Err(fail("is a docker archive, which is always a tar"));
-    }
-    Ok(to)
 }
 
 /// Names of the image, and those of them that are pushed.
@@ -277,6 +234,8 @@ pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {
     if files.any() && args.progress == Progress::Tui {
         return Err(usage("--iidfile and --metadata-file cannot be combined with --progress=tui".into()));
     }
+    let to_standard_output = request.exports.iter().any(|to| to.stream.is_some());
+    check_standard_output(context, args, &request)?;
     files.prepare()?;
     // Before any thread.
     let engine = context.engine()?;
@@ -289,7 +248,11 @@ pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {
         (_, true) => Box::new(Document::default()),
         (progress, false) => {
             let quiet = context.output.quiet || progress == Progress::Quiet;
-            Box::new(PlainReporter::new(std::io::stdout(), Some(output_source(&engine))).quiet(quiet))
+            let source = Some(output_source(&engine));
+            match to_standard_output {
+                true => Box::new(PlainReporter::new(std::io::stderr(), source).quiet(quiet)),
+                false => Box::new(PlainReporter::new(std::io::stdout(), source).quiet(quiet)),
+            }
         }
     };
     let code = watch(handle, files.watch(reporter))?;
@@ -297,6 +260,19 @@ pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {
         files.write(&args.tag)?;
     }
     Ok(code)
+}
+
+/// Standard output is one thing's only: the result's, or the report's.
+fn check_standard_output(context: &Context, args: &BuildArgs, request: &BuildRequest) -> Result<(), EngineError> {
+    let streams = request.exports.iter().filter(|to| to.stream.is_some()).count();
+    let reported = context.output.json || matches!(args.progress, Progress::Json | Progress::Tui);
+    match streams {
+        2.. => Err(usage("two outputs go to standard output; name a file for one of them".into())),
+        1 if reported => {
+            Err(usage("standard output cannot take both the result and a report: leave out --json or --progress".into()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads what steps wrote, for the plain report.

@@ -89,7 +89,7 @@ fn save(context: &Context, args: &SaveArgs) -> Result<u8, EngineError> {
         destination: args.output.clone(),
         directory: args.format == SaveFormat::OciDir,
         names: vec![wanted.to_string()],
-        clamp_times: None,
+        ..ExportRequest::default()
     };
     let done = export(&engine.store, &engine.worker, &record, &config, &request)?;
     let moved = Moved { name: wanted.familiar(), digest: done.digest.to_string(), size: done.bytes };

@@ -10,6 +10,7 @@ mod image;
 mod last;
 mod lint;
 mod output;
+mod output_spec;
 mod results;
 mod screen;
 mod sources;

@@ -190,7 +190,7 @@ pub fn summary(out: &mut dyn Write, state: &BuildState) -> io::Result<()> {
     }
     if let Some(image) = state.finish.as_ref().and_then(|f| f.image) {
         writeln!(out, "image {image}")?;
-    } else if state.finish.as_ref().is_some_and(|f| f.error.is_none()) {
+    } else if state.exports.is_empty() && state.finish.as_ref().is_some_and(|f| f.error.is_none()) {
         writeln!(out, "the result stays in the cache; name it with -t or write it with -o")?;
     }
     Ok(())
