@@ -20,6 +20,7 @@ const ROOMS: &[&str] = &[
     "engine/graph",
     "engine/store",
     "engine/registry",
+    "engine/fetch",
     "engine/snapshot",
     "engine/sandbox",
     "engine/worker",

@@ -13,8 +13,9 @@ use super::delivery::ExportTo;
 use super::error::{EngineError, ErrorKind};
 use super::event::log::EventLog;
 use super::event::{BuildEvent, Outcome, Stamped, VertexId};
+use super::fetch::Fetched;
 use super::graph::op::Operation;
-use super::graph::{BuildGraph, SourceRef, Vertex, slots};
+use super::graph::{BuildGraph, Vertex, slots};
 use super::handle::{BuildHandle, CancelToken};
 use super::image::assemble;
 use super::project::{Loaded, Project};
@@ -167,7 +168,8 @@ impl Run<'_> {
             _ => Network::Host,
         };
         self.survey(&graph, default_network)?;
-        let contexts = self.scan(&graph, &loaded.ignore)?;
+        let fetched = self.fetch(&graph, &lease, &remote)?;
+        let contexts = self.scan(&graph, &loaded.ignore, &fetched)?;
         let jobs = match self.request.jobs {
             // Steps mostly wait for disks, networks and their own processes.
             0 => std::thread::available_parallelism().map_or(4, |n| n.get() * 2).max(4),
@@ -226,29 +228,45 @@ impl Run<'_> {
     }
 
     /// Reads what the steps select of each context.
-    fn scan(&self, graph: &BuildGraph, ignore: &IgnoreFile) -> Result<BTreeMap<String, ScannedContext>, EngineError> {
+    fn scan(
+        &self,
+        graph: &BuildGraph,
+        ignore: &IgnoreFile,
+        fetched: &BTreeMap<String, Fetched>,
+    ) -> Result<BTreeMap<String, ScannedContext>, EngineError> {
         let mut wanted: BTreeMap<String, Vec<Selector>> = BTreeMap::new();
         for vertex in &graph.vertices {
             for edge in &vertex.edges {
-                if let SourceRef::Context(name) = &edge.source {
-                    wanted.entry(name.clone()).or_default().extend(edge.selectors.iter().cloned());
+                if let Some(name) = edge.source.context() {
+                    wanted.entry(name).or_default().extend(edge.selectors.iter().cloned());
                 }
             }
         }
         let mut out = BTreeMap::new();
         for (name, selectors) in wanted {
-            let (root, ignore) = self.context(&name, ignore)?;
+            let known = fetched.get(&name);
+            let (root, ignore) = match known {
+                Some(known) => (known.root.clone(), IgnoreFile::default()),
+                None => self.context(&name, ignore)?,
+            };
             let index_path = self.store().layout.stat_index(&root);
             let index = StatIndex::load(&index_path);
             let scanned = scan(&root, &selectors, &ignore, &index)?;
             let files = scanned.tree.entries().len() as u64;
-            let what = if name.is_empty() { "reading context".to_owned() } else { format!("reading context {name}") };
+            let what = if known.is_some() {
+                "reading what was fetched".to_owned()
+            } else if name.is_empty() {
+                "reading context".to_owned()
+            } else {
+                format!("reading context {name}")
+            };
             self.speaker.say(BuildEvent::Progress { vertex: None, what, done: files, total: Some(files) });
             if scanned.index != index {
                 // An index that cannot be written costs time, nothing else.
                 let _ = scanned.index.save(&index_path);
             }
-            out.insert(name, ScannedContext { root, tree: scanned.tree, ignore });
+            let fetched = known.map(|known| (known.definition, known.revision.clone()));
+            out.insert(name, ScannedContext { root, tree: scanned.tree, ignore, fetched });
         }
         Ok(out)
     }

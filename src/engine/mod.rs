@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod context;
 pub mod event;
+pub mod fetch;
 pub mod graph;
 pub mod handle;
 pub mod http;
@@ -23,6 +24,7 @@ mod build;
 mod daemon;
 mod delivery;
 mod error;
+mod fetching;
 mod forecast;
 mod housekeeping;
 mod project;

@@ -21,6 +21,8 @@ use crate::ground::hint::Hint;
 pub struct Sources {
     /// How registries are asked.
     pub registry: Arc<RegistrySettings>,
+    /// How git is started.
+    pub git: super::fetch::GitSettings,
     /// Sockets of daemons, in the order in which they are tried.
     pub daemons: Vec<PathBuf>,
     /// DOCKER_HOST, when it is no socket of this machine: it cannot be used, and is named then.
@@ -29,7 +31,8 @@ pub struct Sources {
 
 /// A conversation with what is outside, for one build or command.
 pub struct Remote<'a> {
-    sources: &'a Sources,
+    /// What is outside.
+    pub sources: &'a Sources,
     /// Ends it.
     pub cancel: CancelToken,
     /// Hears of transfers.

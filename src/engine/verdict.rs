@@ -174,6 +174,15 @@ pub enum MissReason {
         /// Now.
         new: String,
     },
+    /// M18: a branch or tag of a git repository leads to another commit.
+    CommitChanged {
+        /// The repository as written.
+        repository: String,
+        /// Before.
+        old: String,
+        /// Now.
+        new: String,
+    },
     /// M23: `--no-cache`.
     NoCache,
     /// M24: the key is known, the result is gone.
@@ -230,6 +239,7 @@ impl MissReason {
             Self::VariableChanged { origin, .. } if origin == "ARG" => "M15",
             Self::VariableChanged { .. } | Self::VariableOrder => "M14",
             Self::BaseChanged { .. } => "M16",
+            Self::CommitChanged { .. } => "M18",
             Self::NoCache => "M23",
             Self::ResultGone { .. } => "M24",
             Self::FailedBefore => "M1",
@@ -303,6 +313,9 @@ impl fmt::Display for MissReason {
             Self::VariableOrder => f.write_str("the variables are the same, but their order is part of the key"),
             Self::BaseChanged { image, old, new } => {
                 write!(f, "the base image `{image}` moved from {} to `{new}`", show(old.as_ref()))
+            }
+            Self::CommitChanged { repository, old, new } => {
+                write!(f, "`{repository}` moved from commit `{old}` to `{new}`")
             }
             Self::NoCache => f.write_str("--no-cache was given"),
             Self::ResultGone { collected: None } => {

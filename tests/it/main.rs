@@ -10,3 +10,4 @@ mod registry;
 mod rootless;
 mod surroundings;
 mod upkeep;
+mod web;

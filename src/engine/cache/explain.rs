@@ -34,7 +34,14 @@ pub fn own_reasons(now: &Ingredients, then: &Ingredients, evidence: &dyn Evidenc
     operations(operation, &then.operation, &mut out);
     parents(parent.as_ref(), then.parent.as_ref(), &mut out);
     for (now, then) in sources.iter().zip(&then.sources) {
-        let Source { slot: _, name: _, content } = now;
+        let Source { slot: _, name, content, revision } = now;
+        // Of a download the content says it all; of a repository the commit is what people know.
+        if let (Some(new), Some(old)) = (revision, &then.revision)
+            && new != old
+            && !new.starts_with("sha256:")
+        {
+            out.push(MissReason::CommitChanged { repository: name.clone(), old: old.clone(), new: new.clone() });
+        }
         if let (Some(now), Some(then)) = (content, &then.content) {
             files(now, then, evidence, &mut out);
         }

@@ -30,6 +30,9 @@ pub struct Source {
     pub name: String,
     /// Content that was read from it, when it counts by content.
     pub content: Option<Content>,
+    /// Which commit of a git repository, which digest of a download it was; none for anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
 }
 
 /// What was read from a source.

@@ -2,12 +2,14 @@
 //! not acted on is an error that names it, never ignored.
 
 pub mod base;
+pub mod fetch;
 pub mod lower;
 pub mod op;
 pub mod slots;
 pub mod vertex;
 
 pub use base::{BaseLayer, ResolvedBase};
+pub use fetch::{Fetch, GitSource, WebFile, redacted};
 pub use lower::{LowerRequest, Lowered, lower};
 pub use op::{Operation, Variable, VariableOrigin};
 pub use vertex::{BuildGraph, Counts, Edge, HistoryStep, SourceRef, Vertex};

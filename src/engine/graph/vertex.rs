@@ -1,6 +1,7 @@
 //! Vertices and edges.
 
 use super::base::ResolvedBase;
+use super::fetch::Fetch;
 use super::op::Operation;
 use crate::engine::context::Selector;
 use crate::engine::event::{Role, StageName, VertexId};
@@ -58,6 +59,20 @@ pub enum SourceRef {
     Context(String),
     /// A stage's or image's file system; none for an empty one.
     Vertex(Option<VertexId>),
+    /// What is fetched before the build runs.
+    Fetched(Fetch),
+}
+
+impl SourceRef {
+    /// Under which name its files are known once they were read; none for what a step makes.
+    pub fn context(&self) -> Option<String> {
+        match self {
+            Self::Context(name) => Some(name.clone()),
+            // No name on a command line has a NUL.
+            Self::Fetched(fetch) => Some(format!("\0{fetch:?}")),
+            Self::Vertex(_) => None,
+        }
+    }
 }
 
 /// How an edge enters the key.
@@ -74,7 +89,7 @@ impl Edge {
     pub fn vertex(&self) -> Option<VertexId> {
         match self.source {
             SourceRef::Vertex(id) => id,
-            SourceRef::Context(_) => None,
+            SourceRef::Context(_) | SourceRef::Fetched(_) => None,
         }
     }
 }

@@ -386,6 +386,11 @@ pub enum CopySource {
         /// The chain, lowest first.
         layers: Vec<LayerId>,
     },
+    /// Several of these: the paths of the first begin with `0/`, those of the second with `1/`, and so on.
+    Joined {
+        /// In order.
+        parts: Vec<CopySource>,
+    },
     /// Files given by their text (heredocs): mode 0644, owner 0:0.
     Inline {
         /// Name and text.
@@ -418,4 +423,7 @@ pub struct CopySpec {
     pub chmod: Option<FileMode>,
     /// ADD: a source that is a tar archive (plain or gzip) is unpacked.
     pub unpack: bool,
+    /// Numbers of the sources that are copied as they are, whatever `unpack` says.
+    #[serde(default)]
+    pub kept: Vec<usize>,
 }

@@ -31,8 +31,8 @@ impl Solver<'_> {
     fn find_content(&self, vertex: &Vertex, edge: &Edge) -> Result<Content, SolveError> {
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
         match &edge.source {
-            SourceRef::Context(name) => {
-                let Some(context) = self.contexts.get(name) else { return Err(self.missing(vertex, edge, &[])) };
+            SourceRef::Context(_) | SourceRef::Fetched(_) => {
+                let Some(context) = self.context(&edge.source) else { return Err(self.missing(vertex, edge, &[])) };
                 self.content_of(vertex, edge, &context.tree)
             }
             SourceRef::Vertex(Some(id)) => {
@@ -156,6 +156,7 @@ impl Solver<'_> {
                 (place, self.contexts.get(name).and_then(|c| paths.first().and_then(|path| c.hint(path))))
             }
             SourceRef::Vertex(_) => ("what it copies from".to_owned(), None),
+            SourceRef::Fetched(fetch) => (format!("`{}`", fetch.shown().escape_debug()), None),
         };
         let outside =
             vertex.name.split_whitespace().any(|word| word == ".." || word.starts_with("../") || word.contains("/../"));

@@ -33,7 +33,7 @@ pub struct SolveError {
 }
 
 impl SolveError {
-    pub(super) fn cancelled(vertex: VertexId) -> Self {
+    pub(in crate::engine) fn cancelled(vertex: VertexId) -> Self {
         Self { vertex, message: "the build was cancelled".into(), hint: None, fault: FailureSource::Cancelled }
     }
 
@@ -55,12 +55,22 @@ impl SolveError {
     }
 
     /// The user has to change something.
-    pub(super) fn user(file: &str, vertex: &Vertex, message: impl std::fmt::Display, hint: Option<String>) -> Self {
+    pub(in crate::engine) fn user(
+        file: &str,
+        vertex: &Vertex,
+        message: impl std::fmt::Display,
+        hint: Option<String>,
+    ) -> Self {
         Self::at(file, vertex, message, hint, FailureSource::User)
     }
 
     /// The machine refused.
-    pub(super) fn environment(file: &str, vertex: &Vertex, message: impl std::fmt::Display, hint: Option<String>) -> Self {
+    pub(in crate::engine) fn environment(
+        file: &str,
+        vertex: &Vertex,
+        message: impl std::fmt::Display,
+        hint: Option<String>,
+    ) -> Self {
         Self::at(file, vertex, message, hint, FailureSource::Environment)
     }
 

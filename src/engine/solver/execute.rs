@@ -186,6 +186,7 @@ impl Solver<'_> {
                     chown: chown.clone(),
                     chmod: chmod.as_ref().and_then(|text| FileMode::parse(text).ok()),
                     unpack: unpacks(instruction, *unpack),
+                    kept: if unpack.is_none() { fetched_sources(vertex) } else { Vec::new() },
                 };
                 let previous = self.previous_layer(vertex);
                 self.layer(vertex, layer.clone(), Request::Copy { layer, parents, source, copy, previous })
@@ -215,10 +216,28 @@ impl Solver<'_> {
             let names = inline.iter().map(|(name, _)| name.clone()).collect();
             return Ok((CopySource::Inline { files: inline.to_vec() }, names, Vec::new()));
         }
-        let Some(edge) = vertex.edges.first() else { return Err(self.not_an_operation(vertex)) };
+        if let [only] = vertex.edges.as_slice() {
+            return self.edge_source(vertex, only);
+        }
+        let (mut parts, mut paths, mut selectors) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, edge) in vertex.edges.iter().enumerate() {
+            let (source, of_edge, filters) = self.edge_source(vertex, edge)?;
+            selectors.extend(if filters.is_empty() { vec![Selector::default(); of_edge.len()] } else { filters });
+            paths.extend(of_edge.into_iter().map(|path| format!("{number}/{path}")));
+            parts.push(source);
+        }
+        let filtered = selectors.iter().any(Selector::is_filtered);
+        Ok((CopySource::Joined { parts }, paths, if filtered { selectors } else { Vec::new() }))
+    }
+
+    fn edge_source(
+        &self,
+        vertex: &Vertex,
+        edge: &crate::engine::graph::Edge,
+    ) -> Result<(CopySource, Vec<String>, Vec<Selector>), SolveError> {
         match &edge.source {
-            SourceRef::Context(name) => {
-                let Some(context) = self.contexts.get(name) else { return Err(self.not_an_operation(vertex)) };
+            SourceRef::Context(_) | SourceRef::Fetched(_) => {
+                let Some(context) = self.context(&edge.source) else { return Err(self.not_an_operation(vertex)) };
                 let mut entries = selected(&context.tree, edge);
                 with_parents(&context.tree, &mut entries);
                 let (paths, selectors) = matched(&context.tree, &edge.selectors);
@@ -331,6 +350,16 @@ struct Output {
     offset: u64,
     /// Why some of it could not be kept.
     lost: Option<std::io::Error>,
+}
+
+/// Numbers of the sources that were fetched: ADD unpacks them only when it is told to.
+fn fetched_sources(vertex: &Vertex) -> Vec<usize> {
+    let of_edge = |edge: &crate::engine::graph::Edge| {
+        let fetched = matches!(edge.source, SourceRef::Fetched(_));
+        edge.selectors.iter().map(move |_| fetched).collect::<Vec<_>>()
+    };
+    let all = vertex.edges.iter().flat_map(of_edge).enumerate();
+    all.filter(|(_, fetched)| *fetched).map(|(at, _)| at).collect()
 }
 
 /// Names the lock of a step: the same for every builder that would make the same result.

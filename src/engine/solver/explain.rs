@@ -17,14 +17,23 @@ impl Solver<'_> {
         let Some(operation) = &vertex.operation else { return };
         let source = |id: VertexId| {
             let other = self.vertex(id);
-            Source { slot: other.slot.clone(), name: other.name.clone(), content: None }
+            Source { slot: other.slot.clone(), name: other.name.clone(), content: None, revision: None }
         };
         let mut sources = Vec::new();
         for (at, edge) in vertex.edges.iter().enumerate() {
             let mut entry = match &edge.source {
                 SourceRef::Vertex(Some(id)) => source(*id),
-                SourceRef::Vertex(None) => Source { slot: String::new(), name: "scratch".into(), content: None },
-                SourceRef::Context(name) => Source { slot: String::new(), name: format!("context {name}"), content: None },
+                SourceRef::Vertex(None) => {
+                    Source { slot: String::new(), name: "scratch".into(), content: None, revision: None }
+                }
+                SourceRef::Context(name) => {
+                    let revision = self.context(&edge.source).and_then(|c| c.fetched.as_ref()).map(|(_, now)| now.clone());
+                    Source { slot: String::new(), name: format!("context {name}"), content: None, revision }
+                }
+                SourceRef::Fetched(fetch) => {
+                    let revision = self.context(&edge.source).and_then(|c| c.fetched.as_ref()).map(|(_, now)| now.clone());
+                    Source { slot: String::new(), name: fetch.shown(), content: None, revision }
+                }
             };
             // Served by definition: nobody looked at the content, so what the last build knew is still true.
             let before = || self.before(vertex).and_then(|then| then.sources.get(at)?.content.clone());
@@ -53,6 +62,7 @@ impl Solver<'_> {
             return (vec![MissReason::FirstTime], vertex.id);
         };
         let mut reasons = own_reasons(&now, then, self);
+        name_downloads(vertex, &mut reasons);
         let parent = vertex.parent.and_then(|id| Some((id, self.cause(id)?)));
         let source = vertex.edges.iter().filter_map(Edge::vertex).find_map(|id| Some((id, self.cause(id)?)));
         if parent.is_some() {
@@ -93,6 +103,25 @@ impl Solver<'_> {
     /// Where the cascade of a vertex that had to run began.
     fn cause(&self, id: VertexId) -> Option<VertexId> {
         guard(&self.state(id).said).cause
+    }
+}
+
+/// A downloaded file is known by its address, not by the name that it gets.
+fn name_downloads(vertex: &Vertex, reasons: &mut [MissReason]) {
+    let files: Vec<_> = vertex
+        .edges
+        .iter()
+        .filter_map(|edge| match &edge.source {
+            SourceRef::Fetched(crate::engine::graph::Fetch::Web(file)) => Some(file),
+            _ => None,
+        })
+        .collect();
+    for reason in reasons {
+        if let MissReason::FileChanged { path, .. } = reason
+            && let Some(file) = files.iter().find(|file| file.name == *path)
+        {
+            *path = crate::engine::graph::redacted(&file.url);
+        }
     }
 }
 

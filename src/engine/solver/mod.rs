@@ -32,6 +32,7 @@ use super::oci::LayerId;
 use super::store::uses::{Place, Used};
 use super::store::{Lease, Store};
 use super::worker::Worker;
+use crate::ground::digest::Digest;
 use record::BuildRecord;
 
 /// Locks without caring about a panic elsewhere: what is behind these locks is replaced whole, never half-changed.
@@ -77,6 +78,8 @@ pub struct ScannedContext {
     pub tree: Tree,
     /// The rules that left something out.
     pub ignore: super::context::IgnoreFile,
+    /// By what it is known without its content, and which state of it this is; none for a folder of the user.
+    pub fetched: Option<(Digest, String)>,
 }
 
 /// What a solve has found out so far.
@@ -172,6 +175,11 @@ impl Drop for SlotGuard<'_> {
 }
 
 impl<'a> Solver<'a> {
+    /// The files that a step takes from a context, or that were fetched.
+    fn context(&self, source: &super::graph::SourceRef) -> Option<&'a ScannedContext> {
+        self.contexts.get(&source.context()?)
+    }
+
     fn cache(&self) -> Cache<'a> {
         Cache::new(&self.store.index)
     }

@@ -69,8 +69,8 @@ impl Solver<'_> {
                 Ok((layers, path))
             }
             SourceRef::Vertex(None) => Ok((Vec::new(), path)),
-            SourceRef::Context(name) => {
-                let Some(context) = self.contexts.get(name) else { return Ok((Vec::new(), path)) };
+            SourceRef::Context(_) | SourceRef::Fetched(_) => {
+                let Some(context) = self.context(&edge_of.source) else { return Ok((Vec::new(), path)) };
                 let content = self.content(vertex, edge)?;
                 let mut entries = selected(&context.tree, edge_of);
                 with_parents(&context.tree, &mut entries);

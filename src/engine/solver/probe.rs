@@ -103,10 +103,14 @@ impl Solver<'_> {
         let parent = vertex.parent.map_or_else(|| Ok(scratch()), keys_of)?;
         let mut links = vec![Link { input: 0, definition: parent, selector: String::new(), content: None }];
         for (at, edge) in vertex.edges.iter().enumerate() {
-            let definition = match edge.source {
-                SourceRef::Vertex(Some(id)) => keys_of(id)?,
+            let definition = match &edge.source {
+                SourceRef::Vertex(Some(id)) => keys_of(*id)?,
                 SourceRef::Vertex(None) => scratch(),
                 SourceRef::Context(_) => Vec::new(),
+                SourceRef::Fetched(_) => {
+                    let known = self.context(&edge.source).and_then(|context| context.fetched.as_ref());
+                    known.map(|(definition, _)| KeyId::root(definition)).into_iter().collect()
+                }
             };
             let content = match purpose {
                 _ if edge.counts == Counts::Definition => None,

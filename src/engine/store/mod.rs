@@ -112,6 +112,11 @@ impl Layout {
         self.root.join("caches")
     }
 
+    /// Files of servers and repositories.
+    pub fn fetched(&self) -> PathBuf {
+        self.root.join("fetched")
+    }
+
     /// Where builds under way say what they use.
     pub fn leases(&self) -> PathBuf {
         self.root.join("leases")
@@ -143,7 +148,7 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         check_owner(root)?;
         let first = !root.exists();
-        for name in ["", "blobs/sha256", "layers", "tmp", "context", "builds", "locks", "leases"] {
+        for name in ["", "blobs/sha256", "layers", "tmp", "context", "builds", "locks", "leases", "fetched"] {
             let path = root.join(name);
             std::fs::create_dir_all(&path).at("create", &path)?;
         }

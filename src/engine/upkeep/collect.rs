@@ -104,6 +104,7 @@ fn folder(store: &Store, kind: ItemKind) -> PathBuf {
     match kind {
         ItemKind::Log => root.join("builds"),
         ItemKind::StatIndex => root.join("context"),
+        ItemKind::Fetched => store.layout.fetched(),
         _ => root.join("blobs/sha256"),
     }
 }

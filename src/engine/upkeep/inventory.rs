@@ -34,6 +34,8 @@ pub enum ItemKind {
     Blob,
     /// Log and output of a build.
     Log,
+    /// A file of a server or a git repository that ADD or a context took.
+    Fetched,
     /// What is known of a context's files, so that they are not read again.
     StatIndex,
     /// What a killed builder left.
@@ -42,8 +44,17 @@ pub enum ItemKind {
 
 impl ItemKind {
     /// All kinds.
-    pub const ALL: [Self; 8] =
-        [Self::Step, Self::Base, Self::Context, Self::CacheMount, Self::Blob, Self::Log, Self::StatIndex, Self::Leftover];
+    pub const ALL: [Self; 9] = [
+        Self::Step,
+        Self::Base,
+        Self::Context,
+        Self::CacheMount,
+        Self::Blob,
+        Self::Log,
+        Self::Fetched,
+        Self::StatIndex,
+        Self::Leftover,
+    ];
 
     /// The word of reports and filters.
     pub fn word(self) -> &'static str {
@@ -54,6 +65,7 @@ impl ItemKind {
             Self::CacheMount => "cache-mount",
             Self::Blob => "blob",
             Self::Log => "log",
+            Self::Fetched => "fetched",
             Self::StatIndex => "stat-index",
             Self::Leftover => "leftover",
         }
@@ -157,6 +169,7 @@ impl Inventory {
             false => ItemKind::Leftover,
         })?;
         inventory.folder(&store.layout.root().join("builds"), |_| ItemKind::Log)?;
+        inventory.folder(&store.layout.fetched(), |_| ItemKind::Fetched)?;
         inventory.folder(&store.layout.root().join("context"), |_| ItemKind::StatIndex)?;
         for suffix in ["", "-wal", "-shm"] {
             let path = store.layout.root().join(format!("index.db{suffix}"));
@@ -271,8 +284,17 @@ fn changed(meta: &fs::Metadata) -> u64 {
 }
 
 fn files_of(folder: &Path) -> u64 {
-    let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    files.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file).map(|meta| meta.len()).sum()
+    let (mut todo, mut bytes) = (vec![folder.to_owned()], 0);
+    while let Some(folder) = todo.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(meta) if meta.is_dir() => todo.push(entry.path()),
+                Ok(meta) if meta.is_file() => bytes += meta.len(),
+                _ => {}
+            }
+        }
+    }
+    bytes
 }
 
 fn caches(worker: &Worker) -> Result<Vec<CacheFolder>, UpkeepError> {

@@ -99,6 +99,7 @@ pub fn select(inventory: &Inventory, limits: &Limits, now: u64) -> Selection {
     choice.steps();
     choice.unnamed_layers();
     choice.of_kind(ItemKind::CacheMount);
+    choice.of_kind(ItemKind::Fetched);
     choice.blobs();
     choice.of_kind(ItemKind::StatIndex);
     choice.selection

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::Context;
+use crate::engine::fetch::GitSettings;
 use crate::engine::http::{HttpSettings, Proxies};
 use crate::engine::registry::{CredentialSources, HostSettings, RegistrySettings};
 use crate::engine::{EngineError, Sources};
@@ -33,7 +34,10 @@ impl Context {
         let credentials = CredentialSources { files: logins(config), path: config.path.clone(), ..Default::default() };
         let registry = Arc::new(RegistrySettings { http, hosts, credentials, ..RegistrySettings::default() });
         let (daemons, unusable_daemon) = daemons(config);
-        Ok(Sources { registry, daemons, unusable_daemon })
+        let home = config.variable("HOME").map(PathBuf::from);
+        let agent = config.variable("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let git = GitSettings { path: config.path.clone(), agent, home };
+        Ok(Sources { registry, git, daemons, unusable_daemon })
     }
 
     fn configuration_file(&self) -> Result<File, EngineError> {

@@ -4,7 +4,7 @@ mod builds;
 mod login;
 mod pull;
 mod push;
-mod server;
+pub mod server;
 mod tls;
 
 use std::io::Write;

@@ -4,6 +4,7 @@ use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::context::{Selector, pattern};
 use crate::engine::event::Role;
+use crate::engine::graph::fetch::{Fetch, GitSource, WebFile, redacted};
 use crate::engine::graph::op::Operation;
 use crate::engine::graph::vertex::{Counts, Edge, SourceRef};
 use crate::language::dockerfile::expand::expand_heredoc;
@@ -15,7 +16,9 @@ use crate::language::dockerfile::{FileMode, IgnoreRules, Instruction, Keyword, S
 struct Sources {
     /// Base names, which are part of the key.
     names: Vec<String>,
-    selectors: Vec<Selector>,
+    /// What is selected, by where it comes from: sources side by side of one origin are one group. None is what `--from`
+    /// names, else the context.
+    groups: Vec<(Option<Fetch>, Vec<Selector>)>,
     /// Files given by their text.
     inline: Vec<(String, String)>,
     /// `--parents`: what each source asks for.
@@ -33,8 +36,20 @@ struct Options {
     link: bool,
     parents: bool,
     unpack: Option<bool>,
+    keep_git_dir: bool,
+    checksum: Option<(String, Span)>,
     exclude: Vec<String>,
     shown: String,
+}
+
+impl Sources {
+    fn add(&mut self, fetch: Option<Fetch>, name: String, selector: Selector) {
+        self.names.push(name);
+        match self.groups.last_mut() {
+            Some((known, selectors)) if *known == fetch => selectors.push(selector),
+            _ => self.groups.push((fetch, vec![selector])),
+        }
+    }
 }
 
 impl Lowering<'_> {
@@ -43,7 +58,9 @@ impl Lowering<'_> {
         let errors = self.errors.len();
         let options = self.copy_options(state, at);
         let instruction = at.keyword.as_str();
-        let Sources { names, selectors, inline, parents, shown } = self.copy_sources(state, at, sources, &options);
+        let found = self.copy_sources(state, at, sources, &options);
+        self.check_checksum(&options, &found);
+        let Sources { names, groups, inline, parents, shown } = found;
         let Some(target) = self.expand(state, destination) else { return };
         if self.errors.len() > errors {
             return;
@@ -56,6 +73,8 @@ impl Lowering<'_> {
             self.error(destination.span, message);
             return;
         }
+        // Only what is unpacked on demand: files of servers stay as they are, as in BuildKit.
+        let fetched = !groups.is_empty() && groups.iter().all(|(fetch, _)| fetch.is_some());
         let created_by = format!("{instruction}{}{shown} {target} # buildkit", options.shown);
         let operation = Operation::Copy {
             instruction: instruction.to_owned(),
@@ -66,12 +85,15 @@ impl Lowering<'_> {
             inline,
             exclude: options.exclude,
             parents,
-            unpack: options.unpack,
+            unpack: options.unpack.or(fetched.then_some(false)),
             platform: state.platform.text(),
         };
-        let source = options.from.unwrap_or(SourceRef::Context(String::new()));
-        let edge = Edge { source, counts: Counts::Content, selectors };
-        let edges = if edge.selectors.is_empty() { Vec::new() } else { vec![edge] };
+        let local = options.from.unwrap_or_else(|| self.main_context());
+        let edge = |(fetch, selectors): (Option<Fetch>, Vec<Selector>)| {
+            let source = fetch.map_or_else(|| local.clone(), SourceRef::Fetched);
+            Edge { source, counts: Counts::Content, selectors }
+        };
+        let edges = groups.into_iter().map(edge).collect();
         let ignore_cache = self.ignores_cache(state);
         // As in BuildKit, `--chmod` takes the effect of `--link` away.
         if options.link && options.chmod.is_none() {
@@ -115,9 +137,18 @@ impl Lowering<'_> {
         let mut out = Sources::default();
         for word in words.iter().filter(|word| !word.text.starts_with("<<") || at.heredocs.is_empty()) {
             let Some(text) = self.expand(state, word) else { continue };
-            if is_remote(&text) {
-                self.error(word.span, remote_refusal(at.keyword));
-                continue;
+            match self.fetch(&text, at.keyword, options) {
+                Ok(None) => {}
+                Ok(Some(fetch)) => {
+                    let (name, selector) = selected_of(&fetch, options);
+                    out.shown.push_str(&format!(" {}", redacted(&text)));
+                    out.add(Some(fetch), name, selector);
+                    continue;
+                }
+                Err(message) => {
+                    self.error(word.span, message);
+                    continue;
+                }
             }
             let mut selector = Selector::new(inside(&text));
             if options.parents {
@@ -126,8 +157,7 @@ impl Lowering<'_> {
                 self.check_patterns(&selector.include, word.span);
             }
             selector.exclude.clone_from(&options.exclude);
-            out.names.push(selector.path.rsplit('/').next().unwrap_or("").to_owned());
-            out.selectors.push(selector);
+            out.add(None, selector.path.rsplit('/').next().unwrap_or("").to_owned(), selector);
             out.shown.push_str(&format!(" {text}"));
         }
         for document in &at.heredocs {
@@ -144,6 +174,45 @@ impl Lowering<'_> {
             out.shown.push_str(&format!(" <<{}", document.name));
         }
         out
+    }
+
+    /// What a source is that is no path. Errors: the message.
+    fn fetch(&self, text: &str, keyword: Keyword, options: &Options) -> Result<Option<Fetch>, String> {
+        let git = GitReference::parse(text).map_err(|error| error.to_string())?;
+        let git = git.filter(|reference| !reference.like_a_local_path);
+        let web = text.starts_with("http://") || text.starts_with("https://");
+        if keyword == Keyword::Copy && (web || git.is_some()) {
+            return Err("COPY takes no URL and no git repository; ADD does".into());
+        }
+        let checksum = options.checksum.as_ref().map(|(text, _)| text.clone());
+        if let Some(reference) = git {
+            let mut source = GitSource::new(&reference, options.keep_git_dir);
+            if checksum.is_some() && source.checksum.is_some() && checksum != source.checksum {
+                return Err("the repository has another checksum than --checksum".into());
+            }
+            source.checksum = checksum.or(source.checksum);
+            source.check()?;
+            return Ok(Some(Fetch::Git(source)));
+        }
+        if !web {
+            return Ok(None);
+        }
+        let Some(digest) = checksum else { return Ok(Some(Fetch::Web(WebFile::new(text, None)))) };
+        let hex = digest.strip_prefix("sha256:").filter(|hex| is_sha256(hex));
+        let hex = hex.ok_or_else(|| format!("--checksum=`{}` is not sha256: and 64 hex digits", digest.escape_debug()))?;
+        Ok(Some(Fetch::Web(WebFile::new(text, Some(hex.to_owned())))))
+    }
+
+    /// `--checksum` is about one file or repository.
+    ///
+    /// Source: BuildKit `dispatchCopy`, `cfg.checksum`.
+    fn check_checksum(&mut self, options: &Options, sources: &Sources) {
+        let Some((_, span)) = options.checksum.clone() else { return };
+        if sources.names.len() + sources.inline.len() != 1 {
+            self.error(span, "--checksum is about one source, but there are several");
+        } else if sources.groups.iter().any(|(fetch, _)| fetch.is_none()) {
+            self.error(span, "--checksum needs a URL or a git repository as source");
+        }
     }
 
     fn copy_options(&mut self, state: &StageState, at: &Instruction) -> Options {
@@ -173,8 +242,15 @@ impl Lowering<'_> {
                     self.check_patterns(std::slice::from_ref(&text), flag.span);
                     options.exclude.push(text);
                 }
+                "checksum" if at.keyword == Keyword::Add => {
+                    let Some(text) = self.expand_text(state, &given, flag.span) else { continue };
+                    options.checksum = Some(text).filter(|text| !text.is_empty()).map(|text| (text, flag.span));
+                }
+                "keep-git-dir" if at.keyword == Keyword::Add => {
+                    options.keep_git_dir = !given.eq_ignore_ascii_case("false");
+                }
                 "unpack" => options.unpack = Some(!given.eq_ignore_ascii_case("false")),
-                "link" | "parents" | "keep-git-dir" if given.eq_ignore_ascii_case("false") => {}
+                "link" | "parents" if given.eq_ignore_ascii_case("false") => {}
                 _ => self.not_yet(flag, at.keyword.as_str()),
             }
         }
@@ -215,20 +291,18 @@ fn parents_selector(text: &str) -> Selector {
     Selector { include: vec![pattern], required, ..Selector::new(inside(before)) }
 }
 
-fn remote_refusal(keyword: Keyword) -> &'static str {
-    match keyword {
-        Keyword::Copy => "COPY takes no URL and no git repository; ADD does",
-        _ => "ADD of a URL or a git repository is not acted on yet by this builder",
-    }
+/// What is copied of something fetched, and the name that counts.
+fn selected_of(fetch: &Fetch, options: &Options) -> (String, Selector) {
+    let path = match fetch {
+        Fetch::Web(file) => file.name.clone(),
+        Fetch::Git(_) => String::new(),
+    };
+    let exclude = options.exclude.clone();
+    (path.clone(), Selector { path, exclude, follow_links: true, ..Selector::default() })
 }
 
-fn is_remote(source: &str) -> bool {
-    let web = source.starts_with("http://") || source.starts_with("https://");
-    web || match GitReference::parse(source) {
-        Ok(Some(reference)) => !reference.like_a_local_path,
-        Ok(None) => false,
-        Err(_) => true,
-    }
+fn is_sha256(hex: &str) -> bool {
+    hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Absolute, with the trailing slash kept: it says that the destination is a directory.

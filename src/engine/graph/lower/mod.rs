@@ -165,6 +165,11 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// Where files come from that no `--from` names.
+    fn main_context(&self) -> SourceRef {
+        SourceRef::Context(String::new())
+    }
+
     fn error(&mut self, span: Span, message: impl Into<String>) {
         self.errors.push(Diagnostic::error(self.trigger_span.unwrap_or(span), message));
     }

@@ -245,7 +245,7 @@ impl<'a> Lowering<'a> {
         self.graph.vertices.push(Vertex {
             id,
             slot: String::new(),
-            name: at.one_line(),
+            name: crate::engine::graph::redacted(&at.one_line()),
             keyword: at.keyword,
             line: at.line,
             stage: state.name.clone(),

@@ -77,7 +77,7 @@ fn fill(
             nodes = PathFilter::new(selector).keep(nodes, below);
             nodes.insert(0, top);
         }
-        if spec.unpack && plan.add_archive(&target, spec, &opened, &nodes, &rules)? {
+        if spec.unpack && !spec.kept.contains(&at) && plan.add_archive(&target, spec, &opened, &nodes, &rules)? {
             continue;
         }
         plan.add(&target, spec, base, nodes, &rules)?;

@@ -41,6 +41,7 @@ pub(super) struct Node {
 pub(super) enum Source<'a> {
     Directory { root: RootDir, entries: &'a [Entry], by_path: HashMap<&'a str, usize> },
     Layers { root: View },
+    Joined { parts: Vec<Source<'a>> },
     Inline { files: &'a [(String, String)] },
 }
 
@@ -62,6 +63,9 @@ impl<'a> Source<'a> {
             },
             CopySource::Layers { layers: chain } => Self::Layers { root: layers.view(chain)? },
             CopySource::Inline { files } => Self::Inline { files },
+            CopySource::Joined { parts } => {
+                Self::Joined { parts: parts.iter().map(|part| Self::open(layers, part)).collect::<Result<_, _>>()? }
+            }
         })
     }
 
@@ -69,6 +73,15 @@ impl<'a> Source<'a> {
     pub(super) fn nodes(&self, path: &str) -> Result<Vec<Node>, Failure> {
         let missing = || user(format!("`{}` is not in the source of the copy", path.escape_debug()));
         match self {
+            Self::Joined { parts } => {
+                let (number, inner) = part_of(path.as_bytes()).ok_or_else(missing)?;
+                let inner = String::from_utf8_lossy(inner).into_owned();
+                let mut nodes = parts.get(number).ok_or_else(missing)?.nodes(&inner)?;
+                for node in &mut nodes {
+                    node.path = [format!("{number}/").as_bytes(), &node.path].concat();
+                }
+                Ok(nodes)
+            }
             Self::Inline { files } => {
                 let (_, text) = files.iter().find(|(name, _)| name == path).ok_or_else(missing)?;
                 Ok(vec![inline(path, text)])
@@ -103,6 +116,11 @@ impl<'a> Source<'a> {
     pub(super) fn open_file(&self, path: &[u8]) -> io::Result<File> {
         use std::os::unix::ffi::OsStrExt;
         let root = match self {
+            Self::Joined { parts } => {
+                let found = part_of(path).and_then(|(number, inner)| Some((parts.get(number)?, inner)));
+                let (part, inner) = found.ok_or(io::ErrorKind::NotFound)?;
+                return part.open_file(inner);
+            }
             Self::Directory { root, .. } => root,
             Self::Layers { root } => &**root,
             Self::Inline { .. } => return Err(io::ErrorKind::NotFound.into()),
@@ -123,6 +141,11 @@ impl<'a> Source<'a> {
         match self {
             Self::Directory { .. } => Ok(node.entry.as_ref().map(|e| e.xattrs.clone()).unwrap_or_default()),
             Self::Inline { .. } => Ok(Vec::new()),
+            Self::Joined { parts } => {
+                let found = part_of(&node.path).and_then(|(number, inner)| Some((parts.get(number)?, inner.to_vec())));
+                let (part, path) = found.ok_or(io::ErrorKind::NotFound)?;
+                part.xattrs(&Node { path, ..node.clone() })
+            }
             Self::Layers { root } => {
                 let (dir, name) = parent(root, &node.path)?;
                 let mut all = metadata::xattrs(&metadata::proc_path(dir.as_fd(), &name))?;
@@ -131,6 +154,12 @@ impl<'a> Source<'a> {
             }
         }
     }
+}
+
+/// The number of a part, and the path in it.
+fn part_of(path: &[u8]) -> Option<(usize, &[u8])> {
+    let at = path.iter().position(|b| *b == b'/')?;
+    Some((std::str::from_utf8(&path[..at]).ok()?.parse().ok()?, &path[at + 1..]))
 }
 
 fn parent(root: &RootDir, path: &[u8]) -> io::Result<(OwnedFd, Vec<u8>)> {

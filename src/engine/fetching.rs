@@ -1,0 +1,71 @@
+//! Fetches what the steps of a build copy from servers and repositories, before anything runs: what comes decides about the
+//! cache.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::build::Run;
+use super::error::EngineError;
+use super::fetch::{FetchError, Fetched, Fetcher};
+use super::graph::{BuildGraph, Fetch, SourceRef, Vertex};
+use super::solver::SolveError;
+use super::sources::Remote;
+use super::store::{Lease, Store};
+use crate::ground::hint::Hint;
+
+/// Transfers at a time.
+const PARALLEL: usize = 4;
+
+impl<'a> Remote<'a> {
+    /// Fetches in this conversation.
+    pub(super) fn fetcher(&'a self, store: &'a Store, lease: Option<&'a Lease>) -> Fetcher<'a> {
+        let cancel = self.cancel.clone();
+        let settings = (&self.sources.registry.http, &self.sources.git);
+        Fetcher::new(store, lease, settings, Arc::new(move || cancel.is_cancelled()), self.report)
+    }
+}
+
+impl Run<'_> {
+    /// Everything that the steps need, by the names under which contexts are known. Errors: with the place of the step.
+    pub(super) fn fetch(
+        &self,
+        graph: &BuildGraph,
+        lease: &Lease,
+        remote: &Remote<'_>,
+    ) -> Result<BTreeMap<String, Fetched>, EngineError> {
+        let mut wanted: Vec<(String, &Vertex, &Fetch)> = Vec::new();
+        for vertex in &graph.vertices {
+            for edge in &vertex.edges {
+                if let (SourceRef::Fetched(fetch), Some(name)) = (&edge.source, edge.source.context())
+                    && !wanted.iter().any(|(known, ..)| *known == name)
+                {
+                    wanted.push((name, vertex, fetch));
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let fetcher = remote.fetcher(self.store(), Some(lease));
+        let mut out = BTreeMap::new();
+        for some in wanted.chunks(PARALLEL) {
+            let results = std::thread::scope(|scope| {
+                let threads: Vec<_> = some.iter().map(|(_, _, fetch)| scope.spawn(|| fetcher.fetch(fetch))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap_or(Err(FetchError::Cancelled))).collect::<Vec<_>>()
+            });
+            for ((name, vertex, _), result) in some.iter().zip(results) {
+                out.insert(name.clone(), result.map_err(|error| self.at(vertex, &error))?);
+            }
+        }
+        Ok(out)
+    }
+
+    fn at(&self, vertex: &Vertex, error: &FetchError) -> EngineError {
+        let (file, hint) = (&self.speaker.file, error.hint());
+        match () {
+            () if error.is_cancelled() => SolveError::cancelled(vertex.id).into(),
+            () if error.is_users() => SolveError::user(file, vertex, error, hint).into(),
+            () => SolveError::environment(file, vertex, error, hint).into(),
+        }
+    }
+}
