@@ -22,7 +22,7 @@ use super::protocol::{Network, Reply, Request};
 use super::solver::record::BuildRecord;
 use super::solver::{ScannedContext, Solver, Speaker, State};
 use super::sources::{Remote, ToPush};
-use super::store::{BuildRow, Lease, Store, StoreError};
+use super::store::{BuildRow, Store};
 use crate::ground::digest::Digest;
 use crate::ground::fs::PathResultExt;
 
@@ -163,7 +163,7 @@ impl Run<'_> {
     fn go(&self) -> Result<BuildOutcome, EngineError> {
         let project = &self.request.project;
         let loaded = project.load()?;
-        let lease = Lease::take(&self.store().layout.leases()).map_err(StoreError::from)?;
+        let lease = self.store().lease()?;
         let previous = project.last_record(self.store())?.map(|(_, record)| record);
         let report = |what: &str, done, total| {
             self.speaker.say(BuildEvent::Progress { vertex: None, what: what.to_owned(), done, total });

@@ -27,7 +27,7 @@ mod housekeeping;
 mod project;
 mod sources;
 
-pub use bases::{DAEMON_PREFIX, NamedContext};
+pub use bases::NamedContext;
 pub use build::{BuildOutcome, BuildRequest, ExportTo, registrations};
 pub use context::IgnoreFile;
 pub use error::{EngineError, ErrorKind};
