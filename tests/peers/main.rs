@@ -5,10 +5,15 @@
 
 mod cache_facts;
 mod changes;
+#[path = "../builds/compare.rs"]
+mod compare;
 mod express;
+mod forty_features;
 mod image;
 mod lab;
 mod pair;
 mod reproducible;
 mod seeded;
 mod survival;
+#[path = "../builds/tree.rs"]
+mod tree;
