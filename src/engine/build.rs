@@ -158,6 +158,11 @@ impl Run<'_> {
         let loaded = project.load()?;
         let previous = project.last_record(self.store())?.map(|(_, record)| record);
         let (graph, warnings) = project.lower(self.store(), &loaded, previous.as_ref())?;
+        let rewrites = self.request.exports.iter().any(|e| e.rewrite_timestamps);
+        if rewrites && graph.epoch.is_none() && !project.build_args.contains_key("SOURCE_DATE_EPOCH") {
+            let hint = "give --build-arg SOURCE_DATE_EPOCH=SECONDS, or set it in the environment".to_owned();
+            return Err(EngineError::usage("rewrite-timestamp=true needs SOURCE_DATE_EPOCH", Some(hint)));
+        }
         for text in warnings {
             self.speaker.say(BuildEvent::Diagnosed { text, error: false, line: 0 });
         }
@@ -256,7 +261,6 @@ impl Run<'_> {
     /// Puts the image together where somebody wants it: a name or an output. Else the result stays in the cache, and the layers
     /// are not read once more for their DiffIDs.
     fn finish_image(&self, graph: &BuildGraph, solver: &Solver<'_>) -> Result<Option<Digest>, EngineError> {
-        let project = &self.request.project;
         if self.request.tags.is_empty() && self.request.exports.is_empty() && !self.request.assemble {
             return Ok(None);
         }
@@ -274,7 +278,7 @@ impl Run<'_> {
         };
         let what = "assembling image".to_owned();
         self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
-        let assembled = assemble(self.store(), &self.engine.worker, graph, &layer_of, project.epoch, rewrite)?;
+        let assembled = assemble(self.store(), &self.engine.worker, graph, &layer_of, graph.epoch, rewrite)?;
         self.write(&assembled)?;
         Ok(Some(assembled.record.id))
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rbuild_tui::ground::digest::Digest;
 use serde_json::Value;
 
 /// An environment variable that names a folder, or why not.
@@ -60,6 +61,10 @@ pub enum Named {
     Base(String),
     /// What an earlier step of the group built.
     Step(String, usize),
+    /// What the step before built.
+    Before(String),
+    /// What an earlier step of the group built under the second name.
+    Tagged(String, String),
 }
 
 /// One build.
@@ -112,6 +117,13 @@ impl Case {
             classic: false,
             asserts: Vec::new(),
         }
+    }
+
+    /// A name that no other content has: BuildKit takes a file for unchanged when the folder's name, the file's size and its time
+    /// are those of an earlier build.
+    pub fn folder(&self) -> String {
+        let Self { dockerfile, file, beside, context, .. } = self;
+        Digest::of(format!("{:?}", (dockerfile, file, beside, context))).hex()[..16].to_owned()
     }
 
     /// The set it is of.

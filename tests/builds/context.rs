@@ -19,8 +19,9 @@ pub struct Written {
 
 /// Writes a case below a new folder.
 pub fn write(case: &Case, folder: &Path) -> Written {
-    let context = folder.join("context");
-    let beside = folder.join("beside");
+    let name = case.folder();
+    let context = folder.join(format!("context-{name}"));
+    let beside = folder.join(format!("beside-{name}"));
     fs::create_dir_all(&context).unwrap();
     let home = match &case.beside {
         None => &context,

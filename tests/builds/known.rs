@@ -10,6 +10,37 @@ pub fn deviation(name: &str) -> Option<&'static str> {
     DEVIATIONS.iter().find(|(deviating, _)| *deviating == name).map(|(_, reason)| *reason)
 }
 
+/// Cases that are no builds of an image, or need what is not recorded.
+const NOT_PLAYABLE: &[(&str, &str)] = &[
+    ("testTargetsList/", "asks the frontend for its targets, builds nothing"),
+    ("testOutlineArgs/", "asks the frontend for its arguments, builds nothing"),
+    ("testFrontendInputs/", "the inputs of the frontend are made by the test's own code"),
+    ("testGatewayProvenance", "the inputs of the frontend are made by the test's own code"),
+    ("testNamedInputContext/", "the inputs of the frontend are made by the test's own code"),
+    ("testSecretFileParams/", "the secret is not recorded"),
+    ("testDeviceRunEnv/", "needs devices that the daemon was started with"),
+    ("testWildcardRenameCache/1", "the rename of the file is not recorded"),
+];
+
+/// Why a case cannot be played.
+pub fn unplayable(name: &str) -> Option<&'static str> {
+    NOT_PLAYABLE.iter().find(|(part, _)| name.contains(part)).map(|(_, why)| *why)
+}
+
+/// Files that are other ones in every build.
+const BY_CHANCE: &[(&str, &str)] = &[
+    ("buildkit-integration/testCacheImportExport/", "/unique"),
+    ("buildkit-integration/testImageManifestCacheImportExport/", "/unique"),
+    ("buildkit-integration/testDuplicateLayersProvenance/", "/a.txt"),
+    ("buildkit-integration/testDuplicateLayersProvenance/", "/b.txt"),
+    ("kaniko-integration/Dockerfile_test_cache", "/date"),
+];
+
+/// Whether the content of a path says nothing.
+pub fn is_by_chance(name: &str, path: &str) -> bool {
+    BY_CHANCE.iter().any(|(case, known)| name.starts_with(case) && path == *known)
+}
+
 /// Why a case waits.
 pub fn not_yet(case: &Case) -> Option<&'static str> {
     let text = String::from_utf8_lossy(&case.dockerfile);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rbuild_tui::ground::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::base;
 use super::case::{Case, Group, Named, folder};
 use super::context::{Written, write};
 use super::tree::Image;
@@ -34,9 +35,18 @@ impl Peer {
         std::fs::create_dir_all(lab.join("conformance-builds")).map_err(|e| e.to_string())?;
         let answers = Command::new(&script).arg("version").stdin(Stdio::null()).output();
         match answers {
-            Ok(done) if done.status.success() => Ok(Self { script, lab }),
+            Ok(done) if done.status.success() => {
+                let peer = Self { script, lab };
+                base::make(&peer.script, &peer.lab.join("images/busybox.oci"), &peer.base())?;
+                Ok(peer)
+            }
             _ => Err("the lab's daemon does not answer (lab start)".into()),
         }
+    }
+
+    /// The layout of the base image.
+    pub fn base(&self) -> PathBuf {
+        self.lab.join("conformance-builds/base.oci")
     }
 
     /// What BuildKit makes of the cases of a group, in their order.
@@ -65,11 +75,7 @@ impl Peer {
         let mut command = Command::new(&self.script);
         command.args(["buildx", "build", "--progress=plain", "--provenance=false", "--network=host"]);
         command.arg("-o").arg(format!("type=oci,tar=false,dest={}{rewrite}", layout.display()));
-        for named in &case.named {
-            let value = match named {
-                Named::Base(name) => format!("{name}=oci-layout://{}:local", self.lab.join("images/busybox.oci").display()),
-                Named::Step(name, step) => format!("{name}=oci-layout://{}", home.join(format!("layout{step}")).display()),
-            };
+        for value in case.named.iter().filter_map(|named| named_context(named, &self.base(), home)) {
             command.arg("--build-context").arg(value);
         }
         command.args(&case.flags).arg("-f").arg(dockerfile).arg(context);
@@ -82,11 +88,23 @@ impl Peer {
     }
 }
 
+/// The value of `--build-context` for an image; none when it could not be built.
+pub fn named_context(named: &Named, base: &Path, home: &Path) -> Option<String> {
+    let (name, layout) = match named {
+        Named::Base(name) => (name, base.to_owned()),
+        Named::Step(name, step) => (name, home.join(format!("layout{step}"))),
+        Named::Before(_) | Named::Tagged(..) => return None,
+    };
+    let index: serde_json::Value = serde_json::from_slice(&std::fs::read(layout.join("index.json")).ok()?).ok()?;
+    let digest = index["manifests"][0]["digest"].as_str()?;
+    Some(format!("{name}=oci-layout://{}@{digest}", layout.display()))
+}
+
 /// What a result depends on.
 fn described(group: &Group) -> Vec<String> {
     let one = |case: &Case| {
         let Case { dockerfile, file, beside, context, flags, environment, named, rewrite_timestamps, skip, .. } = case;
-        format!("{:?}", (dockerfile, file, beside, context, flags, environment, named, rewrite_timestamps, skip, "v1"))
+        format!("{:?}", (dockerfile, file, beside, context, flags, environment, named, rewrite_timestamps, skip, "v2"))
     };
     group.cases.iter().map(one).collect()
 }

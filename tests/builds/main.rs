@@ -4,6 +4,7 @@
 //! `RBUILD_LAB_SCRIPTS` set, as root. `RBUILD_BUILDS=PART` plays only cases whose name contains it. What the lab built is kept
 //! in its folder, so that a second run asks it nothing. What cannot be played is skipped by name.
 
+mod base;
 mod case;
 mod compare;
 mod context;
@@ -29,19 +30,10 @@ const THREADS: usize = 2;
 fn conformance_builds() {
     let ready = || {
         let cases = folder("RBUILD_TUI_CONFORMANCE")?;
-        let lab = folder("RBUILD_LAB")?;
-        if !rustix::process::geteuid().is_root() {
-            return Err("needs root".to_owned());
-        }
-        let base = lab.join("images/busybox.oci");
-        if base.is_dir() { Ok((cases, base)) } else { Err(format!("there is no {} (make-images)", base.display())) }
+        if rustix::process::geteuid().is_root() { Ok((cases, lab::Peer::open()?)) } else { Err("needs root".to_owned()) }
     };
-    let (cases, base) = match ready() {
+    let (cases, peer) = match ready() {
         Ok(ready) => ready,
-        Err(why) => return println!("skipped: conformance_builds: {why}"),
-    };
-    let peer = match lab::Peer::open() {
-        Ok(peer) => peer,
         Err(why) => return println!("skipped: conformance_builds: {why}"),
     };
     let only = std::env::var("RBUILD_BUILDS").unwrap_or_default();
@@ -52,7 +44,7 @@ fn conformance_builds() {
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                let engine = ours::Engine::new(&base);
+                let engine = ours::Engine::new(&peer.base());
                 loop {
                     let Some(group) = queue.lock().unwrap().pop() else { return };
                     let verdicts = play::play(&group, &engine, &peer);

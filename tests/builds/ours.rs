@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::case::{Case, Named};
+use super::case::Case;
 use super::context::{Written, write};
-use super::lab::{Built, last_lines, run};
+use super::lab::{Built, last_lines, named_context, run};
 use super::tree::Image;
 
 /// A store, and the base image that every name stands for.
@@ -38,11 +38,7 @@ impl Engine {
         command.env("RBUILD_TUI_STORE", self.home.path().join("store"));
         command.args(["build", "--progress=plain", "-o"]);
         command.arg(format!("type=oci,tar=false,dest={}{rewrite}", layout.display()));
-        for named in &case.named {
-            let value = match named {
-                Named::Base(name) => format!("{name}=oci-layout://{}:local", self.base.display()),
-                Named::Step(name, step) => format!("{name}=oci-layout://{}", home.join(format!("layout{step}")).display()),
-            };
+        for value in case.named.iter().filter_map(|named| named_context(named, &self.base, home)) {
             command.arg("--build-context").arg(value);
         }
         for tag in &case.tags {

@@ -2,7 +2,7 @@
 
 use super::case::Group;
 use super::judge::{Outcome, judge};
-use super::known::{deviation, not_yet};
+use super::known::{deviation, not_yet, unplayable};
 use super::lab::{Built, Peer};
 use super::ours::{Answer, Engine};
 
@@ -24,7 +24,8 @@ pub enum Verdict {
 pub fn play(group: &Group, engine: &Engine, peer: &Peer) -> Vec<Verdict> {
     let mut group = group.clone();
     for case in &mut group.cases {
-        case.skip = case.skip.take().or_else(|| not_yet(case).map(|why| format!("not yet: {why}")));
+        let why = case.skip.take().or_else(|| unplayable(&case.name).map(str::to_owned));
+        case.skip = why.or_else(|| not_yet(case).map(|why| format!("not yet: {why}")));
     }
     let lab = peer.build(&group);
     let home = engine.folder();

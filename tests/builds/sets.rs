@@ -45,21 +45,53 @@ fn grouped(cases: Vec<(String, Case)>) -> Vec<Group> {
         }
     }
     let mut groups: Vec<Group> = out.into_iter().map(|(_, group)| group).collect();
-    for group in &mut groups {
-        let tags: Vec<Vec<String>> = group.cases.iter().map(|case| case.tags.clone()).collect();
-        for (at, case) in group.cases.iter_mut().enumerate() {
-            for named in &mut case.named {
-                let Named::Base(name) = named else { continue };
-                let bare = name.trim_end_matches(":latest");
-                let built =
-                    tags[..at].iter().rposition(|tags| tags.iter().any(|tag| tag.trim_end_matches(":latest") == bare));
-                if let Some(step) = built {
-                    *named = Named::Step(name.clone(), step);
-                }
+    groups.iter_mut().for_each(linked);
+    groups
+}
+
+/// Names of images that an earlier step built lead to that step.
+fn linked(group: &mut Group) {
+    let tags: Vec<Vec<String>> = group.cases.iter().map(|case| case.tags.clone()).collect();
+    let bare = |name: &str| name.trim_end_matches(":latest").to_owned();
+    for (at, case) in group.cases.iter_mut().enumerate() {
+        let built = |name: &str| tags[..at].iter().rposition(|tags| tags.iter().any(|tag| bare(tag) == bare(name)));
+        let text = String::from_utf8_lossy(&case.dockerfile).into_owned();
+        let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c == '=' || c == ',').collect();
+        for tag in tags[..at].iter().flatten().filter(|tag| words.iter().any(|word| bare(word) == bare(tag))) {
+            if !case.named.iter().any(|named| matches!(named, Named::Base(name) if bare(name) == bare(tag))) {
+                case.named.push(Named::Base(tag.clone()));
             }
         }
+        for named in &mut case.named {
+            let found = match named {
+                Named::Base(name) => built(name).map(|step| Named::Step(name.clone(), step)),
+                Named::Before(name) => at.checked_sub(1).map(|step| Named::Step(name.clone(), step)),
+                Named::Tagged(name, tag) => built(tag).map(|step| Named::Step(name.clone(), step)),
+                Named::Step(..) => None,
+            };
+            if let Some(found) = found {
+                *named = found;
+            }
+        }
+        // What is named last wins on both sides, but a name must not be given twice.
+        let mut seen = std::collections::BTreeSet::new();
+        case.named.reverse();
+        case.named.retain(|named| {
+            let (Named::Base(name) | Named::Step(name, _) | Named::Before(name) | Named::Tagged(name, _)) = named;
+            seen.insert(bare(name))
+        });
     }
-    groups
+}
+
+/// A Dockerfile without the line that asks for docker's own frontend, which both sides have built in.
+fn without_syntax(dockerfile: Vec<u8>) -> Vec<u8> {
+    let Ok(text) = String::from_utf8(dockerfile.clone()) else { return dockerfile };
+    let plain = |line: &str| {
+        let bare: String = line.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase();
+        let ours = bare.starts_with("#syntax=") && bare.contains("docker/dockerfile");
+        if ours { "#".to_owned() } else { line.to_owned() }
+    };
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n").into_bytes()
 }
 
 /// A text, or the bytes of one that is not UTF-8.

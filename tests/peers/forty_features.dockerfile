@@ -165,7 +165,7 @@ COPY --from=runs /tree /all/tree
 # feature 48: the configuration
 LABEL one=1 "two words"="2 words" three='$ONE' four="$ONE"
 EXPOSE 80 443/tcp 53/udp 8000-8002
-VOLUME /data ["/not json"]
+VOLUME /data /more
 VOLUME ["/json", "/other"]
 STOPSIGNAL SIGUSR1
 HEALTHCHECK --interval=5s --timeout=1m --start-period=10s --retries=4 CMD test -e /out || exit 1

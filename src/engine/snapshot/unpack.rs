@@ -142,9 +142,9 @@ impl Apply {
         Self { root, written: BTreeSet::new(), times: Vec::new(), last: None, whiteouts: true, owner: None }
     }
 
-    /// For an archive that ADD unpacks: no whiteouts, and maybe another owner.
+    /// For an archive that ADD unpacks: no whiteouts, maybe another owner, and nothing that points out of the destination.
     pub fn archive(root: RootDir, owner: Option<(u32, u32)>) -> Self {
-        Self { whiteouts: false, owner, ..Self::layer(root) }
+        Self { whiteouts: false, owner, ..Self::layer(root.closed()) }
     }
 
     /// Applies all members.
@@ -169,6 +169,9 @@ impl Apply {
         if self.whiteouts && in_metadata(&member.name) {
             return Ok(());
         }
+        if !self.whiteouts && leads_out(&member.name) {
+            return Err(user(format!("the archive has `{}`, which lies outside of the destination", shown.escape_debug())));
+        }
         // `x/..` names a directory that exists; anything but a directory cannot take its place.
         let ends_in_dots = member.name.rsplit(|b| *b == b'/').find(|n| !n.is_empty() && *n != b".") == Some(b"..");
         let Some((parent, name)) = self.parent(&member.name, shown)? else {
@@ -188,6 +191,10 @@ impl Apply {
 
     /// A member that names the root: only a directory can, and it gives the root its attributes.
     fn root_entry(&mut self, member: &Member, shown: &str) -> Result<(), Failure> {
+        // An archive says nothing about the directory that it is unpacked into.
+        if !self.whiteouts {
+            return Ok(());
+        }
         if member.kind != Kind::Directory {
             return Err(user(format!("the layer wants to replace the root directory by `{}`", shown.escape_debug())));
         }
@@ -419,6 +426,10 @@ impl Apply {
             return Ok(true);
         }
         let to = String::from_utf8_lossy(target).into_owned();
+        if !self.whiteouts && leads_out(target) {
+            let (shown, to) = (shown.escape_debug(), to.escape_debug());
+            return Err(user(format!("the archive links `{shown}` to `{to}`, which lies outside of the destination")));
+        }
         let Some((parent, name)) = self.root.resolve_parent(target, Missing::Fail).during("link to", &to)? else {
             return Err(user(format!("the layer links `{}` to the root directory", shown.escape_debug())));
         };
@@ -449,6 +460,17 @@ fn unreadable(error: io::Error) -> Failure {
         Some(_) => Err::<(), _>(error).during("read", "the layer's tar").unwrap_err(),
         None => user(format!("cannot unpack the layer: {error}")),
     }
+}
+
+/// Whether a name has more `..` than directories before them.
+///
+/// Source of the rule: moby's `archive.Unpack`, which BuildKit uses for ADD: `invalid entry name`, `invalid hardlink target`.
+fn leads_out(name: &[u8]) -> bool {
+    let mut depth = 0;
+    name.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".").any(|part| {
+        depth += if part == b".." { -1 } else { 1 };
+        depth < 0
+    })
 }
 
 /// The directory part of a name, as written: only equal texts share a look-up.

@@ -45,7 +45,8 @@ pub fn project(context: &Context, args: &ProjectArgs) -> Result<Project, EngineE
         project.contexts.insert(name.to_owned(), named);
     }
     let epoch = project.build_args.get("SOURCE_DATE_EPOCH").cloned().or_else(|| context.config.source_date_epoch.clone());
-    if let Some(text) = epoch {
+    // `context`: the time of the context, which a folder does not have.
+    if let Some(text) = epoch.filter(|text| !text.is_empty() && text != "context") {
         let seconds = text
             .parse()
             .map_err(|_| usage(format!("SOURCE_DATE_EPOCH `{}` is no number of seconds", text.escape_debug())))?;
@@ -166,9 +167,6 @@ fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineEr
         Reference::parse(tag).map_err(|e| usage(e.to_string()))?;
     }
     let exports: Vec<ExportTo> = args.output.iter().map(|spec| export_to(spec)).collect::<Result<_, _>>()?;
-    if project.epoch.is_none() && exports.iter().any(|e| e.rewrite_timestamps) {
-        return Err(usage("rewrite-timestamp=true needs SOURCE_DATE_EPOCH".into()));
-    }
     let secrets = args.secret.iter().map(|spec| secret(context, spec)).collect::<Result<_, _>>()?;
     Ok(BuildRequest { project, tags: args.tag.clone(), exports, secrets, jobs: args.jobs, assemble: false })
 }

@@ -36,7 +36,7 @@ pub fn commit(value: &Value) -> Case {
 
 fn plain(value: &Value) -> Case {
     let mut case = Case::new(value["name"].as_str().unwrap());
-    case.dockerfile = bytes(&value["dockerfile"]);
+    case.dockerfile = without_syntax(bytes(&value["dockerfile"]));
     let dockerfile = String::from_utf8_lossy(&case.dockerfile).into_owned();
     if let Some(file) = value["dockerfile_name"].as_str() {
         case.file = file.to_owned();
@@ -46,6 +46,9 @@ fn plain(value: &Value) -> Case {
         case.context.push(match entry["type"].as_str() {
             Some("symlink") => Change::Symlink { path, target: text(&entry["target"]) },
             Some("dir") => Change::Dir { path, mode: octal(&entry["mode"]) },
+            _ if path == case.file => {
+                Change::File { path, content: without_syntax(bytes(&entry["content"])), mode: octal(&entry["mode"]) }
+            }
             _ => Change::File { path, content: bytes(&entry["content"]), mode: octal(&entry["mode"]) },
         });
     }

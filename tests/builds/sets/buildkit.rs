@@ -5,8 +5,8 @@ use super::*;
 /// The group it is of, and the case.
 pub fn case(value: &Value) -> (String, Case) {
     let mut case = Case::new(value["name"].as_str().unwrap());
-    case.dockerfile = bytes(&value["dockerfile"]);
-    let dockerfile = String::from_utf8_lossy(&case.dockerfile).into_owned();
+    let dockerfile = known_values(&String::from_utf8_lossy(&without_syntax(bytes(&value["dockerfile"]))));
+    case.dockerfile = dockerfile.clone().into_bytes();
     case.context = changes(&value["context"]);
     if !list(&value["dockerfile_dir"]).is_empty() {
         case.beside = Some(changes(&value["dockerfile_dir"]));
@@ -15,7 +15,11 @@ pub fn case(value: &Value) -> (String, Case) {
     case.skip = unplayable(value, &dockerfile);
     for (key, given) in value["frontend_attrs"].as_object().into_iter().flatten() {
         let given = given.as_str().unwrap_or("⟪⟫");
-        attribute(&mut case, key, given);
+        attribute(&mut case, key, &known_values(given));
+    }
+    for export in list(&value["exports"]) {
+        let names = known_values(export["attrs"]["name"].as_str().unwrap_or(""));
+        case.tags.extend(names.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
     }
     if let Some(file) = value["filename"].as_str() {
         case.file = file.to_owned();
@@ -30,8 +34,21 @@ pub fn case(value: &Value) -> (String, Case) {
     (text(&value["split_key"]), case)
 }
 
+/// Values of a run of the test suite that can be known.
+fn known_values(text: &str) -> String {
+    text.replace("⟪sb.NewRegistry()⟫", "registry.invalid:5000")
+        .replace("⟪time.Date(2023, ⟪time.January⟫, 10, 12, 34, 56, 0, ⟪time.UTC⟫).Unix()⟫", "1673354096")
+        .replace("⟪time.Date(2023, 1, 10, 15, 34, 56, 0, ⟪time.UTC⟫).Unix()⟫", "1673364896")
+}
+
 fn attribute(case: &mut Case, key: &str, given: &str) {
     let (kind, name) = key.split_once(':').unwrap_or((key, ""));
+    if kind == "context" && given.starts_with("oci-layout:ocione@") {
+        return case.named.push(Named::Before(name.to_owned()));
+    }
+    if let Some(tag) = given.strip_prefix("docker-image://").filter(|_| kind == "context") {
+        return case.named.push(Named::Tagged(name.to_owned(), tag.to_owned()));
+    }
     if given.contains('⟪') {
         let why = "holds values that are known only when its own test suite runs";
         case.skip.get_or_insert_with(|| why.to_owned());

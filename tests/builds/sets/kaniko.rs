@@ -5,7 +5,7 @@ use super::*;
 /// A case; most take their context from one folder of the set.
 pub fn case(value: &Value, root: &Path) -> Case {
     let mut case = Case::new(value["name"].as_str().unwrap());
-    case.dockerfile = bytes(&value["dockerfile"]);
+    case.dockerfile = without_syntax(bytes(&value["dockerfile"]));
     let dockerfile = String::from_utf8_lossy(&case.dockerfile).into_owned();
     let file = value["dockerfile_name"].as_str().unwrap_or("Dockerfile").to_owned();
     let mut beside = Vec::new();

@@ -6,7 +6,7 @@ use super::*;
 pub fn case(value: &Value) -> (String, Case) {
     let mut case = Case::new(value["name"].as_str().unwrap());
     case.classic = true;
-    case.dockerfile = bytes(&value["dockerfile"]);
+    case.dockerfile = without_syntax(bytes(&value["dockerfile"]));
     let dockerfile = String::from_utf8_lossy(&case.dockerfile).into_owned();
     for (path, content) in value["files"].as_object().into_iter().flatten() {
         case.context.push(Change::File { path: path.clone(), content: bytes(content), mode: None });

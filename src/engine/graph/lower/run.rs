@@ -51,13 +51,7 @@ impl Lowering<'_> {
             ulimits: settings.ulimits.clone(),
             platform: self.request.platform.text(),
         };
-        let proxies: Vec<String> = self
-            .request
-            .build_args
-            .iter()
-            .filter(|(name, _)| PROXIES.contains(&name.as_str()) && state.get(name).is_none())
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let proxies = self.proxies();
         let ignore_cache = self.ignores_cache(state);
         self.step(state, at, operation, created_by, |vertex| {
             vertex.edges = mounts.edges;
@@ -65,6 +59,17 @@ impl Lowering<'_> {
             vertex.hosts.clone_from(&settings.hosts);
             vertex.ignore_cache = ignore_cache;
         });
+    }
+
+    /// The proxies of the command line: whatever the case of a name, a RUN gets it in both.
+    ///
+    /// Source: BuildKit `proxyEnvFromBuildArgs` (`dockerfile2llb/convert.go`) and `proxyEnvList` (`solver/llbsolver/ops/exec.go`).
+    fn proxies(&self) -> Vec<String> {
+        let given = |name: &str| {
+            let mut same = self.request.build_args.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+            same.next_back().map(|(_, value)| value).filter(|value| !value.is_empty())
+        };
+        PROXIES.iter().filter_map(|name| given(name).map(|value| format!("{name}={value}"))).collect()
     }
 
     /// The words for the kernel. A single heredoc as the whole command is the script itself, and one that begins with `#!` a
@@ -81,10 +86,20 @@ impl Lowering<'_> {
     }
 }
 
-/// `|2 A=1 B=2 /bin/sh -c text`: declared arguments with their values come first.
+/// `|2 A=1 B= /bin/sh -c text`: every declared argument comes first, once, with the value that it has here; an ENV of the same
+/// name wins.
+///
+/// Source: BuildKit `runCommandString`, `dockerfile2llb/convert.go`.
 fn history_text(args: &[String], state: &StageState) -> String {
-    let declared: Vec<String> =
-        state.declared.iter().filter_map(|(name, value)| value.as_ref().map(|v| format!("{name}={v}"))).collect();
-    let prefix = if declared.is_empty() { String::new() } else { format!("|{} {} ", declared.len(), declared.join(" ")) };
+    let mut declared: Vec<(&str, String)> = Vec::new();
+    for (name, value) in &state.declared {
+        let value = state.get(name).or_else(|| value.clone()).unwrap_or_default();
+        match declared.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value,
+            None => declared.push((name, value)),
+        }
+    }
+    let shown: Vec<String> = declared.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let prefix = if shown.is_empty() { String::new() } else { format!("|{} {} ", shown.len(), shown.join(" ")) };
     format!("{prefix}{}", args.join(" "))
 }

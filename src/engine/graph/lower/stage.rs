@@ -160,7 +160,7 @@ impl<'a> Lowering<'a> {
             state.name = stage;
             self.push(&state, from, Role::Start, None);
             state
-        } else if let Some(base) = self.find_stage(&expanded, at) {
+        } else if let Some(base) = self.find_base_stage(&expanded, at) {
             let mut state = self.stage(base)?;
             state.name = stage;
             state.adopt_config(VariableOrigin::Env);

@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<(RealPath, Node)>,
     /// Directories that get the source's attributes, parents first.
     pub(super) directories: Vec<(RealPath, Node)>,
+    /// Directories that got the contents of one of the source: they get its time.
+    pub(super) times: Vec<(RealPath, (i64, u32))>,
     /// Made by this copy: nothing of lower layers is in them.
     fresh: HashSet<RealPath>,
 }
@@ -39,11 +41,17 @@ impl Plan {
         let Some(top) = nodes.first() else { return Ok(()) };
         if top.kind == EntryKind::Directory {
             let base = self.make(target, spec.destination.as_bytes(), rules)?;
+            self.times.retain(|(known, _)| *known != base);
+            // The root of a context has no time that counts.
+            if let Some(time) = top.modified.filter(|_| !(top.path.is_empty() && top.entry.is_some())) {
+                self.times.push((base.clone(), time));
+            }
             return nodes.into_iter().skip(1).try_for_each(|node| self.place(target, &base, node));
         }
         let place = self.file_place(target, spec, base.as_bytes(), rules)?;
         check_name(place.name().unwrap_or(b""))?;
         self.check_file(target, &place)?;
+        self.times.retain(|(known, _)| *known != place.parent());
         self.files.extend(nodes.into_iter().map(|node| (place.clone(), node)));
         Ok(())
     }
@@ -52,7 +60,7 @@ impl Plan {
     fn file_place(&mut self, target: &RootDir, spec: &CopySpec, base: &[u8], rules: &Rules) -> Result<RealPath, Failure> {
         let destination = spec.destination.as_bytes();
         let slash = destination.ends_with(b"/") || destination.ends_with(b"/.") || destination.ends_with(b"/..");
-        if slash || spec.sources.len() + spec.inline.len() > 1 {
+        if slash {
             return Ok(self.make(target, destination, rules)?.join(base));
         }
         let real = target.resolve(destination, Missing::Keep).during("resolve", &spec.destination)?;
