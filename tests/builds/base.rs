@@ -4,8 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 const DOCKERFILE: &str = r##"FROM busybox
-RUN grep -q ^nobody: /etc/group || echo nobody:x:65534: >> /etc/group
-RUN grep -q ^nobody: /etc/passwd || echo nobody:x:65534:65534:nobody:/:/bin/false >> /etc/passwd
+RUN echo nobody:x:99: >> /etc/group && echo 3.20.0 > /etc/alpine-release
 COPY --chmod=755 <<"EOF" /bin/adduser
 #!/bin/sh
 # adduser [-D] [-S] [-H] [-u UID] [-h HOME] [-s SHELL] [-g GECOS] [-G GROUP] NAME

@@ -104,7 +104,7 @@ pub fn named_context(named: &Named, base: &Path, home: &Path) -> Option<String> 
 fn described(group: &Group) -> Vec<String> {
     let one = |case: &Case| {
         let Case { dockerfile, file, beside, context, flags, environment, named, rewrite_timestamps, skip, .. } = case;
-        format!("{:?}", (dockerfile, file, beside, context, flags, environment, named, rewrite_timestamps, skip, "v2"))
+        format!("{:?}", (dockerfile, file, beside, context, flags, environment, named, rewrite_timestamps, skip, "v3"))
     };
     group.cases.iter().map(one).collect()
 }

@@ -36,7 +36,7 @@ impl Engine {
         let rewrite = if case.rewrite_timestamps { ",rewrite-timestamp=true" } else { "" };
         let mut command = Command::new(env!("CARGO_BIN_EXE_rbuild-tui"));
         command.env("RBUILD_TUI_STORE", self.home.path().join("store"));
-        command.args(["build", "--progress=plain", "-o"]);
+        command.args(["build", "--progress=plain", "--network=host", "-o"]);
         command.arg(format!("type=oci,tar=false,dest={}{rewrite}", layout.display()));
         for value in case.named.iter().filter_map(|named| named_context(named, &self.base, home)) {
             command.arg("--build-context").arg(value);

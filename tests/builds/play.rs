@@ -45,6 +45,7 @@ pub fn play(group: &Group, engine: &Engine, peer: &Peer) -> Vec<Verdict> {
             (Outcome::Wrong(why), None) => Verdict::Failed(why),
             (Outcome::Equal, None) => Verdict::Passed,
             (Outcome::Refused, None) => Verdict::Refused,
+            (Outcome::Unjudged(why), None) => Verdict::Skipped(why.to_owned()),
         });
     }
     verdicts

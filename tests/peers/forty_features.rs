@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
 use super::lab::{Docker, Ours, Running, image, write};
 
@@ -89,7 +89,6 @@ fn fill(context: &Path) {
     std::os::unix::fs::symlink("a.txt", context.join("link")).unwrap();
     std::os::unix::fs::symlink("deep/er", context.join("src/to-er")).unwrap();
     std::os::unix::fs::symlink("/no/where", context.join("src/broken")).unwrap();
-    rustix::fs::setxattr(context.join("plain"), "user.feature", b"forty", XattrFlags::empty()).unwrap();
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     let mut add = |name: &str, mode, uid, kind: tar::EntryType, text: &str, link: &str| {
@@ -110,6 +109,14 @@ fn fill(context: &Path) {
     add("t/two", 0o4711, 7, Link, "", "t/one");
     add("t/soft", 0o777, 8, Symlink, "", "../t/one");
     add("t/pipe", 0o600, 9, Fifo, "", "");
+    // `cap_net_bind_service=ep`. Other attributes, and those of a context's files, BuildKit loses on the way into a layer.
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    builder.append_pax_extensions([("SCHILY.xattr.security.capability", &capability[..])]).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_size(4);
+    header.set_mtime(1_300_000_000);
+    builder.append_data(&mut header, "t/capable", &b"cap\n"[..]).unwrap();
     let tar = builder.into_inner().unwrap();
     std::fs::write(context.join("archive.tar"), &tar).unwrap();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

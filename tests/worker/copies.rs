@@ -211,6 +211,61 @@ fn c29_add_unpacks_archives() {
 }
 
 #[test]
+fn an_archive_that_points_out_of_the_destination_is_refused() {
+    let Some(lab) = lab("an_archive_that_points_out_of_the_destination_is_refused") else { return };
+    let root = context(&lab);
+    lab.unpack("base", &[], &Tar::default().dir("to", 0o755).dir("to/in", 0o755).link("to/up", "../x")).unwrap();
+    let add = |name: &str, tar: Tar| {
+        fs::write(root.join("p.tar"), tar.finished()).unwrap();
+        copy(&lab, name, &["base"], CopySpec { unpack: true, ..spec(&["p.tar"], "/to/") }, None)
+    };
+    let outside = [
+        ("name", Tar::default().file("../x", 0o644, b"x")),
+        ("hidden", Tar::default().file("in/../../x", 0o644, b"x")),
+        ("hard", Tar::default().file("a", 0o644, b"a").hard("h", "../a")),
+        ("own-link", Tar::default().link("l", "..").file("l/etc/x", 0o644, b"x")),
+        ("image-link", Tar::default().file("up/y", 0o644, b"x")),
+    ];
+    for (name, tar) in outside {
+        assert!(add(name, tar).is_err(), "{name}");
+        assert!(!lab.layer(name).exists(), "{name}");
+    }
+    // What stays inside is fine, a link that leads nowhere good too, and a member that names the destination itself says nothing.
+    let inside = Tar::default().link("l", "/in").file("l/x", 0o644, b"x").link("out", "../../..").file("./", 0o600, b"");
+    add("inside", inside).unwrap();
+    assert_eq!(fs::read(lab.layer("inside").join("to/in/x")).unwrap(), b"x");
+}
+
+#[test]
+fn several_sources_go_to_one_place_one_after_the_other() {
+    let Some(lab) = lab("several_sources_go_to_one_place_one_after_the_other") else { return };
+    context(&lab);
+    copy(&lab, "file", &[], spec(&["a", "d/b"], "/one"), None).unwrap();
+    assert_eq!(fs::read(lab.layer("file").join("one")).unwrap(), b"B", "the later one replaces the earlier one");
+    lab.base("base");
+    copy(&lab, "into", &["base"], spec(&["a", "d/b"], "/tmp"), None).unwrap();
+    assert!(lab.layer("into").join("tmp/a").exists() && lab.layer("into").join("tmp/b").exists());
+}
+
+#[test]
+fn a_directory_gives_its_time_to_the_destination() {
+    let Some(lab) = lab("a_directory_gives_its_time_to_the_destination") else { return };
+    let root = context(&lab);
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::open(root.join("d")).unwrap().set_modified(old).unwrap();
+    fs::File::open(&root).unwrap().set_modified(old).unwrap();
+    lab.base("base");
+    let time = |name: &str, path: &str| fs::metadata(lab.layer(name).join(path)).unwrap().mtime();
+    copy(&lab, "new", &["base"], spec(&["d"], "/new"), None).unwrap();
+    copy(&lab, "there", &["base"], spec(&["d"], "/tmp"), None).unwrap();
+    copy(&lab, "later", &["base"], spec(&["d", "a"], "/new/"), None).unwrap();
+    copy(&lab, "root", &["base"], spec(&[""], "/new"), None).unwrap();
+    assert_eq!((time("new", "new"), time("there", "tmp")), (1_000_000_000, 1_000_000_000));
+    assert_ne!(time("later", "new"), 1_000_000_000, "a file was written into it afterwards");
+    assert_ne!(time("root", "new"), 1_000_000_000, "the root of a context has no time of its own");
+}
+
+#[test]
 fn texts_and_work_directories() {
     let Some(lab) = lab("texts_and_work_directories") else { return };
     lab.base("base");

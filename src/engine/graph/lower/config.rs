@@ -1,6 +1,5 @@
 //! Instructions that change the configuration, and WORKDIR.
 
-
 use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::event::Role;

@@ -32,6 +32,8 @@ pub struct LowerRequest<'a> {
     pub platform: Platform,
     /// Names of `--build-context` that are directories.
     pub directories: &'a [String],
+    /// Names of `--build-context` that are images.
+    pub images: &'a [String],
     /// SOURCE_DATE_EPOCH.
     pub epoch: Option<u64>,
     /// `--no-cache`.

@@ -17,7 +17,7 @@ impl Lowering<'_> {
             match (flag.name.as_str(), value.as_str()) {
                 ("network", "default") => network = None,
                 ("network", "none") => network = Some(value),
-                ("network", "host") if self.request.allow.iter().any(|a| a == "network.host") => network = Some(value),
+                ("network", "host") if self.may_use_host_network() => network = Some(value),
                 ("network", "host") => {
                     let message =
                         "RUN --network=host is not allowed; give --allow network.host if you trust this Dockerfile";
@@ -59,6 +59,11 @@ impl Lowering<'_> {
             vertex.hosts.clone_from(&settings.hosts);
             vertex.ignore_cache = ignore_cache;
         });
+    }
+
+    /// `--allow network.host`; the whole build in the machine's network allows it too, as with docker buildx.
+    fn may_use_host_network(&self) -> bool {
+        self.request.allow.iter().any(|a| a == "network.host") || self.request.network.as_deref() == Some("host")
     }
 
     /// The proxies of the command line: whatever the case of a name, a RUN gets it in both.
