@@ -3,21 +3,25 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const DOCKERFILE: &str = r##"FROM busybox
-RUN echo nobody:x:99: >> /etc/group && echo 3.20.0 > /etc/alpine-release
+/// A result of the lab holds as long as this is the same.
+pub const DOCKERFILE: &str = r##"FROM busybox
+RUN printf 'adm:x:4:\nnobody:x:99:\n' >> /etc/group && echo 3.20.0 > /etc/alpine-release \
+ && echo NAME=busybox > /etc/os-release && ln -s adduser /bin/useradd && ln -s addgroup /bin/groupadd
 COPY --chmod=755 <<"EOF" /bin/adduser
 #!/bin/sh
 # adduser [-D] [-S] [-H] [-u UID] [-h HOME] [-s SHELL] [-g GECOS] [-G GROUP] NAME
+# useradd [-m] [-u UID] [-d HOME] [-s SHELL] [-g GROUP] [-G GROUP] NAME
 shell=/bin/sh
-while getopts DSHu:h:s:g:G: option; do
+while getopts DSHmu:h:d:s:g:G: option; do
   case $option in
-    u) uid=$OPTARG ;; h) home=$OPTARG ;; s) shell=$OPTARG ;; G) group=$OPTARG ;;
+    u) uid=$OPTARG ;; h | d) home=$OPTARG ;; s) shell=$OPTARG ;; G) group=$OPTARG ;;
+    g) [ "${0##*/}" = adduser ] || group=$OPTARG ;;
   esac
 done
 shift $((OPTIND - 1))
 [ -n "$uid" ] || uid=$(awk -F: '$3 >= 1000 && $3 < 60000 && $3 > m { m = $3 } END { print (m ? m + 1 : 1000) }' /etc/passwd)
 gid=$uid
-if [ -n "$group" ]; then gid=$(awk -F: -v g="$group" '$1 == g { print $3 }' /etc/group); else echo "$1:x:$gid:" >> /etc/group; fi
+if [ -n "$group" ]; then gid=$(awk -F: -v g="$group" '$1 == g || $3 == g { print $3; exit }' /etc/group); else echo "$1:x:$gid:" >> /etc/group; fi
 echo "$1:x:$uid:$gid::${home:=/home/$1}:$shell" >> /etc/passwd
 mkdir -p "$home" && chown "$uid:$gid" "$home"
 EOF

@@ -83,6 +83,8 @@ pub struct Case {
     pub flags: Vec<String>,
     pub environment: Vec<(String, String)>,
     pub named: Vec<Named>,
+    /// Ids of the secrets that both sides get.
+    pub secrets: Vec<String>,
     /// Names under which later steps know the image.
     pub tags: Vec<String>,
     pub rewrite_timestamps: bool,
@@ -111,6 +113,7 @@ impl Case {
             flags: Vec::new(),
             environment: Vec::new(),
             named: Vec::new(),
+            secrets: Vec::new(),
             tags: Vec::new(),
             rewrite_timestamps: false,
             expected: Expected::Unknown,

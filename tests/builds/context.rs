@@ -17,6 +17,15 @@ pub struct Written {
     pub dockerfile: std::path::PathBuf,
 }
 
+/// `--secret` for every secret of a case.
+pub fn secrets(case: &Case, folder: &Path) -> Vec<String> {
+    let file = folder.join("a-secret");
+    if !case.secrets.is_empty() {
+        fs::write(&file, "what nobody may know\n").unwrap();
+    }
+    case.secrets.iter().map(|id| format!("--secret=id={id},src={}", file.display())).collect()
+}
+
 /// Writes a case below a new folder.
 pub fn write(case: &Case, folder: &Path) -> Written {
     let name = case.folder();
@@ -34,7 +43,7 @@ pub fn write(case: &Case, folder: &Path) -> Written {
     let dockerfile = home.join(&case.file);
     let given = |change: &Change| matches!(change, Change::File { path, .. } if *path == case.file);
     apply(&case.context, &context);
-    if !case.context.iter().any(given) {
+    if case.beside.is_some() || !case.context.iter().any(given) {
         put(&dockerfile, &case.dockerfile, None);
     }
     old(&context);

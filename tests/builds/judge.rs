@@ -11,7 +11,7 @@ use super::ours::Answer;
 /// What a comparison gives.
 pub enum Outcome {
     Equal,
-    Refused,
+    Refused(String),
     /// Nobody can say.
     Unjudged(&'static str),
     Wrong(String),
@@ -52,7 +52,10 @@ pub fn judge(case: &Case, at: usize, ours: &[Answer], lab: &[Built]) -> Outcome 
     }
     match (wrong.is_empty(), &ours[at].built) {
         (true, Built::Image(_)) => Outcome::Equal,
-        (true, Built::Error(_)) => Outcome::Refused,
+        (true, Built::Error(words)) => {
+            let line = words.lines().find(|line| line.starts_with("error: ")).or(words.lines().last()).unwrap_or("");
+            Outcome::Refused(line.chars().take(200).collect())
+        }
         (false, _) => Outcome::Wrong(wrong.join("\n      ")),
     }
 }

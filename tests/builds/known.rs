@@ -34,7 +34,6 @@ const NOT_PLAYABLE: &[(&str, &str)] = &[
     ("testFrontendInputs/", "the inputs of the frontend are made by the test's own code"),
     ("testGatewayProvenance", "the inputs of the frontend are made by the test's own code"),
     ("testNamedInputContext/", "the inputs of the frontend are made by the test's own code"),
-    ("testSecretFileParams/", "the secret is not recorded"),
     ("testDeviceRunEnv/", "needs devices that the daemon was started with"),
     ("testWildcardRenameCache/1", "the rename of the file is not recorded"),
     ("buildah-conformance/mount-cache-by-ownership", "reads what other cases left in a cache of the same daemon"),

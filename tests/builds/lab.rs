@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::base;
 use super::case::{Case, Group, Named, folder};
-use super::context::{Written, write};
+use super::context::{Written, secrets, write};
 use super::tree::Image;
 
 /// Longer than any build of a case takes.
@@ -78,7 +78,7 @@ impl Peer {
         for value in case.named.iter().filter_map(|named| named_context(named, &self.base(), home)) {
             command.arg("--build-context").arg(value);
         }
-        command.args(&case.flags).arg("-f").arg(dockerfile).arg(context);
+        command.args(secrets(case, home)).args(&case.flags).arg("-f").arg(dockerfile).arg(context);
         command.envs(case.environment.iter().cloned()).env_remove("SOURCE_DATE_EPOCH");
         let (ok, text) = run(command, &home.join("output"));
         if !ok {
@@ -103,8 +103,10 @@ pub fn named_context(named: &Named, base: &Path, home: &Path) -> Option<String> 
 /// What a result depends on.
 fn described(group: &Group) -> Vec<String> {
     let one = |case: &Case| {
-        let Case { dockerfile, file, beside, context, flags, environment, named, rewrite_timestamps, skip, .. } = case;
-        format!("{:?}", (dockerfile, file, beside, context, flags, environment, named, rewrite_timestamps, skip, "v3"))
+        let Case { dockerfile, file, beside, context, flags, environment, named, rewrite_timestamps, skip, secrets, .. } =
+            case;
+        let build = (dockerfile, file, beside, context, flags, environment);
+        format!("{:?}", (build, named, secrets, rewrite_timestamps, skip, base::DOCKERFILE))
     };
     group.cases.iter().map(one).collect()
 }

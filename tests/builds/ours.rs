@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::case::Case;
-use super::context::{Written, write};
+use super::context::{Written, secrets, write};
 use super::lab::{Built, last_lines, named_context, run};
 use super::tree::Image;
 
@@ -44,7 +44,7 @@ impl Engine {
         for tag in &case.tags {
             command.args(["-t", tag]);
         }
-        command.args(&case.flags).arg("-f").arg(dockerfile).arg(context);
+        command.args(secrets(case, home)).args(&case.flags).arg("-f").arg(dockerfile).arg(context);
         command.envs(case.environment.iter().cloned()).env_remove("SOURCE_DATE_EPOCH");
         let (ok, output) = run(command, &home.join("output"));
         let built = match ok {

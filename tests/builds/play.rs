@@ -11,8 +11,8 @@ use super::ours::{Answer, Engine};
 pub enum Verdict {
     /// An image equal to BuildKit's.
     Passed,
-    /// Refused by both.
-    Refused,
+    /// Refused by both; in our words.
+    Refused(String),
     /// It cannot be played, or not yet.
     Skipped(String),
     /// Answered differently on purpose.
@@ -44,7 +44,7 @@ pub fn play(group: &Group, engine: &Engine, peer: &Peer) -> Vec<Verdict> {
             (_, Some(_)) => Verdict::Failed("is on the list of deviations, but does not deviate".into()),
             (Outcome::Wrong(why), None) => Verdict::Failed(why),
             (Outcome::Equal, None) => Verdict::Passed,
-            (Outcome::Refused, None) => Verdict::Refused,
+            (Outcome::Refused(words), None) => Verdict::Refused(words),
             (Outcome::Unjudged(why), None) => Verdict::Skipped(why.to_owned()),
         });
     }

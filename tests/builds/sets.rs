@@ -98,7 +98,8 @@ fn without_syntax(dockerfile: Vec<u8>) -> Vec<u8> {
 fn bytes(value: &Value) -> Vec<u8> {
     match value {
         Value::String(text) => text.clone().into_bytes(),
-        Value::Array(list) => list.iter().filter_map(|n| n.as_u64()).map(|n| n as u8).collect(),
+        // Numbers are bytes, and texts stand between them.
+        Value::Array(list) => list.iter().flat_map(|n| n.as_u64().map_or_else(|| bytes(n), |n| vec![n as u8])).collect(),
         Value::Object(map) => from_base64(map.get("b64").and_then(Value::as_str).unwrap_or("")),
         _ => Vec::new(),
     }
@@ -153,6 +154,18 @@ fn bases(case: &Value, dockerfile: &str) -> Vec<Named> {
     names.sort();
     names.dedup_by(|a, b| a.trim_end_matches(":latest") == b.trim_end_matches(":latest"));
     names.into_iter().map(Named::Base).collect()
+}
+
+/// The ids of the secrets that a Dockerfile asks for.
+fn secrets(dockerfile: &str) -> Vec<String> {
+    let mounts = dockerfile.split_whitespace().filter(|word| word.starts_with("--mount=") && word.contains("type=secret"));
+    let id = |mount: &str| {
+        let value = |key: &str| mount.split(',').find_map(|part| part.strip_prefix(key));
+        let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+        value("id=").map(str::to_owned).or(value("target=").or(value("dst=")).map(base))
+    };
+    let ids: std::collections::BTreeSet<String> = mounts.filter_map(id).collect();
+    ids.into_iter().collect()
 }
 
 /// Why a case cannot be played here at all.

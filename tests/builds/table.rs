@@ -8,7 +8,7 @@ use super::play::Verdict;
 #[derive(Default)]
 struct Row {
     passed: usize,
-    refused: usize,
+    refused: Vec<String>,
     failed: Vec<String>,
     skipped: BTreeMap<String, Vec<String>>,
     deviating: Vec<String>,
@@ -27,7 +27,7 @@ impl Table {
             let name = case.name.clone();
             match verdict {
                 Verdict::Passed => row.passed += 1,
-                Verdict::Refused => row.refused += 1,
+                Verdict::Refused(words) => row.refused.push(format!("{name}: {words}")),
                 Verdict::Skipped(why) => row.skipped.entry(why).or_default().push(name),
                 Verdict::Deviates(why) => row.deviating.push(format!("{name}: {why}")),
                 Verdict::Failed(why) => row.failed.push(format!("{name}: {why}")),
@@ -42,6 +42,7 @@ impl Table {
             for (why, names) in &row.skipped {
                 println!("   skipped, {why}: {}", names.join(" "));
             }
+            row.refused.iter().for_each(|line| println!("   both refuse {line}"));
             row.deviating.iter().for_each(|line| println!("   deviates: {line}"));
             row.failed.iter().for_each(|line| println!("   FAILED {line}"));
         }
@@ -49,7 +50,7 @@ impl Table {
         let mut all = [0; 5];
         for (set, row) in &self.rows {
             let skipped = row.skipped.values().map(Vec::len).sum();
-            let counts = [row.passed, row.refused, row.failed.len(), skipped, row.deviating.len()];
+            let counts = [row.passed, row.refused.len(), row.failed.len(), skipped, row.deviating.len()];
             all.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
             println!("{}", line(set, counts));
         }

@@ -8,6 +8,7 @@ pub mod make_directory;
 pub mod metadata;
 pub mod mount;
 pub mod owner;
+mod packing;
 pub mod record;
 pub mod scan;
 pub mod stat;

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::failure::{During, user};
+use super::packing::Packing;
 use super::tar_reader::{Kind, Member, TarReader};
 use super::{Layers, metadata};
 use crate::engine::event::LayerStat;
@@ -95,7 +96,7 @@ pub struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Looks whether a stream is a tar, plain or gzip, as ADD does; `None` if it is neither.
+    /// Looks whether a stream is a tar, plain or packed, as ADD does; `None` if it is neither.
     pub fn sniff<R: Read>(content: &'a mut R) -> io::Result<Option<Self>> {
         fn fill(content: &mut impl Read) -> io::Result<Vec<u8>> {
             let mut head = Vec::new();
@@ -107,17 +108,17 @@ impl<'a> Archive<'a> {
                 || head.len() == 512 && head[257..262] == *b"ustar"
         };
         let head = fill(content)?;
-        let plain: Box<dyn Read + 'a> = if head.starts_with(&[0x1f, 0x8b]) {
-            let mut inner = MultiGzDecoder::new(io::Cursor::new(head).chain(content));
-            let Ok(head) = fill(&mut inner) else { return Ok(None) };
-            if !is_tar(&head) {
-                return Ok(None);
+        let plain: Box<dyn Read + 'a> = match Packing::of(&head) {
+            Some(packing) => {
+                let Ok(mut inner) = packing.unpacked(io::Cursor::new(head).chain(content)) else { return Ok(None) };
+                let Ok(head) = fill(&mut inner) else { return Ok(None) };
+                if !is_tar(&head) {
+                    return Ok(None);
+                }
+                Box::new(io::Cursor::new(head).chain(inner))
             }
-            Box::new(io::Cursor::new(head).chain(inner))
-        } else if is_tar(&head) {
-            Box::new(io::Cursor::new(head).chain(content))
-        } else {
-            return Ok(None);
+            None if is_tar(&head) => Box::new(io::Cursor::new(head).chain(content)),
+            None => return Ok(None),
         };
         Ok(Some(Self { tar: TarReader::new(plain) }))
     }
@@ -240,6 +241,10 @@ impl Apply {
             // A file is in the way of a directory: as in umoci and GNU tar's callers, the later member wins.
             self.clear_way(name).during("create", shown)?;
             found = resolve(&self.root, &mut dress);
+        }
+        if matches!(&found, Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error())) {
+            let shown = shown.escape_debug();
+            return Err(user(format!("the archive has `{shown}`, where a link leads out of the destination")));
         }
         let found = found.during("create", shown)?;
         self.written.extend(made);

@@ -56,6 +56,7 @@ fn plain(value: &Value) -> Case {
         case.beside = Some(Vec::new());
     }
     case.named = bases(value, &dockerfile);
+    case.secrets = secrets(&dockerfile);
     case.skip = unplayable(value, &dockerfile);
     case
 }

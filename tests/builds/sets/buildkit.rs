@@ -30,6 +30,9 @@ pub fn case(value: &Value) -> (String, Case) {
         Some("error") => Expected::Error,
         _ => Expected::Unknown,
     };
+    if case.name.contains("testSecretFileParams/") {
+        case.secrets = secrets(&dockerfile);
+    }
     case.asserts = list(&value["asserts"]).to_vec();
     (text(&value["split_key"]), case)
 }

@@ -1,8 +1,8 @@
 //! Decides where every node goes, and makes the directories through the mounted overlay.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{Read, Seek};
+
+use std::io::Read;
 use std::os::fd::AsFd;
 
 use rustix::fs::Mode;
@@ -155,8 +155,7 @@ impl Plan {
             return Ok(false);
         }
         let shown = String::from_utf8_lossy(&node.path).into_owned();
-        let Ok(mut file) = source.open_file(&node.path) else { return Ok(false) };
-        refuse_other_compressions(&mut file, &shown)?;
+        let Ok(file) = source.open_file(&node.path) else { return Ok(false) };
         let mut content = super::write::Checked::new(file, node.entry.as_ref());
         let Some(archive) = Archive::sniff(&mut content).during("read", &shown)? else { return Ok(false) };
         let plain = Rules { owner: rules.owner, mode: None };
@@ -168,18 +167,6 @@ impl Plan {
         content.verify(&shown)?;
         Ok(true)
     }
-}
-
-/// BuildKit unpacks these too; that they would be copied as they are must not happen in silence.
-fn refuse_other_compressions(file: &mut File, shown: &str) -> Result<(), Failure> {
-    let known: [(&[u8], &str); 3] = [(b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
-    let mut head = Vec::new();
-    file.by_ref().take(6).read_to_end(&mut head).during("read", shown)?;
-    file.rewind().during("read", shown)?;
-    let Some((_, name)) = known.into_iter().find(|(magic, _)| head.starts_with(magic)) else { return Ok(()) };
-    let mut failure = user(format!("`{}` is compressed by {name}, which ADD does not unpack yet", shown.escape_debug()));
-    failure.hint = Some("pack it with gzip, or give --unpack=false to copy it as it is".into());
-    Err(failure)
 }
 
 /// Makes overlayfs copy a directory into the upper by setting the mode that it has.
