@@ -20,7 +20,7 @@ use super::project::{Loaded, Project};
 use super::protocol::Network;
 use super::solver::record::BuildRecord;
 use super::solver::{ScannedContext, Solver, Speaker, State};
-use super::store::{BuildRow, Store};
+use super::store::{BuildRow, Lease, Store, StoreError};
 use crate::ground::digest::Digest;
 
 /// What is asked of a build.
@@ -156,6 +156,7 @@ impl Run<'_> {
     fn go(&self) -> Result<BuildOutcome, EngineError> {
         let project = &self.request.project;
         let loaded = project.load()?;
+        let lease = Lease::take(&self.store().layout.leases()).map_err(StoreError::from)?;
         let previous = project.last_record(self.store())?.map(|(_, record)| record);
         let (graph, warnings) = project.lower(self.store(), &loaded, previous.as_ref())?;
         let rewrites = self.request.exports.iter().any(|e| e.rewrite_timestamps);
@@ -174,6 +175,7 @@ impl Run<'_> {
             given => given,
         };
         let solver = Solver {
+            lease: &lease,
             graph: &graph,
             store: self.store(),
             worker: &self.engine.worker,
@@ -375,6 +377,7 @@ impl Run<'_> {
             finished: unix_micros(),
             record: serde_json::to_string(&record).unwrap_or_default(),
         };
+        self.store().index.put_uses(row.finished, &solver.used())?;
         Ok(self.store().index.put_build(&row)?)
     }
 }

@@ -13,7 +13,7 @@ use super::protocol::settings::RunSettings;
 use super::solver::record::BuildRecord;
 use super::store::Store;
 use crate::ground::digest::Digest;
-use crate::language::dockerfile::{Dockerfile, parse};
+use crate::language::dockerfile::{Dockerfile, encoding, parse};
 
 /// The largest Dockerfile.
 const DOCKERFILE_LIMIT: u64 = 10 << 20;
@@ -155,11 +155,8 @@ impl Project {
         if bytes.len() as u64 > DOCKERFILE_LIMIT {
             return Err(EngineError::user(format!("`{shown}` is larger than 10 MiB"), None));
         }
-        String::from_utf8(bytes).map_err(|error| {
-            let bytes = error.as_bytes();
-            let line = bytes[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-            EngineError::user(format!("{shown}:{line}: the file is not UTF-8"), Some("save it as UTF-8".into()))
-        })
+        encoding::decode(bytes)
+            .map_err(|e| EngineError::user(format!("{shown}:{}: {e}", e.line), Some("save it as UTF-8".into())))
     }
 
     /// The last build of this project.

@@ -2,6 +2,7 @@
 //! cascades, H for hits.
 
 use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +88,26 @@ impl FileAttribute {
     }
 }
 
+/// A result that was taken out of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// Microseconds since 1970.
+    pub at: u64,
+    /// What took it, as a phrase that follows "by": "`prune --keep-storage 1GB`".
+    pub why: String,
+    /// How big its layer was.
+    pub bytes: u64,
+}
+
+impl Collected {
+    /// `2026-11-23 08:29:15 UTC`.
+    fn moment(&self) -> String {
+        // The end of the year 9999 is the last that the format can say.
+        let at = Duration::from_secs((self.at / 1_000_000).min(253_402_300_799));
+        humantime::format_rfc3339_seconds(UNIX_EPOCH + at).to_string().replace('T', " ").replace('Z', " UTC")
+    }
+}
+
 /// One reason why a step had to run: its own (`M…`) or its parents' (`C…`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
@@ -156,7 +177,11 @@ pub enum MissReason {
     /// M23: `--no-cache`.
     NoCache,
     /// M24: the key is known, the result is gone.
-    ResultGone,
+    ResultGone {
+        /// What took it away, when that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        collected: Option<Collected>,
+    },
     /// It failed in the last build: there is no result to take.
     FailedBefore,
     /// M26: the record was made by another version of the key format.
@@ -206,7 +231,7 @@ impl MissReason {
             Self::VariableChanged { .. } | Self::VariableOrder => "M14",
             Self::BaseChanged { .. } => "M16",
             Self::NoCache => "M23",
-            Self::ResultGone => "M24",
+            Self::ResultGone { .. } => "M24",
             Self::FailedBefore => "M1",
             Self::EngineChanged => "M26",
             Self::ParentChanged { .. } => "M1",
@@ -280,7 +305,12 @@ impl fmt::Display for MissReason {
                 write!(f, "the base image `{image}` moved from {} to `{new}`", show(old.as_ref()))
             }
             Self::NoCache => f.write_str("--no-cache was given"),
-            Self::ResultGone => f.write_str("its key is known, but the result is no longer in the store"),
+            Self::ResultGone { collected: None } => {
+                f.write_str("its key is known, but the result is no longer in the store")
+            }
+            Self::ResultGone { collected: Some(entry) } => {
+                write!(f, "its key is known, but the result was taken away on {} by {}", entry.moment(), entry.why)
+            }
             Self::FailedBefore => f.write_str("it failed in the last build, so there is no result of it"),
             Self::EngineChanged => f.write_str("its record was made by another version of the key format"),
             Self::ParentChanged { old, new } => {

@@ -121,6 +121,11 @@ impl<'a> Cache<'a> {
         Ok(out)
     }
 
+    /// Whether a result is still on record.
+    pub fn has_result(&self, id: &ResultId) -> Result<bool, StoreError> {
+        self.index.with(|db| db.prepare_cached("select 1 from results where id = ?1")?.exists([&id.0]))
+    }
+
     /// Writes a result with its key and all links to it, in one synced transaction: the last act of a step.
     pub fn save(&self, operation: &Digest, links: &[Link], key: &KeyId, result: &StepResult) -> Result<(), StoreError> {
         self.index.transact(|db| {

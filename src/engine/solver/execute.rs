@@ -127,6 +127,7 @@ impl Solver<'_> {
 
     fn new_layer(&self, vertex: &Vertex) -> Result<LayerId, SolveError> {
         let name = crate::ground::random_hex(16);
+        self.note(vertex, [name.as_str()])?;
         name.parse().map_err(|error| SolveError::environment(&self.speaker.file, vertex, error, None))
     }
 

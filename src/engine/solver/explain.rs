@@ -1,9 +1,11 @@
 //! Why a step has to run: its own ingredients against those of the last build, and the steps above it.
 
 use super::content::unpack_entries;
+use super::probe::LinkUse;
 use super::{Solver, guard};
 use crate::engine::cache::explain::{Evidence, own_reasons};
 use crate::engine::cache::ingredients::KEY_FORMAT;
+use crate::engine::cache::preimage::operation_digest;
 use crate::engine::cache::{Ingredients, Source};
 use crate::engine::context::Entry;
 use crate::engine::event::VertexId;
@@ -76,9 +78,21 @@ impl Solver<'_> {
         }
         if reasons.is_empty() {
             let failed = self.previous.is_some_and(|previous| previous.failed.contains(&vertex.slot));
-            reasons.push(if failed { MissReason::FailedBefore } else { MissReason::ResultGone });
+            reasons.push(if failed { MissReason::FailedBefore } else { self.gone(vertex) });
         }
         (reasons, cause.unwrap_or(vertex.id))
+    }
+
+    /// The result is not there any more; the ledger may know why.
+    fn gone(&self, vertex: &Vertex) -> MissReason {
+        let keys = || {
+            let digest = operation_digest(vertex.operation.as_ref()?);
+            let links = self.links(vertex, LinkUse::Record).ok()?;
+            self.lookup(vertex, &digest, &links).ok()
+        };
+        let keys = keys().unwrap_or_default();
+        let entry = self.store.index.collected(keys.iter().map(|key| key.0.as_str())).ok().flatten();
+        MissReason::ResultGone { collected: entry }
     }
 
     /// Where the cascade of a vertex that had to run began.

@@ -29,7 +29,8 @@ use super::event::{BuildEvent, Outcome, VertexId};
 use super::graph::BuildGraph;
 use super::handle::CancelToken;
 use super::oci::LayerId;
-use super::store::Store;
+use super::store::uses::{Place, Used};
+use super::store::{Lease, Store};
 use super::worker::Worker;
 use record::BuildRecord;
 
@@ -56,6 +57,8 @@ pub struct Solver<'a> {
     pub folder: &'a Path,
     /// Stops it.
     pub cancel: CancelToken,
+    /// Says what this build uses, so that it is not collected meanwhile.
+    pub lease: &'a Lease,
     /// `--secret`: bytes by id.
     pub secrets: &'a BTreeMap<String, Vec<u8>>,
     /// The network of RUNs that do not say.
@@ -83,6 +86,8 @@ pub struct State {
     /// What this build made, by the names of the locks: identical steps are run once even under `--no-cache`.
     made: Mutex<BTreeMap<String, (Vec<KeyId>, StepResult)>>,
     running: Mutex<Vec<u64>>,
+    /// Cache mounts of the steps that ran: folder, id, step.
+    mounted: Mutex<Vec<(String, String, Place)>>,
     /// The first failure: everything else is ended because of it.
     failure: Mutex<Option<SolveError>>,
     /// Steps whose process or copy was started.
@@ -137,6 +142,7 @@ impl State {
             tokens: AtomicU64::new(1),
             made: Mutex::new(BTreeMap::new()),
             running: Mutex::new(Vec::new()),
+            mounted: Mutex::new(Vec::new()),
             failure: Mutex::new(None),
             executed: AtomicUsize::new(0),
         }
@@ -266,6 +272,24 @@ impl<'a> Solver<'a> {
             Some(Ok(keys)) => keys.loadable.clone(),
             _ => None,
         }
+    }
+
+    /// What this build used, for the store's bookkeeping.
+    pub fn used(&self) -> Used {
+        let result = |vertex: &super::graph::Vertex| Some((self.known_result(vertex.id)?.id.0, self.place(vertex)));
+        Used { results: self.graph.vertices.iter().filter_map(result).collect(), mounts: guard(&self.state.mounted).clone() }
+    }
+
+    fn place(&self, vertex: &super::graph::Vertex) -> Place {
+        Place { dockerfile: self.speaker.file.clone(), line: vertex.line, instruction: vertex.name.clone() }
+    }
+
+    /// Protects layers and folders from collection as long as this build lasts.
+    fn note<'n>(&self, vertex: &super::graph::Vertex, names: impl IntoIterator<Item = &'n str>) -> Result<(), SolveError> {
+        self.lease.note(names).map_err(|error| {
+            let hint = crate::ground::hint::Hint::hint(&error);
+            SolveError::environment(&self.speaker.file, vertex, error, hint)
+        })
     }
 
     /// How each vertex ended.

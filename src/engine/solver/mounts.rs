@@ -22,8 +22,11 @@ impl Solver<'_> {
                 }
                 MountKind::Cache { id, sharing, seed, uid, gid, mode } => {
                     let seed = seed.map(|edge| self.bind_source(vertex, edge)).transpose()?;
+                    let name = cache_name(id, seed.as_ref().map(|(layers, _)| layers.as_slice()), (*uid, *gid, *mode));
+                    self.note(vertex, [name.as_str()])?;
+                    guard(&self.state.mounted).push((name.clone(), id.clone(), self.place(vertex)));
                     MountContent::Cache {
-                        name: cache_name(id, seed.as_ref().map(|(layers, _)| layers.as_slice()), (*uid, *gid, *mode)),
+                        name,
                         sharing: match sharing.as_str() {
                             "private" => CacheSharing::Private,
                             "locked" => CacheSharing::Locked,
@@ -72,6 +75,7 @@ impl Solver<'_> {
                 let mut entries = selected(&context.tree, edge_of);
                 with_parents(&context.tree, &mut entries);
                 let layer = format!("context-{}", content.tree.hex());
+                self.note(vertex, [layer.as_str()])?;
                 let layer: LayerId =
                     layer.parse().map_err(|e| SolveError::environment(&self.speaker.file, vertex, e, None))?;
                 let source = CopySource::Directory { root: context.root.clone(), entries };

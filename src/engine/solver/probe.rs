@@ -6,6 +6,7 @@ use crate::engine::cache::preimage::{chain_digest, operation_digest};
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Verdict, VertexId};
 use crate::engine::graph::{Counts, Edge, Operation, SourceRef, Vertex};
+use crate::engine::oci::LayerId;
 use crate::engine::verdict::{HitReason, MissReason};
 use crate::ground::digest::Digest;
 
@@ -142,8 +143,15 @@ impl Solver<'_> {
     }
 
     pub(super) fn loadable(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
-        let results = self.cache().load(ids).map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))?;
-        Ok(results.into_iter().find(|result| self.is_present(&result.layers)))
+        let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
+        for result in self.cache().load(ids).map_err(fail)? {
+            self.note(vertex, result.layers.iter().map(LayerId::as_str))?;
+            // Asked again after the note: a collector that came first has removed the record, a later one sees the note.
+            if self.is_present(&result.layers) && self.cache().has_result(&result.id).map_err(fail)? {
+                return Ok(Some(result));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn say_hit(&self, vertex: &Vertex, how: HitReason, result: &StepResult) {
@@ -177,7 +185,8 @@ impl Solver<'_> {
         let by_chain = self.cache().load(std::slice::from_ref(&chain_key)).map_err(fail)?.into_iter().next();
         self.note_ingredients(vertex);
         let base = vertex.base.and_then(|at| self.graph.bases.get(at));
-        let layers = base.map(|b| b.layers.iter().map(|l| l.layer.clone()).collect()).unwrap_or_default();
+        let layers: Vec<LayerId> = base.map(|b| b.layers.iter().map(|l| l.layer.clone()).collect()).unwrap_or_default();
+        self.note(vertex, layers.iter().map(LayerId::as_str))?;
         let how = match (&by_manifest, &by_chain) {
             (Some(_), _) => Some(HitReason::Manifest),
             (None, Some(_)) => Some(HitReason::ChainId),

@@ -8,10 +8,13 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-/// The version of tables and of the key space.
-pub const FORMAT: u32 = 1;
+/// The version of tables and of the key space: each step of [`STEPS`] leads to the next.
+pub const FORMAT: u32 = STEPS.len() as u32;
 
-const SCHEMA: &str = "
+/// What makes an index of version N one of version N + 1. A released step is never changed.
+const STEPS: [&str; 2] = [FIRST, UPKEEP];
+
+const FIRST: &str = "
 create table if not exists meta (name text primary key, value text not null) without rowid;
 create table if not exists links (
     parent text not null, input integer not null, output integer not null, op text not null, selector text not null,
@@ -34,6 +37,21 @@ create table if not exists builds (
 create index if not exists builds_by_project on builds (project, started);
 ";
 
+/// Who uses what, and what was taken away: for `du`, `prune`, `check` and the sentence of a miss that they caused.
+const UPKEEP: &str = "
+create table uses (
+    result text primary key, used integer not null, count integer not null, dockerfile text not null, line integer not null,
+    instruction text not null) without rowid;
+create table cache_mounts (name text primary key, id text not null, used integer not null, count integer not null)
+    without rowid;
+create table mount_users (
+    name text not null, dockerfile text not null, line integer not null, instruction text not null, used integer not null,
+    primary key (name, dockerfile, line)) without rowid;
+create table collected (
+    key text primary key, at integer not null, why text not null, bytes integer not null) without rowid;
+create table digests (layer text primary key, diff_id text not null) without rowid;
+";
+
 /// The open index.
 pub struct Index {
     connection: Mutex<Connection>,
@@ -52,11 +70,7 @@ impl Index {
             return Err(StoreError::Format { store, found: version.to_string(), known: FORMAT });
         }
         connection.execute_batch("pragma journal_mode = wal; pragma synchronous = full;").map_err(wrap)?;
-        if version == 0 {
-            connection
-                .execute_batch(&format!("begin immediate; {SCHEMA} pragma user_version = {FORMAT}; commit;"))
-                .map_err(wrap)?;
-        }
+        upgrade(&connection).map_err(wrap)?;
         Ok(Self { connection: Mutex::new(connection), store: store.clone() })
     }
 
@@ -80,5 +94,50 @@ impl Index {
             Ok(value)
         };
         run().map_err(|source| StoreError::Index { store: self.store.clone(), source })
+    }
+}
+
+/// Leads an older index to the present version. The version is read again under the write lock: of two programs that open an
+/// old store at once, one does the work.
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    let version = |db: &Connection| db.query_row("pragma user_version", [], |row| row.get::<_, u32>(0));
+    if version(connection)? >= FORMAT {
+        return Ok(());
+    }
+    let transaction = rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)?;
+    for step in STEPS.iter().skip(version(&transaction)? as usize) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.execute_batch(&format!("pragma user_version = {FORMAT}"))?;
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_of_the_first_version_is_led_to_the_present_one_and_keeps_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = Connection::open(dir.path().join("index.db")).unwrap();
+        old.execute_batch(&format!("{FIRST} insert into meta values ('a', 'b'); pragma user_version = 1;")).unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let index = Index::open(dir.path()).unwrap();
+            let kept =
+                index.with(|db| db.query_row("select value from meta where name = 'a'", [], |r| r.get::<_, String>(0)));
+            assert_eq!(kept.unwrap(), "b");
+            index.with(|db| db.execute_batch("select * from uses; select * from collected;")).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_index_of_a_later_version_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.db");
+        Connection::open(&path).unwrap().execute_batch("pragma user_version = 99; create table x (y);").unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(Index::open(dir.path()), Err(StoreError::Format { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }

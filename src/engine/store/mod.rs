@@ -5,6 +5,9 @@ pub mod build;
 pub mod content;
 pub mod image;
 pub mod index;
+pub mod lease;
+pub mod ledger;
+pub mod uses;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +15,7 @@ pub use build::BuildRow;
 pub use content::ContentStore;
 pub use image::ImageRecord;
 pub use index::Index;
+pub use lease::{Lease, Leased};
 
 use crate::ground::fs::{PathError, PathResultExt};
 use crate::ground::hint::Hint;
@@ -92,6 +96,16 @@ impl Layout {
         self.root.join("context").join(&name[..32])
     }
 
+    /// The folders of cache mounts.
+    pub fn caches(&self) -> PathBuf {
+        self.root.join("caches")
+    }
+
+    /// Where builds under way say what they use.
+    pub fn leases(&self) -> PathBuf {
+        self.root.join("leases")
+    }
+
     /// The lock of a step.
     pub fn lock(&self, name: &str) -> PathBuf {
         self.root.join("locks").join(name)
@@ -117,7 +131,7 @@ impl Store {
     /// Opens or makes a store. Errors: not writable, or of another format.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let first = !root.exists();
-        for name in ["", "blobs/sha256", "layers", "tmp", "context", "builds", "locks"] {
+        for name in ["", "blobs/sha256", "layers", "tmp", "context", "builds", "locks", "leases"] {
             let path = root.join(name);
             std::fs::create_dir_all(&path).at("create", &path)?;
         }

@@ -11,6 +11,7 @@ use crate::front::tui::host::Host;
 use crate::ground::fs::{AtomicFile, PathResultExt};
 use crate::insight::suggest::{SuggestReport, Suggestion};
 use crate::insight::workbench::advice::advise;
+use crate::language::dockerfile::encoding::encode;
 
 /// A project that can be built, explained and rewritten.
 pub struct ProjectHost {
@@ -55,9 +56,10 @@ pub fn apply(request: &BuildRequest, suggestion: &Suggestion) -> Result<PathBuf,
     std::fs::copy(path, &backup).at("write the backup", &backup)?;
     // Through a link, the file that it points to is replaced, not the link.
     let target = path.canonicalize().at("open", path)?;
+    let before = std::fs::read(&target).at("read", &target)?;
     let mode = std::fs::metadata(&target).at("read", &target)?.permissions();
     let mut file = AtomicFile::create(&target)?;
-    file.write_all(suggestion.after.as_bytes()).at("write", &target)?;
+    file.write_all(&encode(&suggestion.after, &before)).at("write", &target)?;
     file.file().set_permissions(mode).at("write", &target)?;
     file.commit()?;
     Ok(backup)

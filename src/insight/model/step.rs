@@ -166,7 +166,8 @@ impl Step {
 
     /// The reason when it ran although nothing changed: `--no-cache`, a lost result, another key format.
     pub fn ran_unchanged(&self) -> Option<&MissReason> {
-        let none = |r: &&MissReason| matches!(r, MissReason::NoCache | MissReason::ResultGone | MissReason::EngineChanged);
+        let none =
+            |r: &&MissReason| matches!(r, MissReason::NoCache | MissReason::ResultGone { .. } | MissReason::EngineChanged);
         let own = || self.reasons().iter().filter(|reason| reason.is_own());
         own().next().filter(|_| own().all(|reason| none(&reason)))
     }

@@ -53,6 +53,8 @@ pub fn apply(dockerfile: &Dockerfile, edits: &[Edit]) -> String {
     let mut out = Output::new(dockerfile);
     for block in &blocks {
         let Some(instruction) = block.instruction else {
+            // What was moved up from the end of the file may have no line break, or an open continuation.
+            out.begin();
             out.text.push_str(block.span.text(&dockerfile.source));
             continue;
         };
@@ -254,6 +256,13 @@ mod tests {
         let file = parse("FROM a\nCOPY . .\nRUN x");
         let after = apply(&file, &[Edit::MoveAfter { instruction: 1, after: 2 }]);
         assert_eq!(after, "FROM a\nRUN x\nCOPY . .");
+    }
+
+    #[test]
+    fn the_last_line_moved_above_a_lone_comment_does_not_swallow_it() {
+        let file = parse("FROM a\n# far\n\nRUN npm ci");
+        let after = apply(&file, &[Edit::MoveAfter { instruction: 1, after: 0 }]);
+        assert_eq!(after, "FROM a\nRUN npm ci\n# far\n");
     }
 
     #[test]

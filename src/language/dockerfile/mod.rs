@@ -9,6 +9,7 @@ mod describe;
 pub mod diagnostic;
 pub mod directive;
 pub mod edit;
+pub mod encoding;
 pub mod expand;
 pub mod file_mode;
 mod flags;
@@ -50,5 +51,7 @@ pub use span::{LineIndex, Position, Span};
 pub use stage::{Stage, StageIndex, find_stage, find_stage_by_name};
 pub use words::quoted_words;
 
+#[cfg(test)]
+mod limits_tests;
 #[cfg(test)]
 mod random_tests;

@@ -1,18 +1,12 @@
-//! Random texts out of the language's own parts: whatever they are, the tree prints back, spans are sound, and nothing panics.
+//! Properties of random texts, made of the language's own parts, and of random valid files: whatever the text, the tree prints
+//! back, spans are sound and nest, nothing panics, an edit means what it says, and expansion is bounded.
+//!
+//! A finding is printed in its smallest form; it becomes a test next to the code, named after what was seen.
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 
 use super::*;
-
-/// A small generator of its own (SplitMix64), so that a failure can be repeated from its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
-}
 
 const PARTS: [&str; 76] = [
     "FROM",
@@ -93,43 +87,123 @@ const PARTS: [&str; 76] = [
     "CMD",
 ];
 
-fn text(random: &mut Random) -> String {
-    let count = random.below(60);
-    let head = if random.below(3) == 0 { "" } else { "FROM a\n" };
-    std::iter::once(head).chain((0..count).map(|_| PARTS[random.below(PARTS.len())])).collect()
+/// Nearly a Dockerfile, mostly wrong.
+fn texts() -> impl Strategy<Value = String> {
+    let head = prop_oneof![1 => Just(""), 2 => Just("FROM a\n")];
+    (head, prop::collection::vec(select(&PARTS[..]), 0..60)).prop_map(|(head, parts)| head.to_owned() + &parts.concat())
 }
 
-fn check(source: &str) {
-    let file = parse(source);
-    assert_eq!(file.print(), source);
-    for diagnostic in &file.diagnostics {
-        assert!(source.get(diagnostic.span.start..diagnostic.span.end).is_some(), "{diagnostic:?} in {source:?}");
-        let shown = render(diagnostic, &file, "Dockerfile");
-        assert!(!shown.contains(['\u{1b}', '\0']), "{shown:?}");
-    }
-    for (index, instruction) in file.instructions.iter().enumerate() {
-        assert!(source.get(instruction.span.start..instruction.span.end).is_some(), "{source:?}");
-        let _ = expand_word(&instruction.text, &|name: &str| (name == "a").then(|| "xax".to_owned()), file.escape);
-        let _ = run_script(instruction, source).map(|script| format!("{script:?}"));
-        crate::language::shell::parse_commands(&instruction.text);
-        let edits = [
-            Edit::InsertBefore { instruction: index, text: "RUN true".to_owned() },
-            Edit::MoveAfter { instruction: index, after: file.instructions.len() - 1 },
-        ];
-        let after = parse(&apply(&file, &edits));
-        if !file.has_errors() && instruction.keyword != Keyword::From && index > 0 {
-            assert!(after.instructions.len() >= file.instructions.len(), "{source:?} became {:?}", after.source);
+/// Instructions of every shape that an edit must carry whole: continuations, comments inside, heredocs, flags, blank lines.
+const INSTRUCTIONS: [&str; 16] = [
+    "RUN npm ci",
+    "run a && \\\n    b",
+    "RUN a \\\n# a comment inside\n  b \\\n\n  c",
+    "RUN <<EOF\n# not a comment\nFROM nowhere\nEOF",
+    "RUN <<-A cat <<'B C'\n\tone\n\tA\ntwo\nB C",
+    "RUN --mount=type=cache,target=/c --network=none make",
+    "COPY --chown=1:2 a b /c/",
+    "COPY <<one <<two /d/\n1\none\n2\ntwo",
+    "ADD [\"a b\", \"/c\"]",
+    "ENV a=b \\\n  c=\"d e\"",
+    "ENV old style value",
+    "ARG x=${y:-z} w",
+    "LABEL a.b=\"c \\\\ d\"",
+    "ONBUILD COPY . /x",
+    "HEALTHCHECK --interval=5s CMD true",
+    "FROM a AS second",
+];
+
+/// A valid file: instructions with comments and blank lines between them, either line ending, with or without the last one.
+fn files() -> impl Strategy<Value = String> {
+    let above = select(&["", "", "# about it\n", "\n", "# one\n# two\n", "# far\n\n", "  # indented\n"][..]);
+    let lines = prop::collection::vec((above, select(&INSTRUCTIONS[..])), 1..8);
+    (lines, any::<bool>(), any::<bool>()).prop_map(|(lines, windows, ends)| {
+        let body: Vec<String> = lines.iter().map(|(above, instruction)| format!("{above}{instruction}")).collect();
+        let text = format!("FROM a\n{}{}", body.join("\n"), if ends { "\n" } else { "" });
+        if windows { text.replace('\n', "\r\n") } else { text }
+    })
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, max_global_rejects: 10 * cases, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config(1_000))]
+
+    #[test]
+    fn a_text_prints_back_and_its_diagnostics_point_into_it(source in prop_oneof![4 => texts(), 1 => any::<String>()]) {
+        let file = parse(&source);
+        prop_assert_eq!(file.print(), &source[..]);
+        for diagnostic in &file.diagnostics {
+            prop_assert!(source.get(diagnostic.span.start..diagnostic.span.end).is_some(), "{:?}", diagnostic);
+            let shown = render(diagnostic, &file, "Dockerfile");
+            prop_assert!(!shown.contains(['\u{1b}', '\0']), "{:?}", shown);
         }
     }
-    let _ = IgnoreRules::parse(source).map(|rules| rules.is_ignored("a/b"));
-    let _ = go_match(source, "a/b");
-    detect_syntax(source);
-}
 
-#[test]
-fn random_texts_are_kept_whole() {
-    for seed in 0..2_000 {
-        check(&text(&mut Random(seed)));
+    #[test]
+    fn spans_lie_on_characters_and_nest(source in prop_oneof![texts(), files()]) {
+        spans_nest(&parse(&source));
+    }
+
+    #[test]
+    fn readers_of_any_text_never_panic(source in texts()) {
+        let file = parse(&source);
+        for instruction in &file.instructions {
+            let _ = run_script(instruction, &source).map(|script| format!("{script:?}"));
+            crate::language::shell::parse_commands(&instruction.text);
+        }
+        file.outline();
+        let _ = IgnoreRules::parse(&source).map(|rules| rules.is_ignored("a/b"));
+        let _ = go_match(&source, "a/b");
+        let _ = reference::ImageName::parse_normalized(&source);
+        let _ = (git_reference::GitReference::parse(&source), ports::PortSpec::parse(&source));
+        detect_syntax(&source);
+    }
+
+    #[test]
+    fn checks_point_into_the_file(source in prop_oneof![texts(), files()]) {
+        let build_args = std::collections::BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let (file, ignore) = (parse(&source), IgnoreRules::parse("a\n").unwrap_or_default());
+        let request = checks::LintRequest {
+            dockerfile: &file,
+            ignore: Some(&ignore),
+            target: checks::Target::All,
+            build_args: &build_args,
+            platform: "linux/amd64",
+            base: &|_| None,
+        };
+        for warning in &checks::lint(&request).warnings {
+            let inside = source.get(warning.span.start..warning.span.end).is_some();
+            prop_assert!(inside && warning.line >= 1, "{:?}", warning);
+        }
+    }
+
+    #[test]
+    fn an_edit_gives_the_instructions_that_were_meant(
+        source in prop_oneof![1 => texts(), 4 => files()], kind in 0..5_u8, at in any::<Index>(), to in any::<Index>(),
+    ) {
+        let file = parse(&source);
+        // A byte order mark counts only at the very start, so a text with one further down changes its meaning when it moves.
+        prop_assume!(!file.has_errors() && file.instructions.len() > 1 && !source.contains('\u{feff}'));
+        let (at, to) = (1 + at.index(file.instructions.len() - 1), to.index(file.instructions.len()));
+        prop_assume!(at != to);
+        let (edit, meant) = edited(&file, kind, at, to);
+        let after = apply(&file, std::slice::from_ref(&edit));
+        prop_assert_eq!(one_lines(&parse(&after)), meant, "{:?} gave {:?}", edit, after);
+        prop_assert_eq!(kept_comments(&after), kept_comments(&source), "{:?} gave {:?}", edit, after);
+    }
+
+    #[test]
+    fn expansion_is_bounded(source in texts()) {
+        for value in ["xax".to_owned(), "x${a}y ".repeat(500)] {
+            for escape in ['\\', '`'] {
+                if let Ok(expanded) = expand_word(&source, &|_: &str| Some(value.clone()), escape) {
+                    prop_assert!(expanded.text.len() <= expand::OUTPUT_LIMIT);
+                }
+            }
+        }
     }
 }
 
@@ -157,16 +231,19 @@ fn spans_nest(file: &Dockerfile) {
     }
 }
 
-/// An insertion, a removal and a move give the instructions that were meant, and only those.
-fn edits_mean_what_they_say(file: &Dockerfile, random: &mut Random) {
-    let count = file.instructions.len();
-    if file.has_errors() || count < 2 || file.source.contains('\u{feff}') {
-        return;
-    }
-    let lines = |file: &Dockerfile| -> Vec<String> { file.instructions.iter().map(Instruction::one_line).collect() };
-    let (at, to) = (1 + random.below(count - 1), random.below(count));
-    let mut meant = lines(file);
-    let edit = match random.below(4) {
+fn one_lines(file: &Dockerfile) -> Vec<String> {
+    file.instructions.iter().map(Instruction::one_line).collect()
+}
+
+/// The comments of the valid files: none may get lost, except those of what is removed (no edit here removes).
+fn kept_comments(source: &str) -> usize {
+    source.matches("# one").count() + source.matches("# about it").count() + source.matches("# far").count()
+}
+
+/// One edit, and the instructions that the file then has.
+fn edited(file: &Dockerfile, kind: u8, at: usize, to: usize) -> (Edit, Vec<String>) {
+    let mut meant = one_lines(file);
+    let edit = match kind {
         0 => {
             meant.insert(at, "USER me".to_owned());
             Edit::InsertBefore { instruction: at, text: "USER me".to_owned() }
@@ -176,94 +253,20 @@ fn edits_mean_what_they_say(file: &Dockerfile, random: &mut Random) {
             Edit::InsertAfter { instruction: at, text: "USER me\n".to_owned() }
         }
         2 => {
-            meant.remove(at);
-            Edit::Remove { instruction: at }
+            meant[at] = "USER me".to_owned();
+            Edit::ReplaceArgument { span: file.instructions[at].span, text: "USER me".to_owned() }
         }
-        _ if at == to => return,
         _ => {
             let moved = meant.remove(at);
             meant.insert(if to > at { to } else { to + 1 }, moved);
             Edit::MoveAfter { instruction: at, after: to }
         }
     };
-    let after = parse(&apply(file, std::slice::from_ref(&edit)));
-    assert_eq!(lines(&after), meant, "{edit:?} of {:?} gave {:?}", file.source, after.source);
+    (edit, meant)
 }
 
 #[test]
-fn spans_nest_edits_mean_what_they_say_and_checks_point_into_the_file() {
-    let build_args = std::collections::BTreeMap::from([("a".to_owned(), "b".to_owned())]);
-    let ignore = IgnoreRules::parse("a\n").unwrap_or_default();
-    for seed in 10_000..13_000 {
-        let mut random = Random(seed);
-        let source = text(&mut random);
-        let file = parse(&source);
-        spans_nest(&file);
-        edits_mean_what_they_say(&file, &mut random);
-        let request = checks::LintRequest {
-            dockerfile: &file,
-            ignore: Some(&ignore),
-            target: checks::Target::All,
-            build_args: &build_args,
-            platform: "linux/amd64",
-            base: &|_| None,
-        };
-        let lint = checks::lint(&request);
-        for warning in &lint.warnings {
-            assert!(source.get(warning.span.start..warning.span.end).is_some() && warning.line >= 1, "{warning:?}");
-        }
-        file.outline();
-        let _ = reference::ImageName::parse_normalized(&source);
-        let _ = (git_reference::GitReference::parse(&source), ports::PortSpec::parse(&source));
-    }
-}
-
-#[test]
-fn expansion_is_bounded() {
-    let long = |_: &str| Some("x${a}y ".repeat(500));
-    for seed in 0..2_000 {
-        let source = text(&mut Random(seed));
-        if let Ok(expanded) = expand_word(&source, &long, '\\') {
-            assert!(expanded.text.len() <= expand::OUTPUT_LIMIT);
-        }
-    }
-}
-
-#[test]
-fn checks_and_outline_of_very_many_stages_and_names_take_linear_time() {
-    let begun = std::time::Instant::now();
-    let chain: String = (0..5_000).map(|n| format!("FROM s{n} AS s{}\nENV a{n}=$c{n}\n", n + 1)).collect();
-    let names: String = (0..10_000).map(|n| format!("ARG b{n}\nENV c{n}=$d{n}\n")).collect();
-    for source in [format!("FROM scratch AS s0\n{chain}"), format!("FROM scratch\n{names}")] {
-        let file = parse(&source);
-        let request = checks::LintRequest {
-            dockerfile: &file,
-            ignore: None,
-            target: checks::Target::All,
-            build_args: &Default::default(),
-            platform: "linux/amd64",
-            base: &|_| None,
-        };
-        assert!(checks::lint(&request).warnings.len() >= 5_000);
-        file.outline();
-    }
-    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
-}
-
-#[test]
-fn deep_and_long_texts_take_linear_time() {
-    let begun = std::time::Instant::now();
-    for source in [
-        format!("FROM a\nRUN {}", "[".repeat(200_000)),
-        format!("FROM a\n{}", "ONBUILD ".repeat(8_000)),
-        format!("FROM a\n{}", (0..20_000).map(|n| format!("RUN <<E{n}\n")).collect::<String>()),
-        format!("FROM a\nRUN a {}", "\\\n".repeat(300_000)),
-        format!("FROM a\nENV {}", "a=${b:-".repeat(9_000)),
-        format!("FROM a\nCOPY {} /\n", "--exclude=x ".repeat(5_000)),
-        "FROM".repeat(15_000),
-    ] {
-        let file = parse(&source);
-        assert_eq!(file.print(), source);
-    }
-    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+fn a_removal_takes_the_instruction_and_what_stands_directly_above_it() {
+    let file = parse("FROM a\n# far\n\n# about it\nRUN b\nRUN c\n");
+    assert_eq!(apply(&file, &[Edit::Remove { instruction: 1 }]), "FROM a\n# far\n\nRUN c\n");
 }
