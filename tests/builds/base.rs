@@ -10,9 +10,9 @@ RUN printf 'adm:x:4:\nnobody:x:99:\n' >> /etc/group && echo 3.20.0 > /etc/alpine
 COPY --chmod=755 <<"EOF" /bin/adduser
 #!/bin/sh
 # adduser [-D] [-S] [-H] [-u UID] [-h HOME] [-s SHELL] [-g GECOS] [-G GROUP] NAME
-# useradd [-m] [-u UID] [-d HOME] [-s SHELL] [-g GROUP] [-G GROUP] NAME
+# useradd [-m] [-c COMMENT] [-u UID] [-d HOME] [-s SHELL] [-g GROUP] [-G GROUP] NAME
 shell=/bin/sh
-while getopts DSHmu:h:d:s:g:G: option; do
+while getopts DSHmu:h:d:s:g:G:c: option; do
   case $option in
     u) uid=$OPTARG ;; h | d) home=$OPTARG ;; s) shell=$OPTARG ;; G) group=$OPTARG ;;
     g) [ "${0##*/}" = adduser ] || group=$OPTARG ;;
