@@ -23,6 +23,7 @@ const ROOMS: &[&str] = &[
     "engine/worker",
     "engine/cache",
     "engine/image",
+    "engine/upkeep",
     "engine/solver",
     "engine/door",
     "insight/model",

@@ -8,6 +8,7 @@ use super::image::layer::ImageError;
 use super::image::{HostBaseError, ImportError};
 use super::solver::{FailureSource, SolveError};
 use super::store::StoreError;
+use super::upkeep::UpkeepError;
 use super::worker::WorkerError;
 
 /// Whose fault: it decides the exit code.
@@ -69,7 +70,7 @@ macro_rules! environment {
         }
     )*};
 }
-environment!(StoreError, PathError, ImageError, WorkerError, HostBaseError);
+environment!(StoreError, PathError, ImageError, WorkerError, HostBaseError, UpkeepError);
 
 impl From<ImportError> for EngineError {
     fn from(error: ImportError) -> Self {

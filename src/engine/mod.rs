@@ -12,6 +12,7 @@ pub mod sandbox;
 pub mod snapshot;
 pub mod solver;
 pub mod store;
+pub mod upkeep;
 pub mod verdict;
 pub mod worker;
 
@@ -19,6 +20,7 @@ mod bases;
 mod build;
 mod error;
 mod forecast;
+mod housekeeping;
 mod project;
 
 pub use bases::NamedContext;

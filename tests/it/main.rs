@@ -5,3 +5,4 @@ mod errors;
 mod hits;
 mod program;
 mod surroundings;
+mod upkeep;

@@ -13,6 +13,7 @@ pub struct Program {
 }
 
 /// How a run ended.
+#[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
     pub stdout: String,

@@ -79,6 +79,13 @@ pub fn measure(store: &Store, worker: &Worker, layer: &LayerId, clamp_times: Opt
     write_to(store, worker, layer, form, sink.into())
 }
 
+/// The DiffID of a layer as its files are now, whatever is remembered; nothing is remembered of it either.
+pub fn measure_anew(worker: &Worker, layer: &LayerId) -> Result<Digest, ImageError> {
+    let sink = std::fs::File::options().write(true).open("/dev/null").at("open", "/dev/null")?;
+    let form = Form { compression: Compression::None, clamp_times: None };
+    Ok(stream(worker, layer, form, sink.into())?.diff_id)
+}
+
 /// The blob of a layer in the content store.
 pub fn blob(store: &Store, worker: &Worker, layer: &LayerId, form: Form) -> Result<Written, ImageError> {
     if let Some(known) = known(store, layer, form)?
@@ -94,12 +101,16 @@ pub fn blob(store: &Store, worker: &Worker, layer: &LayerId, form: Form) -> Resu
 }
 
 fn write_to(store: &Store, worker: &Worker, layer: &LayerId, form: Form, to: OwnedFd) -> Result<Written, ImageError> {
+    let written = stream(worker, layer, form, to)?;
+    remember(store, layer, form, &written)?;
+    Ok(written)
+}
+
+fn stream(worker: &Worker, layer: &LayerId, form: Form, to: OwnedFd) -> Result<Written, ImageError> {
     let request = Request::WriteLayer { layer: layer.clone(), compression: form.compression, clamp_times: form.clamp_times };
     match worker.call(request, vec![to])? {
         Reply::Written { diff_id, digest, size } => {
-            let written = Written { diff_id, blob: descriptor(form.compression, digest, size) };
-            remember(store, layer, form, &written)?;
-            Ok(written)
+            Ok(Written { diff_id, blob: descriptor(form.compression, digest, size) })
         }
         Reply::Failed(failure) => Err(ImageError::Refused(failure)),
         other => {

@@ -97,6 +97,21 @@ pub enum Request {
         /// The run's token.
         token: u64,
     },
+    /// Counts a layer's files anew, whatever was noted when it was made.
+    Recount {
+        /// Which.
+        layer: LayerId,
+    },
+    /// Lists the folders of cache mounts; of one of them also what takes the space.
+    Caches {
+        /// The folder's name.
+        contents_of: Option<String>,
+    },
+    /// Removes folders of cache mounts. One that a step has locked stays.
+    RemoveCaches {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Removes layers that no record names any more.
     Remove {
         /// Which.
@@ -140,10 +155,33 @@ pub enum Reply {
         /// Bytes written.
         size: u64,
     },
+    /// Folders of cache mounts.
+    Caches {
+        /// All of them, by name.
+        caches: Vec<CacheFolder>,
+        /// The largest paths of the one that was asked for, largest first; not more than a thousand.
+        contents: Vec<(String, LayerStat)>,
+    },
+    /// Folders that are gone.
+    Removed {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Done.
     Done,
     /// It failed.
     Failed(Failure),
+}
+
+/// The folder of a cache mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheFolder {
+    /// Its name: hex digits, with a number behind a dot where several steps use a private one.
+    pub name: String,
+    /// What it holds.
+    pub stat: LayerStat,
+    /// When it was changed last, in microseconds since 1970.
+    pub changed: u64,
 }
 
 /// Why a request failed.

@@ -5,6 +5,7 @@
 //! ([`run_main`]) makes the namespaces and forks; its child enters the root, gives up its rights and executes the command as
 //! process 1. If anything of that is refused, the run fails: nothing ever runs unconfined.
 
+pub mod caches;
 mod capabilities;
 mod child;
 mod files;

@@ -101,6 +101,11 @@ impl Layers {
         Ok(Some(stat))
     }
 
+    /// Counts the files of a layer, whatever was noted when it was made.
+    pub fn recount(&self, id: &LayerId) -> Result<LayerStat, Failure> {
+        stat::of(&self.path(id))
+    }
+
     fn write_stat(&self, id: &LayerId, stat: &LayerStat) -> Result<(), Failure> {
         let beside = self.layers.join(format!("{id}.stat"));
         let text = serde_json::to_vec(stat).map_err(io::Error::from).during("write", &beside)?;

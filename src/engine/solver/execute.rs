@@ -73,7 +73,7 @@ impl Solver<'_> {
             self.say_hit(vertex, HitReason::Merged, &result);
             return Ok((known, result));
         }
-        let reasons = self.miss_reasons(vertex);
+        let reasons = self.miss_reasons(vertex, &known);
         self.say_miss(vertex, reasons);
         let _slot = self.state.slots.take();
         self.check_cancelled(vertex.id)?;

@@ -1,12 +1,10 @@
 //! Why a step has to run: its own ingredients against those of the last build, and the steps above it.
 
 use super::content::unpack_entries;
-use super::probe::LinkUse;
 use super::{Solver, guard};
 use crate::engine::cache::explain::{Evidence, own_reasons};
 use crate::engine::cache::ingredients::KEY_FORMAT;
-use crate::engine::cache::preimage::operation_digest;
-use crate::engine::cache::{Ingredients, Source};
+use crate::engine::cache::{Ingredients, KeyId, Source};
 use crate::engine::context::Entry;
 use crate::engine::event::VertexId;
 use crate::engine::graph::{Counts, Edge, SourceRef, Vertex};
@@ -42,10 +40,13 @@ impl Solver<'_> {
         self.previous?.ingredients.get(&vertex.slot)
     }
 
-    /// The reasons, own ones first, and where the cascade began.
-    pub(super) fn miss_reasons(&self, vertex: &Vertex) -> (Vec<MissReason>, VertexId) {
+    /// The reasons, own ones first, and where the cascade began. `known` are the keys that were found without a result.
+    pub(super) fn miss_reasons(&self, vertex: &Vertex, known: &[KeyId]) -> (Vec<MissReason>, VertexId) {
         if vertex.ignore_cache {
             return (vec![MissReason::NoCache], vertex.id);
+        }
+        if !known.is_empty() {
+            return (vec![self.gone(known)], vertex.id);
         }
         let now = guard(&self.state(vertex.id).ingredients).clone();
         let (Some(now), Some(then)) = (now, self.before(vertex)) else {
@@ -78,19 +79,13 @@ impl Solver<'_> {
         }
         if reasons.is_empty() {
             let failed = self.previous.is_some_and(|previous| previous.failed.contains(&vertex.slot));
-            reasons.push(if failed { MissReason::FailedBefore } else { self.gone(vertex) });
+            reasons.push(if failed { MissReason::FailedBefore } else { MissReason::ResultGone { collected: None } });
         }
         (reasons, cause.unwrap_or(vertex.id))
     }
 
     /// The result is not there any more; the ledger may know why.
-    fn gone(&self, vertex: &Vertex) -> MissReason {
-        let keys = || {
-            let digest = operation_digest(vertex.operation.as_ref()?);
-            let links = self.links(vertex, LinkUse::Record).ok()?;
-            self.lookup(vertex, &digest, &links).ok()
-        };
-        let keys = keys().unwrap_or_default();
+    fn gone(&self, keys: &[KeyId]) -> MissReason {
         let entry = self.store.index.collected(keys.iter().map(|key| key.0.as_str())).ok().flatten();
         MissReason::ResultGone { collected: entry }
     }

@@ -203,7 +203,7 @@ impl Solver<'_> {
         match how {
             Some(how) => self.say_hit(vertex, how, &result),
             None => {
-                let reasons = self.miss_reasons(vertex);
+                let reasons = self.miss_reasons(vertex, &[]);
                 self.say_miss(vertex, reasons);
                 self.finish(vertex.id, Outcome::Ran, Some(result.stat), None, 0);
             }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, Reply, Request};
-use crate::engine::sandbox::{self, Cancelled, Program};
+use crate::engine::sandbox::{self, Cancelled, Program, caches};
 use crate::engine::snapshot::failure::{internal, mount_refused};
 use crate::engine::snapshot::{Layers, copy, make_directory, scan, unpack, write_layer};
 
@@ -101,6 +101,12 @@ impl Server {
                 return Ok(Reply::Done);
             }
             Request::Remove { layers: ids } => return layers.remove(&ids).map(|()| Reply::Done),
+            Request::Recount { layer } => return layers.recount(&layer).map(stat),
+            Request::Caches { contents_of } => {
+                let contents = contents_of.map(|name| caches::contents(layers, &name)).transpose()?.unwrap_or_default();
+                return Ok(Reply::Caches { caches: caches::list(layers)?, contents });
+            }
+            Request::RemoveCaches { names } => return caches::remove(layers, &names).map(|names| Reply::Removed { names }),
             _ => self.mounts.clone()?,
         }
         match request {
@@ -121,7 +127,13 @@ impl Server {
                 let outputs = [stdout.as_fd(), stderr.as_fd()];
                 sandbox::run(layers, &self.program, &layer, &parents, &process, outputs, &cancelled)
             }
-            Request::WriteLayer { .. } | Request::Cancel { .. } | Request::Remove { .. } => Ok(Reply::Done),
+            // Answered above.
+            Request::WriteLayer { .. }
+            | Request::Cancel { .. }
+            | Request::Remove { .. }
+            | Request::Recount { .. }
+            | Request::Caches { .. }
+            | Request::RemoveCaches { .. } => Ok(Reply::Done),
         }
     }
 }

@@ -62,6 +62,12 @@ pub enum Command {
     History(HistoryArgs),
     /// Images of the store.
     Image(ImageArgs),
+    /// Show what takes space in the store.
+    Du(DuArgs),
+    /// Take away what no image and no running build needs.
+    Prune(PruneArgs),
+    /// Verify every blob, layer and record of the store.
+    Check(CheckArgs),
     /// Build a small project twice and see one miss explained and one fix on offer; no network, no Docker.
     Demo(DemoArgs),
 }
@@ -274,6 +280,45 @@ pub enum ImageCommand {
     },
     /// List images.
     Ls,
+}
+
+/// `du`.
+#[derive(Debug, Args)]
+pub struct DuArgs {
+    /// Show what lies in this cache mount: its id or the name of its folder.
+    #[arg(value_name = "CACHE")]
+    pub cache: Option<String>,
+    /// Only what fits: until=24h, type=step, id=ID.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub filter: Vec<String>,
+}
+
+/// `prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Also blobs kept for the next export, unpacked base layers that can be unpacked again, and all but the last logs.
+    #[arg(short, long)]
+    pub all: bool,
+    /// Only what fits: until=24h, type=step, id=ID.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub filter: Vec<String>,
+    /// Stop as soon as no more than this is left: 10GB.
+    #[arg(long, value_name = "SIZE", alias = "max-used-space")]
+    pub keep_storage: Option<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub force: bool,
+    /// Only show what would go.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Take damaged things away, so that they are made again.
+    #[arg(long)]
+    pub repair: bool,
 }
 
 /// `demo`.

@@ -12,6 +12,7 @@ mod output;
 mod results;
 mod screen;
 mod suggest;
+mod upkeep;
 mod why;
 
 use std::path::PathBuf;
@@ -50,6 +51,9 @@ pub fn main() -> ExitCode {
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),
+        Some(Command::Du(args)) => upkeep::du(&context, args),
+        Some(Command::Prune(args)) => upkeep::prune(&context, args),
+        Some(Command::Check(args)) => upkeep::check(&context, args),
         Some(Command::Demo(args)) => demo::run(&context, args),
     };
     ExitCode::from(ended.unwrap_or_else(|error| report(&error)))

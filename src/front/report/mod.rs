@@ -10,6 +10,7 @@ pub mod lint;
 pub mod plain;
 pub mod suggest;
 pub mod table;
+pub mod upkeep;
 pub mod why;
 
 pub use document::{Document, document};

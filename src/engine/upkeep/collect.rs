@@ -1,0 +1,159 @@
+//! Takes away what was selected. The order is the rule: first what no record names (which works without a free byte), then the
+//! records, with a line in the ledger, then, unless a build has asked for it meanwhile, what they named.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use super::UpkeepError;
+use super::inventory::{Item, ItemKind};
+use super::selection::Selection;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{Reply, Request};
+use crate::engine::store::{Leased, Store};
+use crate::engine::worker::Worker;
+use crate::ground::fs::PathResultExt;
+use crate::ground::fs::root::remove_all;
+
+/// What is gone, and what stayed after all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Gone.
+    pub gone: Vec<Item>,
+    /// Still there: a build began to use it meanwhile.
+    pub kept: Vec<Item>,
+}
+
+impl Collected {
+    /// How much was freed.
+    pub fn bytes(&self) -> u64 {
+        self.gone.iter().map(|item| item.bytes).sum()
+    }
+}
+
+/// Takes a selection away. `now` in microseconds since 1970; `why` is the phrase of the ledger. Errors: something cannot be
+/// removed; what is gone until then is gone, and the same call does the rest.
+pub fn collect(store: &Store, worker: &Worker, selection: Selection, now: u64, why: &str) -> Result<Collected, UpkeepError> {
+    let mut out = Collected::default();
+    let (files, others): (Vec<Item>, Vec<Item>) = selection
+        .items
+        .into_iter()
+        .partition(|item| matches!(item.kind, ItemKind::Log | ItemKind::Leftover | ItemKind::StatIndex));
+    for item in files {
+        remove_file(store, &item)?;
+        out.gone.push(item);
+    }
+    store.index.collect_results(&selection.results, now, why)?;
+    forget_builds(store, &out.gone)?;
+    forget_blobs(store, &others)?;
+    // Read after the records are gone: whoever noted a name before saw its record, whoever comes later does not find it.
+    let leased = Leased::read(&store.layout.leases())?;
+    let building = leased.since.is_some();
+    let stays = |item: &Item| {
+        let name = item.id.split('.').next().unwrap_or(&item.id);
+        leased.names.contains(name) || (building && item.kind == ItemKind::Blob)
+    };
+    let (kept, going): (Vec<Item>, Vec<Item>) = others.into_iter().partition(stays);
+    out.kept = kept;
+    for item in going {
+        let gone = match item.kind {
+            ItemKind::Step | ItemKind::Base | ItemKind::Context => remove_layer(worker, &item)?,
+            ItemKind::CacheMount => remove_cache(worker, &item)?,
+            _ => {
+                remove_file(store, &item)?;
+                true
+            }
+        };
+        if gone { out.gone.push(item) } else { out.kept.push(item) }
+    }
+    if !building {
+        forget_trees(store)?;
+    }
+    Ok(out)
+}
+
+fn remove_layer(worker: &Worker, item: &Item) -> Result<bool, UpkeepError> {
+    let Ok(layer) = item.id.parse::<LayerId>() else { return Ok(false) };
+    worker.call(Request::Remove { layers: vec![layer] }, Vec::new())?;
+    Ok(true)
+}
+
+fn remove_cache(worker: &Worker, item: &Item) -> Result<bool, UpkeepError> {
+    match worker.call(Request::RemoveCaches { names: vec![item.id.clone()] }, Vec::new())? {
+        Reply::Removed { names } => Ok(names.contains(&item.id)),
+        _ => Err(UpkeepError::Answer("the removal of a cache")),
+    }
+}
+
+/// Blobs, logs and what lies beside them. A name with a slash cannot come out of a directory's list.
+fn remove_file(store: &Store, item: &Item) -> Result<(), UpkeepError> {
+    let folder = folder(store, item.kind);
+    let path = folder.join(&item.id);
+    match fs::symlink_metadata(&path) {
+        Ok(_) => {
+            let dir = fs::File::open(&folder).at("open", &folder)?;
+            Ok(remove_all(dir.as_fd(), item.id.as_bytes()).at("remove", &path)?)
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+fn folder(store: &Store, kind: ItemKind) -> PathBuf {
+    let root = store.layout.root();
+    match kind {
+        ItemKind::Log => root.join("builds"),
+        ItemKind::StatIndex => root.join("context"),
+        _ => root.join("blobs/sha256"),
+    }
+}
+
+fn forget_builds(store: &Store, gone: &[Item]) -> Result<(), UpkeepError> {
+    Ok(store.index.transact(|db| {
+        let mut query = db.prepare("delete from builds where id = ?1")?;
+        for item in gone.iter().filter(|item| item.kind == ItemKind::Log) {
+            query.execute([&item.id])?;
+        }
+        Ok(())
+    })?)
+}
+
+/// What is known of the tars of layers that go, and of blobs that go.
+fn forget_blobs(store: &Store, going: &[Item]) -> Result<(), UpkeepError> {
+    Ok(store.index.transact(|db| {
+        for item in going {
+            match item.kind {
+                ItemKind::Step | ItemKind::Base | ItemKind::Context => {
+                    db.prepare_cached("delete from blobs where layer = ?1")?.execute([&item.id])?;
+                    db.prepare_cached("delete from digests where layer = ?1")?.execute([&item.id])?;
+                }
+                ItemKind::CacheMount => {
+                    db.prepare_cached("delete from cache_mounts where name = ?1")?.execute([&item.id])?;
+                    db.prepare_cached("delete from mount_users where name = ?1")?.execute([&item.id])?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    })?)
+}
+
+/// Lists of files that no build on record is compared by any more. Those of scans save work and stay.
+fn forget_trees(store: &Store) -> Result<(), UpkeepError> {
+    Ok(store.index.transact(|db| {
+        let mut named = BTreeSet::new();
+        let mut records = db.prepare("select record from builds")?;
+        let mut rows = records.query([])?;
+        while let Some(row) = rows.next()? {
+            let text: String = row.get(0)?;
+            named.extend(text.match_indices("sha256:").filter_map(|(at, _)| text.get(at..at + 71)).map(str::to_owned));
+        }
+        let mut unscanned = db.prepare("select digest from trees where digest not in (select tree from scans)")?;
+        let digests: Vec<String> = unscanned.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let mut delete = db.prepare("delete from trees where digest = ?1")?;
+        for digest in digests.iter().filter(|digest| !named.contains(*digest)) {
+            delete.execute([digest])?;
+        }
+        Ok(())
+    })?)
+}
