@@ -60,6 +60,21 @@ pub fn judge(case: &Case, at: usize, ours: &[Answer], lab: &[Built]) -> Outcome 
     }
 }
 
+/// Where the source and the lab's BuildKit answer differently, and which of them counts.
+pub fn disagreement(case: &Case, lab: &Built) -> Option<&'static str> {
+    match (case.expected, lab) {
+        (Expected::Ok, Built::Error(_)) if !case.classic => {
+            Some("as recorded; the lab's BuildKit refuses it, so no tree is compared")
+        }
+        (Expected::Error, Built::Image(_)) if !case.classic => Some("as recorded; the lab's BuildKit builds it"),
+        (Expected::Ok, Built::Error(_)) => Some("as the lab's BuildKit, which refuses what docker's classic builder built"),
+        (Expected::Error, Built::Image(_)) => {
+            Some("as the lab's BuildKit, which builds what docker's classic builder refused")
+        }
+        _ => None,
+    }
+}
+
 /// Whether a recorded statement holds; none when it is about something that is not looked at here.
 fn holds(assert: &Value, at: usize, ours: &[Answer], lab: &[Built]) -> Option<bool> {
     let (left, right) = match assert["args"].as_array() {

@@ -9,10 +9,6 @@ const DEVIATIONS: &[(&str, &str)] = &[
         "BuildKit's layers keep `security.capability` alone of all extended attributes, ours keep the others too",
     ),
     (
-        "buildah-conformance/edgecases",
-        "an owner that the image does not know is refused, where BuildKit takes root in silence",
-    ),
-    (
         "buildkit-integration/testShmSize/0",
         "memory is mounted with `nodev` too: no list of devices stands behind a step that may make device files",
     ),

@@ -12,6 +12,7 @@ struct Row {
     failed: Vec<String>,
     skipped: BTreeMap<String, Vec<String>>,
     deviating: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// Verdicts by set.
@@ -21,10 +22,13 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn note(&mut self, group: &Group, verdicts: Vec<Verdict>) {
-        for (case, verdict) in group.cases.iter().zip(verdicts) {
+    pub fn note(&mut self, group: &Group, verdicts: Vec<(Verdict, Option<&'static str>)>) {
+        for (case, (verdict, note)) in group.cases.iter().zip(verdicts) {
             let row = self.rows.entry(case.set().to_owned()).or_default();
             let name = case.name.clone();
+            if let (Some(note), Verdict::Passed | Verdict::Refused(_)) = (note, &verdict) {
+                row.notes.push(format!("{name}: {note}"));
+            }
             match verdict {
                 Verdict::Passed => row.passed += 1,
                 Verdict::Refused(words) => row.refused.push(format!("{name}: {words}")),
@@ -43,6 +47,7 @@ impl Table {
                 println!("   skipped, {why}: {}", names.join(" "));
             }
             row.refused.iter().for_each(|line| println!("   both refuse {line}"));
+            row.notes.iter().for_each(|line| println!("   note {line}"));
             row.deviating.iter().for_each(|line| println!("   deviates: {line}"));
             row.failed.iter().for_each(|line| println!("   FAILED {line}"));
         }
