@@ -10,7 +10,8 @@
 //! - [`ground`]: what all stand on. Digests, files, hints, configuration.
 //! - [`language`]: text. Dockerfiles as lossless trees, and the shell as far as analysis needs it.
 //! - [`engine`]: builds. `oci`, `context`, `verdict` (the words for hits and misses), `event`, `protocol` (what the worker
-//!   can be asked), `graph`, `store`, `snapshot`, `sandbox`, `worker`, `cache`, `image`, `upkeep` (disk use, collection, check), `solver`, and the door to them all in
+//!   can be asked), `http`, `graph`, `store`, `registry`, `snapshot`, `sandbox`, `worker`, `cache`, `image`, `upkeep` (disk
+//!   use, collection, check), `solver`, and the door to them all in
 //!   `engine/mod.rs`.
 //! - [`insight`]: understands builds. `model` folds events, `suggest` knows rules, `workbench` has hands.
 //! - [`front`]: people and scripts. `text`, `report`, `tui`, `cli`.

@@ -20,8 +20,10 @@ use super::project::{Loaded, Project};
 use super::protocol::Network;
 use super::solver::record::BuildRecord;
 use super::solver::{ScannedContext, Solver, Speaker, State};
+use super::sources::{Remote, ToPush};
 use super::store::{BuildRow, Lease, Store, StoreError};
 use crate::ground::digest::Digest;
+use crate::ground::fs::PathResultExt;
 
 /// What is asked of a build.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +36,10 @@ pub struct BuildRequest {
     pub exports: Vec<ExportTo>,
     /// `--secret`: bytes by id. Never part of a key, of an image, or of anything that is written.
     pub secrets: BTreeMap<String, Vec<u8>>,
+    /// Names under which the image goes to its registry.
+    pub push: Vec<String>,
+    /// `--load`: the image goes to the docker daemon of this machine.
+    pub load: bool,
     /// `--jobs`: steps at a time; 0 for a number that suits the machine.
     pub jobs: usize,
     /// The image is put together even where nobody gave it a name or a place: somebody wants to know its id.
@@ -158,7 +164,12 @@ impl Run<'_> {
         let loaded = project.load()?;
         let lease = Lease::take(&self.store().layout.leases()).map_err(StoreError::from)?;
         let previous = project.last_record(self.store())?.map(|(_, record)| record);
-        let (graph, warnings) = project.lower(self.store(), &loaded, previous.as_ref())?;
+        let report = |what: &str, done, total| {
+            self.speaker.say(BuildEvent::Progress { vertex: None, what: what.to_owned(), done, total });
+        };
+        let remote = Remote::new(&self.engine.sources, self.cancel.clone(), &report, project.pull);
+        let lowered = project.lower_with(self.store(), &loaded, previous.as_ref(), Some(&remote));
+        let (graph, warnings) = lowered.map_err(|error| if self.cancel.is_cancelled() { cancelled() } else { error })?;
         let rewrites = self.request.exports.iter().any(|e| e.rewrite_timestamps);
         if rewrites && graph.epoch.is_none() && !project.build_args.contains_key("SOURCE_DATE_EPOCH") {
             let hint = "give --build-arg SOURCE_DATE_EPOCH=SECONDS, or set it in the environment".to_owned();
@@ -193,7 +204,7 @@ impl Run<'_> {
         };
         let solved = solver.solve();
         let result = match &solved {
-            Ok(_) => self.finish_image(&graph, &solver),
+            Ok(_) => self.finish_image(&graph, &solver, &remote),
             Err(error) => Err(error.clone().into()),
         };
         let remembered = self.remember(&graph, &solver, previous.as_ref(), &result, &loaded);
@@ -262,8 +273,15 @@ impl Run<'_> {
 
     /// Puts the image together where somebody wants it: a name or an output. Else the result stays in the cache, and the layers
     /// are not read once more for their DiffIDs.
-    fn finish_image(&self, graph: &BuildGraph, solver: &Solver<'_>) -> Result<Option<Digest>, EngineError> {
-        if self.request.tags.is_empty() && self.request.exports.is_empty() && !self.request.assemble {
+    fn finish_image(
+        &self,
+        graph: &BuildGraph,
+        solver: &Solver<'_>,
+        remote: &Remote<'_>,
+    ) -> Result<Option<Digest>, EngineError> {
+        let request = self.request;
+        let leaves = !request.exports.is_empty() || !request.push.is_empty() || request.load;
+        if request.tags.is_empty() && !leaves && !request.assemble {
             return Ok(None);
         }
         let rewrite = self.request.exports.iter().any(|e| e.rewrite_timestamps);
@@ -282,6 +300,7 @@ impl Run<'_> {
         self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
         let assembled = assemble(self.store(), &self.engine.worker, graph, &layer_of, graph.epoch, rewrite)?;
         self.write(&assembled)?;
+        self.deliver(graph, &assembled, remote)?;
         Ok(Some(assembled.record.id))
     }
 
@@ -298,11 +317,7 @@ impl Run<'_> {
         }
         for to in &self.request.exports {
             if self.cancel.is_cancelled() {
-                return Err(EngineError {
-                    kind: ErrorKind::Cancelled,
-                    message: "the build was cancelled".into(),
-                    hint: None,
-                });
+                return Err(cancelled());
             }
             let what = "exporting".to_owned();
             self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
@@ -321,6 +336,46 @@ impl Run<'_> {
                 bytes: done.bytes,
             });
         }
+        Ok(())
+    }
+
+    /// To registries, and to the daemon.
+    fn deliver(&self, graph: &BuildGraph, assembled: &Assembled, remote: &Remote<'_>) -> Result<(), EngineError> {
+        let base = graph.target_base.and_then(|at| graph.bases.get(at)).and_then(|b| Reference::parse(&b.image).ok());
+        for name in &self.request.push {
+            let reference = Reference::parse(name).map_err(|e| EngineError::user(e.to_string(), None))?;
+            let mount_from = base.clone().filter(|base| base.domain == reference.domain).map(|base| base.path);
+            let clamp_times = assembled.clamp_times;
+            let image = ToPush { reference: &reference, record: &assembled.record, clamp_times, mount_from };
+            let (digest, bytes) = remote.push(self.store(), &self.engine.worker, &image)?;
+            let (format, destination) = ("registry".to_owned(), reference.familiar());
+            self.speaker.say(BuildEvent::ExportFinished { format, destination, digest, bytes });
+        }
+        if self.request.load {
+            self.load(assembled, remote)?;
+        }
+        Ok(())
+    }
+
+    fn load(&self, assembled: &Assembled, remote: &Remote<'_>) -> Result<(), EngineError> {
+        let daemon = remote.loader()?;
+        (remote.report)(&format!("loading into the daemon at {}", daemon.shown()), 0, None);
+        let archive = self.store().layout.root().join("tmp").join(format!("load-{}.tar", self.build));
+        let request = ExportRequest {
+            format: ExportFormat::Docker,
+            destination: archive.clone(),
+            directory: false,
+            names: self.request.tags.clone(),
+            clamp_times: assembled.clamp_times,
+        };
+        let done = export(self.store(), &self.engine.worker, &assembled.record, &assembled.config, &request)?;
+        let loaded = std::fs::File::open(&archive).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let removed = std::fs::remove_file(&archive).at("remove", &archive);
+        let (size, mut file) = loaded.at("read", &archive)?;
+        removed?;
+        daemon.load(&mut file, size)?;
+        let (format, destination) = ("daemon".to_owned(), daemon.shown());
+        self.speaker.say(BuildEvent::ExportFinished { format, destination, digest: done.digest, bytes: done.bytes });
         Ok(())
     }
 
@@ -380,6 +435,10 @@ impl Run<'_> {
         self.store().index.put_uses(row.finished, &solver.used())?;
         Ok(self.store().index.put_build(&row)?)
     }
+}
+
+fn cancelled() -> EngineError {
+    EngineError { kind: ErrorKind::Cancelled, message: "the build was cancelled".into(), hint: None }
 }
 
 /// When each layer was made.

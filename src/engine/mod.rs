@@ -5,9 +5,11 @@ pub mod context;
 pub mod event;
 pub mod graph;
 pub mod handle;
+pub mod http;
 pub mod image;
 pub mod oci;
 pub mod protocol;
+pub mod registry;
 pub mod sandbox;
 pub mod snapshot;
 pub mod solver;
@@ -18,17 +20,20 @@ pub mod worker;
 
 mod bases;
 mod build;
+mod daemon;
 mod error;
 mod forecast;
 mod housekeeping;
 mod project;
+mod sources;
 
-pub use bases::NamedContext;
+pub use bases::{DAEMON_PREFIX, NamedContext};
 pub use build::{BuildOutcome, BuildRequest, ExportTo, registrations};
 pub use context::IgnoreFile;
 pub use error::{EngineError, ErrorKind};
 pub use forecast::{Price, Touched};
 pub use project::Project;
+pub use sources::{Remote, Sources, ToPush};
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,11 +48,19 @@ pub struct Engine {
     pub store: Arc<Store>,
     /// The worker.
     pub worker: Arc<Worker>,
+    /// Registries and daemons.
+    pub sources: Arc<Sources>,
 }
 
 impl Engine {
     /// Opens a store (made if it is missing) for a worker that was spawned before any thread existed.
     pub fn open(store: &Path, worker: Worker) -> Result<Self, EngineError> {
-        Ok(Self { store: Arc::new(Store::open(store)?), worker: Arc::new(worker) })
+        Ok(Self { store: Arc::new(Store::open(store)?), worker: Arc::new(worker), sources: Arc::default() })
+    }
+
+    /// With what is known about registries and daemons.
+    #[must_use]
+    pub fn with_sources(self, sources: Sources) -> Self {
+        Self { sources: Arc::new(sources), ..self }
     }
 }

@@ -11,6 +11,7 @@ use super::graph::{BuildGraph, lower, slots};
 use super::oci::Platform;
 use super::protocol::settings::RunSettings;
 use super::solver::record::BuildRecord;
+use super::sources::Remote;
 use super::store::Store;
 use crate::ground::digest::Digest;
 use crate::language::dockerfile::{Dockerfile, encoding, parse};
@@ -50,6 +51,8 @@ pub struct Project {
     pub allow: Vec<String>,
     /// SOURCE_DATE_EPOCH.
     pub epoch: Option<u64>,
+    /// `--pull`: registries are asked what a tag means now.
+    pub pull: bool,
 }
 
 /// A project read from disk.
@@ -165,12 +168,23 @@ impl Project {
         Ok(row.and_then(|row| Some((row.id, serde_json::from_str(&row.record).ok()?))))
     }
 
-    /// Lowers a loaded project; slots are those of the last build.
+    /// Lowers a loaded project with the images of the store; slots are those of the last build.
     pub fn lower(
         &self,
         store: &Store,
         loaded: &Loaded,
         previous: Option<&BuildRecord>,
+    ) -> Result<(BuildGraph, Vec<String>), EngineError> {
+        self.lower_with(store, loaded, previous, None)
+    }
+
+    /// The same; images that the store misses are fetched.
+    pub fn lower_with(
+        &self,
+        store: &Store,
+        loaded: &Loaded,
+        previous: Option<&BuildRecord>,
+        remote: Option<&Remote<'_>>,
     ) -> Result<(BuildGraph, Vec<String>), EngineError> {
         let (directories, images): (Vec<_>, Vec<_>) =
             self.contexts.iter().partition(|(_, context)| matches!(context, NamedContext::Directory(_)));
@@ -192,7 +206,7 @@ impl Project {
             network: self.network.clone(),
             allow: &self.allow,
         };
-        let mut bases = Resolver { store, named: &self.contexts };
+        let mut bases = Resolver { store, named: &self.contexts, remote };
         let lowered = lower(&request, &mut bases)
             .map_err(|diagnostics| diagnostics_error(&loaded.dockerfile, &diagnostics, &loaded.file))?;
         let mut graph = lowered.graph;

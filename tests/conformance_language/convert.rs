@@ -15,7 +15,7 @@ use crate::{Verdict, expect_equal, run};
 struct AnyImage;
 
 impl Bases for AnyImage {
-    fn resolve(&mut self, name: &str) -> Result<ResolvedBase, BaseError> {
+    fn resolve(&mut self, name: &str, _: &Platform, _: bool) -> Result<ResolvedBase, BaseError> {
         Reference::parse(name).map_err(|error| BaseError { message: error.to_string(), hint: None, environment: false })?;
         let config = ImageConfig::scratch(&Platform::host());
         Ok(ResolvedBase { image: name.to_owned(), manifest: Digest::of(name), config, layers: Vec::new() })

@@ -97,9 +97,10 @@ fn an_unknown_stage_is_named_with_those_that_exist() {
 
 #[test]
 fn an_unknown_base_image_says_how_to_provide_one() {
-    let program = Program::new("FROM nowhere:1\n");
+    let program = Program::new("FROM 127.0.0.1:1/nowhere:1\n");
     let ended = program.run(&["build"]);
-    ended.says(3, &["Dockerfile:1:6: the base image `nowhere:1` is not in the store", "rbuild-tui image load PATH"]);
+    ended
+        .says(3, &["Dockerfile:1:6: the base image `127.0.0.1:1/nowhere:1` cannot be pulled", "rbuild-tui image load PATH"]);
 }
 
 #[test]

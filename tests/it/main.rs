@@ -4,5 +4,6 @@
 mod errors;
 mod hits;
 mod program;
+mod registry;
 mod surroundings;
 mod upkeep;

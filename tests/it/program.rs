@@ -43,7 +43,11 @@ impl Program {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rbuild-tui"));
         command.args(args).env_clear().env("RBUILD_TUI_STORE", &self.store).env("PATH", "/usr/bin:/bin");
-        command.env("HOME", self.dir.path()).current_dir(&self.context).stdin(Stdio::null());
+        command
+            .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+            .env("HOME", self.dir.path())
+            .current_dir(&self.context)
+            .stdin(Stdio::null());
         command
     }
 

@@ -19,6 +19,8 @@ const TESTS: &[&str] = &[
     "two_builds",
     "two_builds_holder_killed",
     "reproducible",
+    "registry_and_skopeo",
+    "bases_of_docker",
 ];
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

@@ -12,6 +12,7 @@ mod forty_features;
 mod image;
 mod lab;
 mod pair;
+mod registry;
 mod reproducible;
 mod seeded;
 mod survival;

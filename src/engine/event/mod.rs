@@ -225,9 +225,9 @@ pub enum BuildEvent {
     },
     /// An image was written somewhere.
     ExportFinished {
-        /// `oci`, `docker`, `store`.
+        /// `oci`, `docker`, `store`, `registry`, `daemon`.
         format: String,
-        /// Path or image name.
+        /// Path, image name or socket.
         destination: String,
         /// Manifest digest.
         digest: Digest,

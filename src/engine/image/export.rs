@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::layer::{Form, ImageError, blob};
-use crate::engine::oci::{Descriptor, ImageIndex, Manifest, Platform, media_type};
+use crate::engine::oci::{Descriptor, ImageIndex, Manifest, Packing, Platform, media_type};
 use crate::engine::protocol::Compression;
 use crate::engine::store::Store;
 use crate::engine::store::image::ImageRecord;
@@ -62,20 +62,7 @@ pub fn export(
         ExportFormat::Docker => Compression::None,
     };
     let form = Form { compression, clamp_times: request.clamp_times };
-    let layers = layer_blobs(store, worker, record, form)?;
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(media_type::MANIFEST.into()),
-        config: Descriptor {
-            media_type: media_type::CONFIG.into(),
-            digest: record.id,
-            size: config.len() as u64,
-            platform: None,
-            annotations: BTreeMap::new(),
-        },
-        layers: layers.clone(),
-    };
-    let manifest_bytes = serde_json::to_vec(&manifest).unwrap_or_default();
+    let (manifest_bytes, Manifest { layers, .. }) = manifest(store, worker, record, config, form)?;
     let digest = Digest::of(&manifest_bytes);
     let bytes = layers.iter().map(|l| l.size).sum::<u64>() + (config.len() + manifest_bytes.len()) as u64;
     let documents = documents(request, record, &manifest_bytes, config, &layers);
@@ -94,12 +81,34 @@ pub fn export(
     Ok(Exported { digest, bytes })
 }
 
+/// The manifest of an image, and its bytes; the blobs of all its layers lie in the store then.
+pub fn manifest(
+    store: &Store,
+    worker: &Worker,
+    record: &ImageRecord,
+    config: &[u8],
+    form: Form,
+) -> Result<(Vec<u8>, Manifest), ImageError> {
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media_type::MANIFEST.into()),
+        config: Descriptor {
+            media_type: media_type::CONFIG.into(),
+            digest: record.id,
+            size: config.len() as u64,
+            platform: None,
+            annotations: BTreeMap::new(),
+        },
+        layers: layer_blobs(store, worker, record, form)?,
+    };
+    Ok((serde_json::to_vec(&manifest).unwrap_or_default(), manifest))
+}
+
 /// The blobs of all layers; those that came with the base are passed on as they are.
 fn layer_blobs(store: &Store, worker: &Worker, record: &ImageRecord, form: Form) -> Result<Vec<Descriptor>, ImageError> {
     let one = |layer: &crate::engine::store::image::ImageLayer| match &layer.blob {
         Some(known) if store.content.contains(&known.digest) => {
-            let gzip = known.media_type.ends_with("gzip");
-            let media_type = if gzip { media_type::LAYER_GZIP } else { media_type::LAYER };
+            let media_type = Packing::of(&known.media_type).unwrap_or(Packing::Plain).media_type();
             Ok(Descriptor { media_type: media_type.into(), annotations: BTreeMap::new(), platform: None, ..known.clone() })
         }
         _ => blob(store, worker, &layer.layer, form).map(|written| written.blob),

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::engine::oci::LayerId;
-use crate::engine::oci::{Descriptor, ImageConfig, ImageIndex, Manifest, Platform, Reference, chain_ids, media_type};
-use crate::engine::store::image::{ImageLayer, ImageRecord};
+use crate::engine::oci::{Descriptor, ImageConfig, ImageIndex, Manifest, Packing, Platform, Reference, media_type};
+use crate::engine::store::image::ImageRecord;
 use crate::engine::store::{Store, StoreError};
 use crate::ground::digest::{Digest, Digester};
 use crate::ground::fs::{PathError, PathResultExt};
@@ -203,9 +202,9 @@ fn from_descriptor(store: &Store, files: &Files, entry: &Descriptor, depth: u32)
     if matches!(entry.media_type.as_str(), media_type::INDEX | media_type::DOCKER_INDEX) {
         let index: ImageIndex = files.parse("index", &bytes)?;
         let host = Platform::host();
-        let fits =
-            |d: &&Descriptor| d.platform.as_ref().is_none_or(|p| p.os == host.os && p.architecture == host.architecture);
-        let Some(found) = index.manifests.iter().find(fits).filter(|_| depth < NESTING_LIMIT) else {
+        let fit = |d: &&Descriptor| d.platform.as_ref().map_or(Some(0), |p| host.runs(p));
+        let fitting = index.manifests.iter().filter(|d| fit(d).is_some());
+        let Some(found) = fitting.min_by_key(fit).filter(|_| depth < NESTING_LIMIT) else {
             return Err(files.malformed(format!("holds no image for {}", host.text())));
         };
         return from_descriptor(store, files, found, depth + 1);
@@ -214,8 +213,7 @@ fn from_descriptor(store: &Store, files: &Files, entry: &Descriptor, depth: u32)
     let config_bytes = files.blob(&manifest.config, CONFIG_LIMIT)?;
     let config: ImageConfig = files.parse("image configuration", &config_bytes)?;
     for layer in &manifest.layers {
-        let known = [media_type::LAYER, media_type::LAYER_GZIP, media_type::DOCKER_LAYER, media_type::DOCKER_LAYER_GZIP];
-        if !known.contains(&layer.media_type.as_str()) {
+        if Packing::of(&layer.media_type).is_none() {
             return Err(
                 files.malformed(format!("has a layer of type `{}`, which is not read yet", layer.media_type.escape_debug()))
             );
@@ -237,22 +235,7 @@ fn record(
     manifest: Digest,
     blobs: Vec<Descriptor>,
 ) -> Result<ImageRecord, ImportError> {
-    if config.rootfs.diff_ids.len() != blobs.len() {
-        let (layers, diffs) = (blobs.len(), config.rootfs.diff_ids.len());
-        return Err(files.malformed(format!("has {layers} layers, but its configuration names {diffs}")));
-    }
-    let size = blobs.iter().map(|b| b.size).sum();
-    let chains = chain_ids(&config.rootfs.diff_ids);
-    let mut layers = Vec::new();
-    for ((blob, diff_id), chain) in blobs.into_iter().zip(&config.rootfs.diff_ids).zip(chains) {
-        layers.push(ImageLayer { layer: base_layer_id(&chain, files)?, diff_id: *diff_id, blob: Some(blob) });
-    }
-    Ok(ImageRecord { id, manifest, layers, size })
-}
-
-/// A layer of a base lies under its ChainID: images that share layers share directories.
-fn base_layer_id(chain: &Digest, files: &Files) -> Result<LayerId, ImportError> {
-    format!("base-{}", chain.hex()).parse().map_err(|_| files.malformed("has a layer without a name".into()))
+    ImageRecord::of_blobs(config, id, manifest, blobs).map_err(|why| files.malformed(why))
 }
 
 #[derive(Deserialize)]
@@ -310,14 +293,18 @@ fn from_archive(store: &Store, files: &Files) -> Result<Vec<(String, ImageRecord
 /// Digest, size and type of a layer that comes without a descriptor.
 fn describe(files: &Files, name: &str) -> Result<Descriptor, ImportError> {
     let mut reader = files.file(name)?;
-    let mut magic = [0; 2];
+    let mut magic = [0; 4];
     let mut digester = Digester::default();
     let mut size = 0;
     if reader.read_exact(&mut magic).is_ok() {
         digester.update(magic);
-        size = 2 + io::copy(&mut reader, &mut digester).at("read", files.path())?;
+        size = 4 + io::copy(&mut reader, &mut digester).at("read", files.path())?;
     }
-    let media_type = if magic == [0x1f, 0x8b] { media_type::LAYER_GZIP } else { media_type::LAYER };
+    let media_type = match magic {
+        [0x1f, 0x8b, ..] => media_type::LAYER_GZIP,
+        [0x28, 0xb5, 0x2f, 0xfd] => media_type::LAYER_ZSTD,
+        _ => media_type::LAYER,
+    };
     Ok(Descriptor {
         media_type: media_type.into(),
         digest: digester.finish(),

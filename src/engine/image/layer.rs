@@ -124,6 +124,7 @@ fn descriptor(compression: Compression, digest: Digest, size: u64) -> Descriptor
     let media_type = match compression {
         Compression::None => media_type::LAYER,
         Compression::Gzip => media_type::LAYER_GZIP,
+        Compression::Zstd => media_type::LAYER_ZSTD,
     };
     Descriptor { media_type: media_type.into(), digest, size, platform: None, annotations: Default::default() }
 }

@@ -17,8 +17,42 @@ pub mod media_type {
     pub const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    pub const LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
     pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
     pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+}
+
+/// How the tar of a layer is packed, by the type of its blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// Not at all.
+    Plain,
+    /// gzip.
+    Gzip,
+    /// zstd.
+    Zstd,
+}
+
+impl Packing {
+    /// None for a type that is not read: foreign layers, encrypted ones, artifacts.
+    pub fn of(media_type: &str) -> Option<Self> {
+        Some(match media_type {
+            media_type::LAYER | media_type::DOCKER_LAYER => Self::Plain,
+            media_type::LAYER_GZIP | media_type::DOCKER_LAYER_GZIP => Self::Gzip,
+            // Docker's own list has no zstd, but images with this type exist.
+            media_type::LAYER_ZSTD | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Self::Zstd,
+            _ => return None,
+        })
+    }
+
+    /// The type in an OCI manifest.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Plain => media_type::LAYER,
+            Self::Gzip => media_type::LAYER_GZIP,
+            Self::Zstd => media_type::LAYER_ZSTD,
+        }
+    }
 }
 
 /// A blob by digest, size and type.

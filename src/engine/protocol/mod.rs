@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::engine::context::entry::{Entry, EntryKind, Selector};
 use crate::engine::event::{LayerStat, Usage};
-use crate::engine::oci::LayerId;
+use crate::engine::oci::{LayerId, Packing};
 use crate::ground::digest::Digest;
 pub use crate::language::dockerfile::FileMode;
 pub use settings::Ulimit;
@@ -28,7 +28,7 @@ pub enum Request {
         parents: Vec<LayerId>,
         /// The blob's file.
         blob: PathBuf,
-        /// gzip or plain.
+        /// How it is packed.
         compression: Compression,
         /// Of the blob as it is.
         digest: Digest,
@@ -216,6 +216,18 @@ pub enum Compression {
     None,
     /// gzip.
     Gzip,
+    /// zstd.
+    Zstd,
+}
+
+impl From<Packing> for Compression {
+    fn from(packing: Packing) -> Self {
+        match packing {
+            Packing::Plain => Self::None,
+            Packing::Gzip => Self::Gzip,
+            Packing::Zstd => Self::Zstd,
+        }
+    }
 }
 
 /// A process on a root file system: a subset of what the OCI runtime specification says.

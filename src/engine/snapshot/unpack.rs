@@ -49,6 +49,7 @@ pub fn unpack(layers: &Layers, id: &LayerId, parents: &[LayerId], blob: &Blob<'_
     let plain: Box<dyn Read + '_> = match blob.compression {
         Compression::None => Box::new(&mut file),
         Compression::Gzip => Box::new(MultiGzDecoder::new(&mut file)),
+        Compression::Zstd => Box::new(zstd_decoder(&mut file).during("read", blob.path)?),
     };
     let mut plain = Counted::new(plain);
     Apply::layer(root).run(Archive { tar: TarReader::new(Box::new(&mut plain)) })?;
@@ -67,6 +68,15 @@ pub fn unpack(layers: &Layers, id: &LayerId, parents: &[LayerId], blob: &Blob<'_
         }
     }
     layers.commit(&work, id)
+}
+
+/// What a small frame may ask for in memory: 128 MiB, as `zstd` itself does without `--memory`.
+const ZSTD_WINDOW_LOG: u32 = 27;
+
+fn zstd_decoder<R: Read>(from: R) -> io::Result<zstd::stream::read::Decoder<'static, BufReader<R>>> {
+    let mut decoder = zstd::stream::read::Decoder::new(from)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+    Ok(decoder)
 }
 
 struct Counted<R> {

@@ -19,6 +19,9 @@ use crate::ground::digest::{Digest, Digester};
 use crate::ground::fs::root::names;
 use crate::ground::fs::{PathError, PathResultExt, RootDir};
 
+/// The level that `zstd` itself takes.
+const ZSTD_LEVEL: i32 = 3;
+
 /// Answers `Request::WriteLayer`. Syncing `out` is the caller's job.
 pub fn write_layer(
     layers: &Layers,
@@ -43,6 +46,13 @@ pub fn write_layer(
         Compression::Gzip => {
             let plain = Hashing::new(GzEncoder::new(file, flate2::Compression::new(6)));
             let plain = tree(&root, plain, clamp)?;
+            let (encoder, diff_id, _) = plain.finish().during("write", "the layer's tar")?;
+            let (digest, size) = end(encoder.finish().during("write", "the layer's tar")?)?;
+            (diff_id, digest, size)
+        }
+        Compression::Zstd => {
+            let encoder = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL).during("write", "the layer's tar")?;
+            let plain = tree(&root, Hashing::new(encoder), clamp)?;
             let (encoder, diff_id, _) = plain.finish().during("write", "the layer's tar")?;
             let (digest, size) = end(encoder.finish().during("write", "the layer's tar")?)?;
             (diff_id, digest, size)

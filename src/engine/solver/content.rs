@@ -6,7 +6,7 @@ use crate::engine::cache::Content;
 use crate::engine::context::{Entry, RootHeader, Tree, content_key};
 use crate::engine::graph::{BaseLayer, Edge, SourceRef, Vertex};
 use crate::engine::oci::LayerId;
-use crate::engine::oci::media_type;
+use crate::engine::oci::Packing;
 use crate::engine::protocol::{Compression, Reply, Request};
 use crate::ground::digest::Digest;
 
@@ -115,12 +115,11 @@ impl Solver<'_> {
                 total: Some(total),
             });
             done += 1;
-            let gzip = matches!(blob.media_type.as_str(), media_type::LAYER_GZIP | media_type::DOCKER_LAYER_GZIP);
             let request = Request::Unpack {
                 layer: layer.clone(),
                 parents: layers[..at].to_vec(),
                 blob: path.clone(),
-                compression: if gzip { Compression::Gzip } else { Compression::None },
+                compression: Packing::of(&blob.media_type).map_or(Compression::None, Into::into),
                 digest: blob.digest,
                 size: blob.size,
                 diff_id: *diff_id,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Index, StoreError};
 use crate::engine::oci::Descriptor;
-use crate::engine::oci::LayerId;
+use crate::engine::oci::{ImageConfig, LayerId, chain_ids};
 use crate::ground::digest::Digest;
 
 /// An image of the store: enough to build on it and to export it.
@@ -32,7 +32,31 @@ pub struct ImageLayer {
     pub blob: Option<Descriptor>,
 }
 
+impl ImageRecord {
+    /// The record of an image that came as blobs. A layer of it lies under its ChainID: images that share layers share
+    /// directories. Errors: what is wrong, as the end of a sentence.
+    pub fn of_blobs(config: &ImageConfig, id: Digest, manifest: Digest, blobs: Vec<Descriptor>) -> Result<Self, String> {
+        if config.rootfs.diff_ids.len() != blobs.len() {
+            let (layers, diffs) = (blobs.len(), config.rootfs.diff_ids.len());
+            return Err(format!("has {layers} layers, but its configuration names {diffs}"));
+        }
+        let size = blobs.iter().fold(0u64, |sum, blob| sum.saturating_add(blob.size));
+        let chains = chain_ids(&config.rootfs.diff_ids);
+        let mut layers = Vec::new();
+        for ((blob, diff_id), chain) in blobs.into_iter().zip(&config.rootfs.diff_ids).zip(chains) {
+            let layer = format!("base-{}", chain.hex()).parse().map_err(|_| "has a layer without a name".to_owned())?;
+            layers.push(ImageLayer { layer, diff_id: *diff_id, blob: Some(blob) });
+        }
+        Ok(Self { id, manifest, layers, size })
+    }
+}
+
 impl Index {
+    /// Takes a name away; whether it was there. The blobs stay until they are collected.
+    pub fn remove_image(&self, name: &str) -> Result<bool, StoreError> {
+        self.transact(|db| db.execute("delete from images where name = ?1", [name]).map(|rows| rows > 0))
+    }
+
     /// Stores an image under a name, replacing the one that had it.
     pub fn put_image(&self, name: &str, record: &ImageRecord, created: u64) -> Result<(), StoreError> {
         let text = serde_json::to_string(record).unwrap_or_default();

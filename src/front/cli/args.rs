@@ -26,6 +26,12 @@ pub struct Cli {
     /// Folder of the store.
     #[arg(long, global = true, value_name = "DIR")]
     pub store: Option<PathBuf>,
+    /// The configuration file [default: rbuild-tui/config.json in the user's configuration folder].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A registry that is spoken to without encryption.
+    #[arg(long, global = true, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
     /// Lines instead of screens.
     #[arg(long, global = true)]
     pub plain: bool,
@@ -87,8 +93,8 @@ pub struct ProjectArgs {
     /// A build argument; without a value it is taken from the environment.
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub build_arg: Vec<String>,
-    /// A further context: a folder, or an image in an OCI layout.
-    #[arg(long, value_name = "NAME=DIR|oci-layout://PATH")]
+    /// A further context: a folder, an image in an OCI layout, or another image.
+    #[arg(long, value_name = "NAME=DIR|oci-layout://PATH|docker-image://NAME")]
     pub build_context: Vec<String>,
     /// Run every RUN, COPY and ADD again.
     #[arg(long)]
@@ -108,7 +114,7 @@ pub struct ProjectArgs {
     /// A resource limit of every RUN.
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub ulimit: Vec<String>,
-    /// Accepted, without effect: base images come from the store and --build-context, registries are not asked.
+    /// Ask registries what the tags of base images mean now, also where the store has one.
     #[arg(long)]
     pub pull: bool,
     /// Network of RUNs that do not say.
@@ -127,9 +133,16 @@ pub struct BuildArgs {
     /// Name of the image in the store.
     #[arg(short, long, value_name = "NAME")]
     pub tag: Vec<String>,
-    /// Write the image: type=oci|docker,dest=PATH[,tar=false][,rewrite-timestamp=true].
+    /// Write the image: type=oci|docker,dest=PATH[,tar=false][,rewrite-timestamp=true], or
+    /// type=registry|image[,name=NAME][,push=true].
     #[arg(short, long, value_name = "SPEC")]
     pub output: Vec<String>,
+    /// Push the image to the registries of its names.
+    #[arg(long)]
+    pub push: bool,
+    /// Load the image into the docker daemon of this machine.
+    #[arg(long)]
+    pub load: bool,
     /// A file that only `RUN --mount=type=secret` sees: id=ID[,src=FILE|,env=NAME].
     #[arg(long, value_name = "SPEC")]
     pub secret: Vec<String>,
@@ -280,6 +293,54 @@ pub enum ImageCommand {
     },
     /// List images.
     Ls,
+    /// Fetch an image from its registry.
+    Pull {
+        /// The image.
+        name: String,
+        /// Of several, the image for this platform [default: this machine's].
+        #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+        platform: Option<String>,
+    },
+    /// Deliver an image to its registry.
+    Push {
+        /// The image in the store.
+        name: String,
+        /// Under another name than its own.
+        #[arg(long, value_name = "NAME")]
+        to: Option<String>,
+    },
+    /// Write an image to a file or folder.
+    Save(SaveArgs),
+    /// Take names of images away; what no image and no step needs any more stays in the store until it is pruned.
+    Rm {
+        /// Names or ids.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// `image save`.
+#[derive(Debug, Args)]
+pub struct SaveArgs {
+    /// The image in the store.
+    pub name: String,
+    /// The file; a folder for oci-dir.
+    #[arg(short, long, value_name = "PATH")]
+    pub output: PathBuf,
+    /// What is written.
+    #[arg(long, value_enum, default_value = "docker")]
+    pub format: SaveFormat,
+}
+
+/// `image save --format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SaveFormat {
+    /// What `docker load` reads.
+    Docker,
+    /// An OCI layout in a tar.
+    Oci,
+    /// An OCI layout in a folder.
+    OciDir,
 }
 
 /// `du`.

@@ -22,6 +22,7 @@ pub fn project(context: &Context, args: &ProjectArgs) -> Result<Project, EngineE
     let mut project = Project::open(&args.path, args.file.as_deref())?;
     project.target.clone_from(&args.target);
     project.no_cache = args.no_cache;
+    project.pull = args.pull;
     project.network = args.network.clone().filter(|mode| mode != "default");
     project.allow.clone_from(&args.allow);
     settings(&mut project, args)?;
@@ -123,6 +124,62 @@ fn export_to(spec: &str) -> Result<ExportTo, EngineError> {
     Ok(to)
 }
 
+/// Names of the image, and those of them that are pushed.
+struct Delivery {
+    tags: Vec<String>,
+    push: Vec<String>,
+}
+
+impl Delivery {
+    /// `type=image` and `type=registry`, which write no file.
+    fn is_one(spec: &str) -> bool {
+        spec.split(',').any(|part| part == "type=image" || part == "type=registry")
+    }
+
+    /// `type=image,name=A,push=true`, `type=registry,name=A`; several names as `"name=A,B"`, as buildx has it.
+    ///
+    /// Source: the exporters `image` and `registry` of BuildKit's README.
+    fn add(&mut self, spec: &str) -> Result<(), EngineError> {
+        let fail = |why: String| usage(format!("--output `{}` {why}", spec.escape_debug()));
+        let mut push = spec.split(',').any(|part| part == "type=registry");
+        let mut names: Vec<String> = Vec::new();
+        let mut in_name = false;
+        for part in spec.split(',') {
+            let part = part.trim_matches('"');
+            match part.split_once('=') {
+                Some(("type", _)) => {}
+                Some(("name", value)) => names.push(value.to_owned()),
+                Some(("push", value)) => push = matches!(value, "true" | "1"),
+                None if in_name => names.push(part.to_owned()),
+                _ => return Err(fail(format!("has `{}`; there is type, name and push", part.escape_debug()))),
+            }
+            in_name = part.starts_with("name=") || (in_name && !part.contains('='));
+        }
+        for name in &names {
+            Reference::parse(name).map_err(|e| fail(e.to_string()))?;
+        }
+        let new = names.iter().filter(|name| !self.tags.contains(name)).cloned().collect::<Vec<_>>();
+        self.tags.extend(new);
+        match (push, names.is_empty()) {
+            (true, true) => self.push_all("--output type=registry"),
+            (true, false) => {
+                self.push.extend(names);
+                Ok(())
+            }
+            (false, _) => Ok(()),
+        }
+    }
+
+    fn push_all(&mut self, flag: &str) -> Result<(), EngineError> {
+        if self.tags.is_empty() {
+            return Err(usage(format!("{flag} needs a name for the image: add -t NAME")));
+        }
+        let new = self.tags.iter().filter(|tag| !self.push.contains(tag)).cloned().collect::<Vec<_>>();
+        self.push.extend(new);
+        Ok(())
+    }
+}
+
 /// Larger secrets are refused, as BuildKit does.
 const SECRET_LIMIT: u64 = 500 << 10;
 
@@ -166,9 +223,19 @@ fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineEr
     for tag in &args.tag {
         Reference::parse(tag).map_err(|e| usage(e.to_string()))?;
     }
-    let exports: Vec<ExportTo> = args.output.iter().map(|spec| export_to(spec)).collect::<Result<_, _>>()?;
+    let (delivered, written): (Vec<&String>, Vec<&String>) = args.output.iter().partition(|spec| Delivery::is_one(spec));
+    let exports: Vec<ExportTo> = written.into_iter().map(|spec| export_to(spec)).collect::<Result<_, _>>()?;
+    let mut delivery = Delivery { tags: args.tag.clone(), push: Vec::new() };
+    delivered.into_iter().try_for_each(|spec| delivery.add(spec))?;
+    if args.push {
+        delivery.push_all("--push")?;
+    }
+    if args.load && args.tag.is_empty() {
+        return Err(usage("--load needs a name for the image: add -t NAME".into()));
+    }
     let secrets = args.secret.iter().map(|spec| secret(context, spec)).collect::<Result<_, _>>()?;
-    Ok(BuildRequest { project, tags: args.tag.clone(), exports, secrets, jobs: args.jobs, assemble: false })
+    let Delivery { tags, push } = delivery;
+    Ok(BuildRequest { project, tags, exports, secrets, push, load: args.load, jobs: args.jobs, assemble: false })
 }
 
 pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {

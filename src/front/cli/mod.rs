@@ -2,6 +2,7 @@
 
 mod args;
 mod build;
+mod cancellable;
 mod demo;
 mod history;
 mod host;
@@ -11,6 +12,7 @@ mod lint;
 mod output;
 mod results;
 mod screen;
+mod sources;
 mod suggest;
 mod upkeep;
 mod why;
@@ -83,7 +85,8 @@ impl Context {
         let path = self.store_path()?;
         // Made here first, so that a store that cannot be written is one message, not the worker's end.
         drop(crate::engine::store::Store::open(&path)?);
-        Engine::open(&path, Worker::spawn(&path)?)
+        let sources = self.sources()?;
+        Ok(Engine::open(&path, Worker::spawn(&path)?)?.with_sources(sources))
     }
 }
 

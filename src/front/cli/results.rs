@@ -90,7 +90,7 @@ impl Reporter for Noting {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         match &event.event {
             BuildEvent::BuildFinished { image, error: None, .. } => found.image = *image,
-            BuildEvent::ExportFinished { format, digest, .. } if format == "oci" => {
+            BuildEvent::ExportFinished { format, digest, .. } if matches!(format.as_str(), "oci" | "registry") => {
                 found.manifest.get_or_insert(*digest);
             }
             _ => {}

@@ -20,7 +20,7 @@ pub struct PlainReporter<W: Write> {
     source: Option<OutputSource>,
     state: BuildState,
     screens: HashMap<VertexId, Screen>,
-    progress: String,
+    progress: std::collections::BTreeSet<String>,
     quiet: bool,
     /// Steps whose output goes on unseen.
     clipped: HashSet<VertexId>,
@@ -34,7 +34,15 @@ impl<W: Write> PlainReporter<W> {
     /// A reporter that writes into `out`; without a source no output of steps is shown.
     pub fn new(out: W, source: Option<OutputSource>) -> Self {
         let (state, screens) = (BuildState::default(), HashMap::new());
-        Self { out, source, state, screens, progress: String::new(), quiet: false, clipped: HashSet::new() }
+        Self {
+            out,
+            source,
+            state,
+            screens,
+            progress: std::collections::BTreeSet::new(),
+            quiet: false,
+            clipped: HashSet::new(),
+        }
     }
 
     /// Shows only failures and the summary's last line.
@@ -98,10 +106,9 @@ impl<W: Write> PlainReporter<W> {
     /// Says each kind of progress once: counts would be a spinner.
     fn progress(&mut self, vertex: Option<VertexId>, what: &str) -> io::Result<()> {
         let key = format!("{vertex:?} {what}");
-        if self.progress == key {
+        if !self.progress.insert(key) {
             return Ok(());
         }
-        self.progress = key;
         match vertex {
             Some(vertex) => self.say(vertex, &text::line(what)),
             None => writeln!(self.out, "{}", text::line(what)),

@@ -95,7 +95,7 @@ impl Lowering<'_> {
             path: path.clone(),
             owner: (!user.is_empty()).then_some(user),
             timestamp: self.graph.epoch,
-            platform: self.request.platform.text(),
+            platform: state.platform.text(),
         };
         self.step(state, at, operation, format!("WORKDIR {path}"), |_| {});
     }

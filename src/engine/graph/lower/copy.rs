@@ -60,7 +60,7 @@ impl Lowering<'_> {
             exclude: options.exclude,
             parents,
             unpack: options.unpack,
-            platform: self.request.platform.text(),
+            platform: state.platform.text(),
         };
         let source = options.from.unwrap_or(SourceRef::Context(String::new()));
         let edge = Edge { source, counts: Counts::Content, selectors };
@@ -96,7 +96,7 @@ impl Lowering<'_> {
         vertex.ignore_cache = ignore_cache;
         let source = SourceRef::Vertex(Some(copied));
         let edge = Edge { source, counts: Counts::Definition, selectors: Vec::new() };
-        let merge = Operation::Merge { platform: self.request.platform.text() };
+        let merge = Operation::Merge { platform: state.platform.text() };
         self.step(state, at, merge, created_by, |vertex| {
             vertex.name = format!("LINK {}", vertex.name);
             vertex.edges = vec![edge];

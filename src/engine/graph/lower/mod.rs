@@ -52,8 +52,9 @@ pub struct LowerRequest<'a> {
 
 /// Finds base images.
 pub trait Bases {
-    /// The image of this name. Errors: the whole message and a hint.
-    fn resolve(&mut self, name: &str) -> Result<ResolvedBase, BaseError>;
+    /// The image of this name for a platform; `strict` when the Dockerfile names the platform, so that no other one does.
+    /// Errors: the whole message and a hint.
+    fn resolve(&mut self, name: &str, platform: &Platform, strict: bool) -> Result<ResolvedBase, BaseError>;
 }
 
 /// Why a base cannot be had.
@@ -225,15 +226,16 @@ impl<'a> Lowering<'a> {
     }
 
     /// Finds a base image once.
-    fn base(&mut self, name: &str, span: Span) -> Option<usize> {
-        if let Some(at) = self.resolved.get(name) {
+    fn base(&mut self, name: &str, platform: Option<&Platform>, span: Span) -> Option<usize> {
+        let key = format!("{name} {}", platform.map(Platform::text).unwrap_or_default());
+        if let Some(at) = self.resolved.get(&key) {
             return Some(*at);
         }
-        match self.bases.resolve(name) {
+        match self.bases.resolve(name, platform.unwrap_or(&self.request.platform), platform.is_some()) {
             Ok(base) => {
                 self.graph.bases.push(base);
                 let at = self.graph.bases.len() - 1;
-                self.resolved.insert(name.to_owned(), at);
+                self.resolved.insert(key, at);
                 Some(at)
             }
             Err(error) => {

@@ -49,7 +49,7 @@ impl Lowering<'_> {
             mounts: mounts.sorted(),
             hosts: settings.hosts.iter().map(|(name, _)| name.clone()).collect(),
             ulimits: settings.ulimits.clone(),
-            platform: self.request.platform.text(),
+            platform: state.platform.text(),
         };
         let proxies = self.proxies();
         let ignore_cache = self.ignores_cache(state);

@@ -4,8 +4,8 @@ use super::{Lowering, StageSource, config_role};
 use crate::engine::event::{Role, StageName, VertexId};
 use crate::engine::graph::op::{Operation, Variable, VariableOrigin};
 use crate::engine::graph::vertex::{HistoryStep, SourceRef, Vertex};
-use crate::engine::oci::ImageConfig;
 use crate::engine::oci::config::DEFAULT_PATH;
+use crate::engine::oci::{ImageConfig, Platform};
 use crate::language::dockerfile::expand::expand_word;
 use crate::language::dockerfile::{Arguments, Instruction, Span, Word};
 
@@ -21,6 +21,8 @@ pub(super) struct StageState {
     pub declared: Vec<(String, Option<String>)>,
     pub config: ImageConfig,
     pub cwd: String,
+    /// Of the build, or that of `FROM --platform`.
+    pub platform: Platform,
     pub history: Vec<HistoryStep>,
     pub base: Option<usize>,
     /// CMD stands in this very stage.
@@ -28,13 +30,14 @@ pub(super) struct StageState {
 }
 
 impl StageState {
-    fn on(config: ImageConfig, origin: VariableOrigin) -> Self {
+    fn on(config: ImageConfig, origin: VariableOrigin, platform: Platform) -> Self {
         let mut state = Self {
             name: StageName { index: 0, name: None },
             head: None,
             env: Vec::new(),
             declared: Vec::new(),
             cwd: "/".into(),
+            platform,
             config,
             history: Vec::new(),
             base: None,
@@ -104,7 +107,7 @@ impl<'a> Lowering<'a> {
         // Source of the rule: `toDispatchState` of BuildKit, `namedContext(st.Name)`.
         if let Some(name) = name.as_ref().filter(|name| self.request.images.contains(name)) {
             let name = name.clone();
-            return self.start_image(from, &name, from.span, stage);
+            return self.start_image(from, &name, None, from.span, stage);
         }
         let mut state = self.start(at, from, stage)?;
         let errors_before = self.errors.len();
@@ -157,12 +160,10 @@ impl<'a> Lowering<'a> {
             self.error(image.span, format!("the image name `{}` expands to nothing: give the ARG a default", image.text));
             return None;
         }
-        if !self.platform_fits(from) {
-            return None;
-        }
+        let given = self.stage_platform(from)?;
+        let platform = given.clone().unwrap_or_else(|| self.request.platform.clone());
         let state = if expanded == "scratch" {
-            let config = ImageConfig::scratch(&self.request.platform);
-            let mut state = StageState::on(config, VariableOrigin::Base);
+            let mut state = StageState::on(ImageConfig::scratch(&platform), VariableOrigin::Base, platform);
             state.name = stage;
             self.push(&state, from, Role::Start, None);
             state
@@ -173,21 +174,29 @@ impl<'a> Lowering<'a> {
             self.push(&state, from, Role::Start, None);
             state
         } else {
-            self.start_image(from, &expanded, image.span, stage)?
+            self.start_image(from, &expanded, given.as_ref(), image.span, stage)?
         };
         Some(state)
     }
 
-    fn start_image(&mut self, from: &Instruction, name: &str, span: Span, stage: StageName) -> Option<StageState> {
+    fn start_image(
+        &mut self,
+        from: &Instruction,
+        name: &str,
+        platform: Option<&Platform>,
+        span: Span,
+        stage: StageName,
+    ) -> Option<StageState> {
         if self.request.directories.iter().any(|known| known == name) {
             let message =
                 format!("the build context `{name}` is a directory, which FROM cannot stand on yet; use COPY --from={name}");
             self.error(span, message);
             return None;
         }
-        let base = self.base(name, span)?;
+        let base = self.base(name, platform, span)?;
         let config = self.graph.bases[base].config.clone();
-        let mut state = StageState::on(config, VariableOrigin::Base);
+        let platform = platform.unwrap_or(&self.request.platform).clone();
+        let mut state = StageState::on(config, VariableOrigin::Base, platform);
         state.name = stage;
         state.base = Some(base);
         state.head = self.base_vertex(&state, from, base, Role::Base);
@@ -201,7 +210,7 @@ impl<'a> Lowering<'a> {
             image: resolved.image.clone(),
             manifest: resolved.manifest,
             chain: resolved.chain(),
-            platform: self.request.platform.text(),
+            platform: state.platform.text(),
         };
         let id = self.push(state, at, role, Some(operation));
         self.graph.vertices[id.0 as usize].base = Some(base);
@@ -209,26 +218,25 @@ impl<'a> Lowering<'a> {
         Some(id)
     }
 
-    fn platform_fits(&mut self, from: &Instruction) -> bool {
-        let mut fits = true;
+    /// The platform that `FROM --platform` names; none within where it names none, or the one that is built for anyway.
+    fn stage_platform(&mut self, from: &Instruction) -> Option<Option<Platform>> {
+        let mut given = None;
         for flag in &from.flags {
             let value = flag.value.clone().unwrap_or_default();
             if flag.name != "platform" {
                 self.not_yet(flag, "FROM");
-                fits = false;
-                continue;
+                return None;
             }
             let lookup = |name: &str| self.globals.get(name);
             let text = expand_word(&value, &lookup, self.request.dockerfile.escape).map(|e| e.text).unwrap_or(value);
-            let host = self.request.platform.text();
-            if text != host && text != self.request.platform.os && text != self.request.platform.architecture {
-                let message =
-                    format!("FROM --platform={} is not acted on yet: this machine builds for {host}", text.escape_debug());
+            let Some(platform) = Platform::parse(&text) else {
+                let message = format!("`{}` is no platform: write it like linux/amd64", text.escape_debug());
                 self.error(flag.span, message);
-                fits = false;
-            }
+                return None;
+            };
+            given = Some(platform).filter(|platform| *platform != self.request.platform);
         }
-        fits
+        Some(given)
     }
 
     /// Adds a vertex on top of the stage's head.
@@ -331,7 +339,7 @@ impl<'a> Lowering<'a> {
             return None;
         }
         let before = self.errors.len();
-        let Some(base) = self.base(name, span) else {
+        let Some(base) = self.base(name, None, span) else {
             if let Some(error) = self.errors.get_mut(before) {
                 error.message = format!("no stage is named `{}`, and {}", name.escape_debug(), error.message);
                 let names = self.stages.iter().filter_map(|stage| stage.name.as_deref());

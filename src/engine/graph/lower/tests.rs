@@ -10,7 +10,7 @@ struct One {
 }
 
 impl Bases for One {
-    fn resolve(&mut self, name: &str) -> Result<ResolvedBase, BaseError> {
+    fn resolve(&mut self, name: &str, _: &Platform, _: bool) -> Result<ResolvedBase, BaseError> {
         if name != "base" {
             let message = format!("the base image `{name}` is not there");
             return Err(BaseError { message, hint: None, environment: false });
