@@ -1,8 +1,10 @@
 //! The worker from outside: the real program, a store in a temporary folder, hand-made layers. Names of tests are rows of
-//! `reliability.md`. Needs root; says by name what it skips.
+//! `reliability.md`. As root or as a user with ranges in /etc/subuid; says by name what it skips.
 
 #[path = "worker/bench.rs"]
 mod bench;
+#[path = "worker/confinement.rs"]
+mod confinement;
 #[path = "worker/copies.rs"]
 mod copies;
 #[path = "worker/lab.rs"]
@@ -11,5 +13,9 @@ mod lab;
 mod layers;
 #[path = "worker/mounts.rs"]
 mod mounts;
+#[path = "worker/plain.rs"]
+mod plain;
+#[path = "worker/rootless.rs"]
+mod rootless;
 #[path = "worker/runs.rs"]
 mod runs;

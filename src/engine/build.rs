@@ -12,12 +12,13 @@ use super::context::{IgnoreFile, Selector, StatIndex, scan};
 use super::error::{EngineError, ErrorKind};
 use super::event::log::EventLog;
 use super::event::{BuildEvent, Outcome, Stamped, VertexId};
-use super::graph::{BuildGraph, SourceRef, slots};
+use super::graph::op::Operation;
+use super::graph::{BuildGraph, SourceRef, Vertex, slots};
 use super::handle::{BuildHandle, CancelToken};
 use super::image::{Assembled, ExportFormat, ExportRequest, assemble, export};
 use super::oci::Reference;
 use super::project::{Loaded, Project};
-use super::protocol::Network;
+use super::protocol::{Network, Reply, Request};
 use super::solver::record::BuildRecord;
 use super::solver::{ScannedContext, Solver, Speaker, State};
 use super::sources::{Remote, ToPush};
@@ -179,6 +180,12 @@ impl Run<'_> {
             self.speaker.say(BuildEvent::Diagnosed { text, error: false, line: 0 });
         }
         self.register(&graph, previous.as_ref());
+        let default_network = match project.network.as_deref() {
+            Some("none") => Network::None,
+            Some(crate::engine::project::ISOLATED) => Network::Isolated,
+            _ => Network::Host,
+        };
+        self.survey(&graph, default_network)?;
         let contexts = self.scan(&graph, &loaded.ignore)?;
         let jobs = match self.request.jobs {
             // Steps mostly wait for disks, networks and their own processes.
@@ -196,10 +203,8 @@ impl Run<'_> {
             folder: &self.folder,
             cancel: self.cancel.clone(),
             secrets: &self.request.secrets,
-            default_network: match project.network.as_deref() {
-                Some("none") => Network::None,
-                _ => Network::Host,
-            },
+            default_network,
+            limits: &project.limits,
             state: State::new(graph.vertices.len(), jobs),
         };
         let solved = solver.solve();
@@ -222,6 +227,21 @@ impl Run<'_> {
             self.speaker.say(event);
         }
         self.speaker.say(BuildEvent::GraphSealed);
+    }
+
+    /// Asks the worker how steps run here, where any does, and tells what is not as it was asked for.
+    fn survey(&self, graph: &BuildGraph, network: Network) -> Result<(), EngineError> {
+        let runs = |vertex: &Vertex| matches!(vertex.operation, Some(Operation::Run { .. }));
+        if !graph.vertices.iter().any(runs) {
+            return Ok(());
+        }
+        let limits = self.request.project.limits.clone();
+        if let Reply::Surveyed { notes } = self.engine.worker.call(Request::Survey { limits, network }, Vec::new())? {
+            for note in notes {
+                self.speaker.say(BuildEvent::Diagnosed { text: format!("note: {note}"), error: false, line: 0 });
+            }
+        }
+        Ok(())
     }
 
     /// Reads what the steps select of each context.

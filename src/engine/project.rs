@@ -9,7 +9,7 @@ use super::error::EngineError;
 use super::graph::lower::LowerRequest;
 use super::graph::{BuildGraph, lower, slots};
 use super::oci::Platform;
-use super::protocol::settings::RunSettings;
+use super::protocol::settings::{Limits, RunSettings};
 use super::solver::record::BuildRecord;
 use super::sources::Remote;
 use super::store::Store;
@@ -21,6 +21,9 @@ const DOCKERFILE_LIMIT: u64 = 10 << 20;
 
 /// `-f` for a Dockerfile that is read from standard input.
 const STANDARD_INPUT: &str = "-";
+
+/// `--network` of steps that get a network of their own where they do not say.
+pub const ISOLATED: &str = "isolated";
 
 /// A project as the user named it.
 #[derive(Debug, Clone, Default)]
@@ -45,10 +48,12 @@ pub struct Project {
     pub run: RunSettings,
     /// `-f -`: the Dockerfile's bytes, which are no file.
     pub given: Option<Vec<u8>>,
-    /// `--network`: `host` or `none`; none for the default.
+    /// `--network`: `host`, `none` or `isolated`; none for the default.
     pub network: Option<String>,
     /// `--allow`.
     pub allow: Vec<String>,
+    /// `--memory`, `--cpus` and others.
+    pub limits: Limits,
     /// SOURCE_DATE_EPOCH.
     pub epoch: Option<u64>,
     /// `--pull`: registries are asked what a tag means now.
@@ -203,7 +208,8 @@ impl Project {
             no_cache_filter: &self.no_cache_filter,
             labels: &self.labels,
             run: &self.run,
-            network: self.network.clone(),
+            // Isolated or not is a matter of this machine, as the bridge is for BuildKit: no part of the key.
+            network: self.network.clone().filter(|network| network != ISOLATED),
             allow: &self.allow,
         };
         let mut bases = Resolver { store, named: &self.contexts, remote };

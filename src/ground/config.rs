@@ -14,6 +14,8 @@ pub struct Config {
     pub no_color: bool,
     /// The terminal shows nothing but ASCII.
     pub ascii: bool,
+    /// `RBUILD_TUI_SNAPSHOTTER=copy`: layers become plain trees even where overlayfs could be mounted.
+    pub copies_layers: bool,
     /// SOURCE_DATE_EPOCH as given.
     pub source_date_epoch: Option<String>,
     /// All variables: `--build-arg NAME` without a value takes it from here.
@@ -41,6 +43,7 @@ impl Config {
                 || truthy("ACCESSIBLE"),
             no_color: get("NO_COLOR").is_some(),
             ascii: terminal == "linux" || locale == "C" || locale == "POSIX",
+            copies_layers: get("RBUILD_TUI_SNAPSHOTTER").is_some_and(|value| value == "copy"),
             source_date_epoch: get("SOURCE_DATE_EPOCH"),
             variables: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

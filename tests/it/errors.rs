@@ -147,7 +147,7 @@ fn a_failed_run_shows_its_last_twenty_lines() {
     assert_eq!(program.run(&["image", "load", layout.to_str().unwrap()]).code, Some(0));
     let ended = program.run(&["build"]);
     ended.says(1, &["Dockerfile:2 RUN", "exited with code 7", "line-12", "line-30"]);
-    let message = ended.stdout.split("error: ").last().unwrap();
+    let message = ended.stderr.split("error: ").last().unwrap();
     assert!(!message.contains("line-11\n"), "{message}");
     assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'));
 }

@@ -1,9 +1,11 @@
 //! The program from outside, without network, images or a daemon: builds on scratch, exit codes, messages. What needs root, or
 //! the lab's busybox, is skipped by name.
 
+mod confinement;
 mod errors;
 mod hits;
 mod program;
 mod registry;
+mod rootless;
 mod surroundings;
 mod upkeep;

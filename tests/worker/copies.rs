@@ -113,6 +113,9 @@ fn c18_c19_changed_while_copied() {
 #[test]
 fn unchanged_files_are_linked_from_the_previous_layer() {
     let Some(lab) = lab("unchanged_files_are_linked_from_the_previous_layer") else { return };
+    if !super::lab::is_root() {
+        return println!("skipped unchanged_files_are_linked_from_the_previous_layer: looks at inodes, needs root");
+    }
     let root = context(&lab);
     copy(&lab, "one", &[], spec(&[""], "/app"), None).unwrap();
     let modified = fs::metadata(root.join("a")).unwrap().modified().unwrap();
@@ -303,8 +306,9 @@ fn texts_and_work_directories() {
     let Reply::Layer { stat } = lab.call(request.clone()).unwrap() else { panic!() };
     assert_eq!(stat.entries, 2);
     assert_eq!(lab.call(request).unwrap(), Reply::Layer { stat });
-    let meta = fs::metadata(lab.layer("workdir").join("srv/app")).unwrap();
-    assert_eq!((meta.uid(), meta.gid(), meta.mtime(), meta.mode() & 0o777), (1000, 1001, 5, 0o755));
+    let (entries, _) = lab.scan(&["workdir"], "srv/app", false);
+    let made = entries.iter().find(|entry| entry.path == "srv/app").unwrap();
+    assert_eq!((made.uid, made.gid, made.modified.0, made.mode), (1000, 1001, 5, 0o755));
     let request = Request::Remove { layers: vec![id("workdir"), id("nosuch")] };
     assert_eq!(lab.call(request).unwrap(), Reply::Done);
     assert!(!lab.layer("workdir").exists());

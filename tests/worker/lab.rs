@@ -10,29 +10,64 @@ use std::path::{Path, PathBuf};
 use rbuild_tui::engine::event::LayerStat;
 use rbuild_tui::engine::oci::LayerId;
 use rbuild_tui::engine::protocol::*;
-use rbuild_tui::engine::worker::{Worker, WorkerError};
+use rbuild_tui::engine::worker::{Snapshots, Worker, WorkerError};
 use rbuild_tui::ground::digest::Digest;
 
 /// One test's surroundings.
 pub struct Lab {
     pub worker: Worker,
     pub dir: tempfile::TempDir,
+    canary: CanaryState,
 }
 
-/// The lab, or `None` with a printed reason.
+/// Mode, owner, count of names and bytes of everything in it.
+pub type CanaryState = BTreeMap<PathBuf, (u32, u32, u64, Vec<u8>)>;
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The lab, or `None` with a printed reason: tests that start this very program as somebody else run one of its tests by name.
 pub fn lab(test: &str) -> Option<Lab> {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped {test}: needs root");
+    if std::fs::read_to_string("/proc/sys/user/max_user_namespaces").is_ok_and(|most| most.trim() == "0") && !is_root() {
+        println!("skipped {test}: needs root or user namespaces");
         return None;
     }
+    // The whole set is run with plain trees, too.
+    let copied = std::env::var_os("RBUILD_TUI_SNAPSHOTTER").is_some();
+    Some(lab_of(if copied { Snapshots::Copied } else { Snapshots::Best }))
+}
+
+/// A lab with a choice of how layers become a root.
+pub fn lab_of(snapshots: Snapshots) -> Lab {
     let dir = tempfile::tempdir().unwrap();
     let canary = dir.path().join("canary");
     fs::create_dir(&canary).unwrap();
     fs::write(canary.join("perm0400"), "secret").unwrap();
     fs::set_permissions(canary.join("perm0400"), fs::Permissions::from_mode(0o400)).unwrap();
     fs::create_dir(canary.join("sub")).unwrap();
-    let worker = Worker::spawn_program(Path::new(env!("CARGO_BIN_EXE_rbuild-tui")), &dir.path().join("store")).unwrap();
-    Some(Lab { worker, dir })
+    let program = Path::new(env!("CARGO_BIN_EXE_rbuild-tui"));
+    let worker = Worker::spawn_with(program, &dir.path().join("store"), snapshots).unwrap();
+    let mut lab = Lab { worker, dir, canary: CanaryState::new() };
+    lab.canary = lab.canary_state();
+    lab
+}
+
+/// Conditions after every test: the canary is as it was, and nothing is mounted in the test's folder. And without root, layers
+/// belong to ids that only a user namespace may remove.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(self.canary == self.canary_state(), "the canary changed");
+            let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+            assert!(!mounts.contains(self.dir.path().to_str().unwrap()), "{mounts}");
+        }
+        if !is_root() {
+            let store = self.dir.path().join("store");
+            let args = ["--user", "--map-root-user", "--map-auto", "rm", "-rf"];
+            let _ = std::process::Command::new("unshare").args(args).arg(store).output();
+        }
+    }
 }
 
 pub fn id(name: &str) -> LayerId {
@@ -49,7 +84,7 @@ impl Lab {
     }
 
     /// Names, modes, owners and contents of the canary.
-    pub fn canary_state(&self) -> BTreeMap<PathBuf, (u32, u32, u64, Vec<u8>)> {
+    pub fn canary_state(&self) -> CanaryState {
         let mut out = BTreeMap::new();
         let mut todo = vec![PathBuf::from(self.canary())];
         while let Some(path) = todo.pop() {
@@ -151,6 +186,8 @@ impl Lab {
             user: String::new(),
             hostname: "buildkitsandbox".into(),
             network: Network::None,
+            limits: Default::default(),
+            insecure: false,
         };
         change(&mut process);
         let mut out = tempfile::tempfile().unwrap();
@@ -168,9 +205,10 @@ impl Lab {
     pub fn base(&self, name: &str) {
         let mut tar = Tar::default();
         let mut done = std::collections::BTreeSet::new();
-        for tool in
-            ["sh", "true", "cat", "ls", "sleep", "mkdir", "rm", "id", "touch", "mount", "unshare", "chmod", "ln", "mv"]
-        {
+        for tool in [
+            "sh", "true", "cat", "ls", "sleep", "mkdir", "rm", "id", "touch", "mount", "unshare", "chmod", "ln", "mv",
+            "mknod", "dd",
+        ] {
             let path = ["/bin", "/usr/bin"].map(|d| Path::new(d).join(tool)).into_iter().find(|p| p.exists()).unwrap();
             tar = tar.file(&format!("bin/{tool}"), 0o755, &fs::read(&path).unwrap());
             let ldd = std::process::Command::new("ldd").arg(&path).output().unwrap();

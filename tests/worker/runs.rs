@@ -210,6 +210,9 @@ fn x05_cancel_and_end_of_the_builder() {
 fn e17_refused_namespaces_are_named() {
     use std::os::unix::fs::PermissionsExt;
     let Some(lab) = lab("e17_refused_namespaces_are_named") else { return };
+    if !super::lab::is_root() {
+        return println!("skipped e17_refused_namespaces_are_named: needs root; see rootless::e17");
+    }
     let program = lab.dir.path().join("weak");
     let binary = env!("CARGO_BIN_EXE_rbuild-tui");
     let script = format!("#!/bin/sh\nexec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin -- {binary} \"$@\"\n");

@@ -120,6 +120,12 @@ pub struct Usage {
     pub peak_memory: u64,
     /// Blocks written, in bytes.
     pub written: u64,
+    /// Blocks read, in bytes.
+    #[serde(default)]
+    pub read: u64,
+    /// Most memory of all processes together, file cache included, in bytes; where a control group measured it.
+    #[serde(default)]
+    pub peak_together: Option<u64>,
 }
 
 /// Everything a build says.

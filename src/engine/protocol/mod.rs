@@ -92,6 +92,13 @@ pub enum Request {
         /// Every time later than this is set to this (rewritten timestamps); seconds since 1970.
         clamp_times: Option<u64>,
     },
+    /// Asks how steps run here. Fails when they cannot run as they should.
+    Survey {
+        /// What they may use.
+        limits: settings::Limits,
+        /// Of steps that do not say.
+        network: Network,
+    },
     /// Stops a run: TERM, a grace of two seconds, KILL.
     Cancel {
         /// The run's token.
@@ -138,6 +145,17 @@ pub enum Reply {
         usage: Usage,
         /// It was cancelled.
         cancelled: bool,
+        /// A process was killed because the memory limit was reached.
+        #[serde(default)]
+        out_of_memory: bool,
+        /// What may have been in its way.
+        #[serde(default)]
+        hint: Option<String>,
+    },
+    /// How steps run here.
+    Surveyed {
+        /// What was asked for and cannot be had, and what is slower or narrower than usual: in words.
+        notes: Vec<String>,
     },
     /// The list that was asked for, sorted by path bytes.
     Entries {
@@ -254,6 +272,12 @@ pub struct ProcessSpec {
     /// Resource limits.
     #[serde(default)]
     pub ulimits: Vec<Ulimit>,
+    /// Limits of the control group.
+    #[serde(default)]
+    pub limits: settings::Limits,
+    /// `--security=insecure`: all rights of the worker, nothing hidden.
+    #[serde(default)]
+    pub insecure: bool,
 }
 
 /// Something mounted into a step's root.
@@ -331,6 +355,8 @@ pub enum Network {
     Host,
     /// A name space with nothing but loopback.
     None,
+    /// A name space of its own, whose way out is a program in user space.
+    Isolated,
 }
 
 /// Where copied files come from.

@@ -100,9 +100,87 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     size.ok_or_else(|| format!("`{}` is no size such as 64m", text.escape_debug()))
 }
 
+/// `--memory`, `--memory-swap`, `--cpu-*`, `--cpuset-*`: what a step may use. They say nothing about its result, so they are not
+/// part of its key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Bytes of memory and swap together; -1 for no limit.
+    pub memory_swap: Option<i64>,
+    /// Microseconds of processor time in each period; -1 for no limit.
+    pub cpu_quota: Option<i64>,
+    /// Microseconds.
+    pub cpu_period: Option<u64>,
+    /// Weight against others, 1024 being usual.
+    pub cpu_shares: Option<u64>,
+    /// `0-2,4`.
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes.
+    pub cpuset_mems: Option<String>,
+}
+
+/// The least memory that docker lets a step have.
+const LEAST_MEMORY: u64 = 6 << 20;
+
+impl Limits {
+    /// Whether they make sense together. Errors: the message.
+    ///
+    /// Source: moby `daemon/daemon_unix.go`, `verifyPlatformContainerResources`.
+    pub fn check(&self) -> Result<(), String> {
+        if self.memory.is_some_and(|bytes| bytes < LEAST_MEMORY) {
+            return Err("--memory is less than 6m, with which nothing runs".into());
+        }
+        match (self.memory, self.memory_swap) {
+            (None, Some(total)) if total > 0 => return Err("--memory-swap needs --memory".into()),
+            (Some(bytes), Some(total)) if total >= 0 && u64::try_from(total).unwrap_or(0) < bytes => {
+                return Err("--memory-swap is the sum of memory and swap, so it cannot be less than --memory".into());
+            }
+            _ => {}
+        }
+        if self.cpu_period.is_some_and(|period| !(1000..=1_000_000).contains(&period)) {
+            return Err("--cpu-period is not between 1000 and 1000000 microseconds".into());
+        }
+        if self.cpu_quota.is_some_and(|quota| quota > 0 && quota < 1000) {
+            return Err("--cpu-quota is less than 1000 microseconds".into());
+        }
+        let list = |text: &String| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b",-".contains(&b));
+        for (flag, given) in [("--cpuset-cpus", &self.cpuset_cpus), ("--cpuset-mems", &self.cpuset_mems)] {
+            if given.as_ref().is_some_and(|text| !list(text)) {
+                return Err(format!("{flag} is no list such as 0-2,4"));
+            }
+        }
+        Ok(())
+    }
+
+    /// `--cpus`: a number of processors, as a quota. Errors: the message.
+    pub fn cpus(&mut self, text: &str) -> Result<(), String> {
+        let cpus = text.parse::<f64>().ok().filter(|cpus| cpus.is_finite() && (0.01..=1e6).contains(cpus));
+        let cpus = cpus.ok_or_else(|| format!("--cpus `{}` is no number such as 1.5", text.escape_debug()))?;
+        self.cpu_period = Some(100_000);
+        // At most 10^11.
+        self.cpu_quota = Some((cpus * 100_000.0).round() as i64);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_that_make_no_sense_are_refused() {
+        let memory = |memory, memory_swap| Limits { memory, memory_swap, ..Limits::default() };
+        assert!(memory(Some(6 << 20), Some(-1)).check().is_ok() && memory(None, Some(-1)).check().is_ok());
+        for bad in [memory(Some(1 << 20), None), memory(None, Some(1)), memory(Some(8 << 20), Some(7 << 20))] {
+            assert!(bad.check().is_err(), "{bad:?}");
+        }
+        assert!(Limits { cpuset_cpus: Some("0; rm".into()), ..Limits::default() }.check().is_err());
+        let mut limits = Limits::default();
+        limits.cpus("1.5").unwrap();
+        assert_eq!((limits.cpu_quota, limits.cpu_period), (Some(150_000), Some(100_000)));
+        assert!(["", "x", "-1", "0", "inf", "NaN"].iter().all(|text| limits.cpus(text).is_err()));
+    }
 
     #[test]
     fn values_are_read_as_docker_reads_them() {

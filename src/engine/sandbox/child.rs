@@ -13,6 +13,7 @@ use super::process::Order;
 use super::{capabilities, mounts, seccomp, sys};
 use crate::engine::protocol::{Failure, Network, Ulimit};
 use crate::engine::snapshot::failure::{internal, mount_refused, user};
+use crate::engine::snapshot::ids::{Ids, MORE_IDS, unmapped};
 use crate::ground::fs::error::describe;
 
 /// Search path where the environment has none, as runc's.
@@ -40,12 +41,12 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     };
     let volumes: Vec<_> = order.volumes.iter().cloned().zip(fds).collect();
     rustix::process::umask(Mode::empty());
-    mounts::enter_root(&root, &order.mount_point, &order.binds, &volumes)
+    mounts::enter_root(&root, &order.mount_point, &order.binds, &volumes, order.process.insecure)
         .map_err(refused("set up the step's file systems"))?;
     drop((root, volumes));
     let uts = rustix::system::sethostname(order.process.hostname.as_bytes());
     uts.map_err(|e| refused("set the step's host name")(e.into()))?;
-    if order.process.network == Network::None {
+    if order.process.network != Network::Host {
         sys::loopback_up().map_err(refused("set up the step's network"))?;
     }
     let _ = rustix::process::setsid();
@@ -122,20 +123,38 @@ fn limits(ulimits: &[Ulimit]) -> Result<(), Failure> {
 }
 
 fn give_up_rights(order: &Order) -> Result<(), Failure> {
+    for gid in [order.gid].iter().chain(&order.groups) {
+        if let Some(error) = unmapped(order.uid, *gid) {
+            return Err(Failure { hint: Some(MORE_IDS.into()), ..user(format!("cannot run the step: {error}")) });
+        }
+    }
     let rights = || -> io::Result<()> {
-        capabilities::limit()?;
-        rustix::thread::set_thread_groups(&order.groups.iter().map(|gid| Gid::from_raw(*gid)).collect::<Vec<_>>())?;
+        if !order.process.insecure {
+            capabilities::limit()?;
+        }
+        match rustix::thread::set_thread_groups(&order.groups.iter().map(|gid| Gid::from_raw(*gid)).collect::<Vec<_>>()) {
+            // A user with a single id cannot change groups; those that are left have no number inside.
+            Err(rustix::io::Errno::PERM) if order.groups.is_empty() && Ids::current().are_single() => {}
+            other => other?,
+        }
         let (uid, gid) = (Uid::from_raw(order.uid), Gid::from_raw(order.gid));
         rustix::thread::set_thread_res_gid(gid, gid, gid)?;
         rustix::thread::set_thread_res_uid(uid, uid, uid)?;
-        capabilities::keep()?;
+        if !order.process.insecure {
+            capabilities::keep()?;
+        }
         // A change of ids takes the death signal back.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        rustix::thread::set_no_new_privs(true)?;
+        if !order.process.insecure {
+            rustix::thread::set_no_new_privs(true)?;
+        }
         sys::reset_signals();
         Ok(())
     };
     rights().map_err(|error| mount_refused("take the step's rights", &error))?;
+    if order.process.insecure {
+        return Ok(());
+    }
     let filter = |error: String| Failure {
         hint: Some("a kernel with seccomp filters is needed".into()),
         ..crate::engine::snapshot::failure::environment(format!("cannot filter system calls: {error}"), "")

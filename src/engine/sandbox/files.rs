@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::volumes::Volume;
-use crate::engine::protocol::{EntryKind, Failure, Network, ProcessSpec};
+use crate::engine::protocol::{EntryKind, Failure, ProcessSpec};
 use crate::engine::snapshot::failure::{During, user};
 use crate::engine::snapshot::layers::WorkDir;
 use crate::engine::snapshot::metadata;
@@ -24,7 +24,13 @@ pub struct Provided {
 }
 
 /// Looks at what `view` has and prepares the rest in `work`.
-pub fn provide(view: &RootDir, work: &WorkDir, process: &ProcessSpec, volumes: &[Volume]) -> Result<Provided, Failure> {
+pub fn provide(
+    view: &RootDir,
+    work: &WorkDir,
+    process: &ProcessSpec,
+    resolvers: Vec<u8>,
+    volumes: &[Volume],
+) -> Result<Provided, Failure> {
     let stubs = work.path().join("stubs");
     let mut needed = false;
     for name in ["proc", "dev", "sys"] {
@@ -38,7 +44,7 @@ pub fn provide(view: &RootDir, work: &WorkDir, process: &ProcessSpec, volumes: &
         }
     }
     let mut binds = Vec::new();
-    for (name, text) in [("resolv.conf", resolvers(process.network)), ("hosts", hosts(process))] {
+    for (name, text) in [("resolv.conf", resolvers), ("hosts", hosts(process))] {
         let path = Path::new("/etc").join(name);
         // An image in which the name leads nowhere sensible (a loop, a file for a directory) goes without.
         let Ok(real) = view.resolve(path.as_os_str().as_encoded_bytes(), Missing::Keep) else { continue };
@@ -120,14 +126,6 @@ fn stub(view: &RootDir, stubs: &Path, real: &RealPath) -> Result<(), Failure> {
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), Failure> {
     fs::DirBuilder::new().recursive(true).mode(mode).create(path).during("create", path)
-}
-
-/// The machine's, where the machine's network is used.
-fn resolvers(network: Network) -> Vec<u8> {
-    match network {
-        Network::Host => fs::read("/etc/resolv.conf").unwrap_or_default(),
-        Network::None => Vec::new(),
-    }
 }
 
 fn hosts(process: &ProcessSpec) -> Vec<u8> {

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::thread::UnshareFlags;
 
-use super::process::{Order, Said};
+use super::process::{Connected, Order, Said};
 use super::{child, sys};
 use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, Network};
@@ -36,10 +36,15 @@ pub fn run_main() -> ExitCode {
 fn serve(socket: &OwnedFd, order: Order, fds: Vec<OwnedFd>) -> Result<Said, Failure> {
     let refused = |what: &'static str| move |error: io::Error| mount_refused(what, &error);
     let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
-    if order.process.network == Network::None {
+    if order.process.network != Network::Host {
         flags |= UnshareFlags::NEWNET;
     }
     sys::unshare(flags).map_err(refused("make the step's namespaces"))?;
+    if order.process.network == Network::Isolated {
+        let connected = frame::send(socket, 0, &Said::Unconnected, &[]);
+        let answer = connected.and_then(|()| frame::receive::<Connected>(socket));
+        answer.map_err(refused("connect the step's network"))?;
+    }
     let parent = rustix::process::getpid();
     let Some(pid) = sys::fork_single_threaded().map_err(refused("start the step's process"))? else {
         let failure = child::enter(socket, &order, fds, parent);

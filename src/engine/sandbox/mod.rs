@@ -7,16 +7,19 @@
 
 pub mod caches;
 mod capabilities;
+mod cgroup;
 mod child;
 mod files;
 mod helper;
 mod mounts;
+mod network;
 mod process;
 mod seccomp;
 mod sys;
 mod syscalls;
 mod volumes;
 
+pub use cgroup::Cgroups;
 pub use helper::{RUN_ARGUMENT, run_main};
-pub use process::{Cancelled, Program, run};
-pub use sys::{ignore_file_size_signal, private_mounts, take_standard_input};
+pub use process::{Cancelled, Machine, Program, run, survey};
+pub use sys::{drop_groups, ignore_file_size_signal, private_mounts, take_standard_input, user_namespace};

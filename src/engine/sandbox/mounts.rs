@@ -13,6 +13,7 @@ use rustix::mount::{
 
 use std::os::unix::ffi::OsStrExt;
 
+use crate::engine::snapshot::ids::Ids;
 use crate::ground::fs::{Missing, RealPath, RootDir};
 
 /// Hidden, as runc and docker do by default.
@@ -35,12 +36,13 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
-/// Attaches the root, fills it, and makes it `/`. The old root is gone afterwards.
+/// Attaches the root, fills it, and makes it `/`. The old root is gone afterwards. Nothing is hidden from an `insecure` step.
 pub fn enter_root(
     root: &OwnedFd,
     mount_point: &Path,
     binds: &[(PathBuf, PathBuf)],
     volumes: &[((String, bool), OwnedFd)],
+    insecure: bool,
 ) -> io::Result<()> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     attach(root, CWD, mount_point)?;
@@ -48,7 +50,8 @@ pub fn enter_root(
     let dir = RootDir::from_fd(rustix::fs::openat(CWD, mount_point, flags, Mode::empty())?);
     let plain = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     attach_in(&dir, "proc", &file_system("proc", &[], plain)?)?;
-    attach_in(&dir, "sys", &file_system("sysfs", &[], plain | MountAttrFlags::MOUNT_ATTR_RDONLY)?)?;
+    let written = if insecure { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
+    attach_in(&dir, "sys", &system(plain | written)?)?;
     let options = [("mode", "755"), ("size", "65536k")];
     attach_in(&dir, "dev", &file_system("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID)?)?;
     for (source, target) in binds {
@@ -59,13 +62,21 @@ pub fn enter_root(
     for ((target, is_directory), mount) in volumes {
         volume(&dir, target, *is_directory, mount)?;
     }
+    let given = if Ids::current().are_mapped() { machine_devices()? } else { Vec::new() };
     rustix::process::fchdir(dir.fd())?;
     drop(dir);
     rustix::process::pivot_root(".", ".")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     rustix::process::chdir("/")?;
-    devices()?;
+    devices(given)?;
+    if insecure {
+        return Ok(());
+    }
     READ_ONLY.iter().try_for_each(|path| read_only(path))?;
+    if Path::new("/sys/fs/cgroup/cgroup.procs").exists() || Path::new("/sys/fs/cgroup/memory").exists() {
+        // A `/sys` of the machine; one of our own has no cgroups mounted.
+        mask("/sys/fs/cgroup")?;
+    }
     MASKED.iter().try_for_each(|path| mask(path))
 }
 
@@ -110,15 +121,44 @@ fn attach_in(root: &RootDir, name: &str, mount: &OwnedFd) -> io::Result<()> {
     attach(mount, root.open_beneath(Path::new(name), OFlags::PATH | OFlags::DIRECTORY)?, Path::new(""))
 }
 
+/// `/sys`. A user namespace may mount it only for a network namespace of its own; then the machine's is shown, without the
+/// cgroups that lie in it, and nothing of it can be written.
+fn system(plain: MountAttrFlags) -> io::Result<OwnedFd> {
+    match file_system("sysfs", &[], plain) {
+        Err(error) if Ids::current().are_mapped() && error.raw_os_error() == Some(1) => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+            let tree = rustix::mount::open_tree(CWD, "/sys", flags)?;
+            super::sys::make_tree_read_only(&tree)?;
+            Ok(tree)
+        }
+        other => other,
+    }
+}
+
+/// The machine's device nodes as mounts: without root none can be made.
+fn machine_devices() -> io::Result<Vec<OwnedFd>> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let node = |(name, _, _): &(&str, u32, u32)| Ok(rustix::mount::open_tree(CWD, Path::new("/dev").join(name), flags)?);
+    DEVICES.iter().map(node).collect()
+}
+
 /// Kind, name below `/dev`, options, attributes.
 type DeviceMount<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], MountAttrFlags);
 
-/// Fills `/dev`, a file system of our own by now, in which no name is the image's.
-fn devices() -> io::Result<()> {
+/// Fills `/dev`, a file system of our own by now, in which no name is the image's. `given` are the machine's nodes, in order,
+/// where none can be made.
+fn devices(given: Vec<OwnedFd>) -> io::Result<()> {
+    let mut given = given.into_iter();
     for (name, major, minor) in DEVICES {
         let device = rustix::fs::makedev(major, minor);
         let path = Path::new("/dev").join(name);
-        rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)?;
+        let Some(node) = given.next() else {
+            rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)?;
+            continue;
+        };
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        drop(rustix::fs::open(&path, flags, Mode::from_raw_mode(0o666))?);
+        attach(&node, CWD, &path)?;
     }
     for (name, target) in [
         ("fd", "/proc/self/fd"),
@@ -143,7 +183,12 @@ fn devices() -> io::Result<()> {
             Err(Errno::EXIST) => continue,
             other => other?,
         }
-        match file_system(kind, options, attributes) {
+        let mut made = file_system(kind, options, attributes);
+        if kind == "devpts" && made.as_ref().is_err_and(|error| error.raw_os_error() == Some(22)) {
+            // The group `tty` is none of a user who has a single id.
+            made = file_system(kind, &options[..2], attributes);
+        }
+        match made {
             Ok(mount) => attach(&mount, CWD, &path)?,
             // A kernel without message queues.
             Err(error) if kind == "mqueue" && error.raw_os_error() == Some(19) => {}

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,16 +14,20 @@ use rustix::mount::OpenTreeFlags;
 use rustix::process::{Signal, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{Cgroups, Devices, Group};
 use super::files::provide;
 use super::helper::RUN_ARGUMENT;
+use super::network::{self, Connector};
 use super::sys;
 use super::volumes::{Volume, prepare};
 use crate::engine::event::Usage;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::frame;
-use crate::engine::protocol::{Failure, ProcessSpec, Reply};
+use crate::engine::protocol::settings::Limits;
+use crate::engine::protocol::{Failure, Network, ProcessSpec, Reply};
 use crate::engine::snapshot::failure::{environment, internal, mount_refused};
-use crate::engine::snapshot::{Layers, mount, owner};
+use crate::engine::snapshot::ids::{Ids, MORE_IDS};
+use crate::engine::snapshot::{Layers, owner};
 use crate::ground::fs::error::describe;
 
 /// Time between TERM and KILL.
@@ -46,12 +50,45 @@ pub(super) struct Order {
 /// What the helper and its child say.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Said {
+    /// Its network namespace exists and waits to be connected; then it hears [`Connected`].
+    Unconnected,
     /// The child exists; its pidfd comes along.
     Started,
     /// It could not be confined, so nothing was executed.
     Failed(Failure),
     /// It ended.
     Ended { code: i32, usage: Usage },
+}
+
+/// What the helper waits for after [`Said::Unconnected`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Connected;
+
+/// What all runs of a worker share.
+pub struct Machine {
+    /// The program of the helpers.
+    pub program: Program,
+    /// Control groups: looked for at the first run.
+    cgroups: OnceLock<Cgroups>,
+}
+
+impl Machine {
+    /// Before the first run.
+    pub fn new(program: Program) -> Self {
+        Self { program, cgroups: OnceLock::new() }
+    }
+
+    fn cgroups(&self) -> &Cgroups {
+        self.cgroups.get_or_init(Cgroups::detect)
+    }
+}
+
+/// Answers `Request::Survey`: what cannot be kept, in words. Errors: the network that steps would get cannot be had.
+pub fn survey(machine: &Machine, limits: &Limits, network: Network) -> Result<Vec<String>, Failure> {
+    if network == Network::Isolated {
+        network::connector()?;
+    }
+    Ok(if *limits == Limits::default() { Vec::new() } else { machine.cgroups().missing(limits) })
 }
 
 /// The program that helpers are started from: a read-only mount of our own file, so that no step can write to it through
@@ -136,7 +173,7 @@ fn handles_term(init: &OwnedFd) -> bool {
 /// Answers `Request::Run`.
 pub fn run(
     layers: &Layers,
-    program: &Program,
+    machine: &Machine,
     id: &LayerId,
     parents: &[LayerId],
     process: &ProcessSpec,
@@ -144,17 +181,30 @@ pub fn run(
     cancelled: &Cancelled,
 ) -> Result<Reply, Failure> {
     if let Some(stat) = layers.stat(id)? {
-        return Ok(Reply::Exited { code: 0, stat: Some(stat), usage: Usage::default(), cancelled: false });
+        let usage = Usage::default();
+        return Ok(Reply::Exited { code: 0, stat: Some(stat), usage, cancelled: false, out_of_memory: false, hint: None });
     }
     let work = layers.work_dir(parents)?;
     let view = layers.view(parents)?;
     let user = owner::process_user(&view, &process.user)?;
     let volumes = prepare(layers, &process.mounts)?;
-    let provided = provide(&view, &work, process, &volumes.mounts)?;
+    let connector = if process.network == Network::Isolated { Some(network::connector()?) } else { None };
+    let resolvers = match (process.network, &connector) {
+        (Network::Host, _) => std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+        (_, Some(connector)) => connector.resolvers(),
+        _ => Vec::new(),
+    };
+    let provided = provide(&view, &work, process, resolvers, &volumes.mounts)?;
     drop(view);
     let mut lowers = layers.paths(parents)?;
     lowers.extend(provided.stubs);
-    let root = mount::overlay(&lowers, Some(&work))?;
+    let root = layers.mounted(&lowers, &work)?;
+    let devices = if process.insecure { Devices::All } else { Devices::Guarded };
+    let group = machine.cgroups().group(&process.limits, devices)?;
+    if !process.insecure && !group.guards_devices {
+        // Where no control group says which devices may be opened, none can be: a step has the right to make nodes.
+        sys::make_without_devices(&root).map_err(|error| mount_refused("close the devices of the step", &error))?;
+    }
     let order = Order {
         // The mounts travel as descriptors: what they hold is nothing for the helper.
         process: ProcessSpec { mounts: Vec::new(), ..process.clone() },
@@ -166,14 +216,30 @@ pub fn run(
         binds: provided.binds,
         volumes: volumes.mounts.iter().map(|v| (v.target.clone(), v.is_directory)).collect(),
     };
-    let (code, usage) = helper(program, &order, root, outputs, &volumes.mounts, cancelled)?;
+    let outside = Outside { group: &group, connector: connector.as_ref(), notes: work.path() };
+    let (code, mut usage) = helper(&machine.program, &order, root, outputs, &volumes.mounts, &outside, cancelled)?;
     drop(volumes);
+    let measured = group.measured();
+    // Processes that nobody waited for count in the group alone.
+    usage.cpu_micros = usage.cpu_micros.max(measured.cpu_micros.unwrap_or(0));
+    usage.peak_together = measured.peak_memory;
     let cancelled = cancelled.asked.load(Ordering::SeqCst);
     // What a cancelled process wrote is not to be kept, even if it ended well in the last moment.
     let stat = if code == 0 && !cancelled { Some(layers.commit(&work, id)?) } else { None };
     // Nobody waits for the removal of what is left; a worker that ends meanwhile leaves it to the next one.
-    std::thread::spawn(move || drop(work));
-    Ok(Reply::Exited { code, stat, usage, cancelled })
+    std::thread::spawn(move || drop((work, group)));
+    let single = "this build has no id but its own, so a chown to another one fails";
+    let hint = (code != 0 && Ids::current().are_single()).then(|| format!("{single}: {MORE_IDS}"));
+    let out_of_memory = measured.out_of_memory;
+    Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint })
+}
+
+/// What the worker does for a step from outside of it.
+struct Outside<'a> {
+    group: &'a Group,
+    connector: Option<&'a Connector>,
+    /// A folder of the run.
+    notes: &'a std::path::Path,
 }
 
 /// Starts the helper, and waits for it and for everything in its namespaces.
@@ -183,6 +249,7 @@ fn helper(
     root: OwnedFd,
     outputs: [BorrowedFd<'_>; 2],
     volumes: &[Volume],
+    outside: &Outside<'_>,
     cancelled: &Cancelled,
 ) -> Result<(i32, Usage), Failure> {
     let refused = |error: io::Error| mount_refused("start the step's process", &error);
@@ -194,19 +261,37 @@ fn helper(
         .stdout(Stdio::null())
         .spawn()
         .map_err(refused)?;
+    // The helper waits for its order, so everything that it starts is in the group from the beginning.
+    outside.group.add(helper.id());
     let mut descriptors = vec![root.as_fd(), outputs[0], outputs[1]];
     descriptors.extend(volumes.iter().map(|volume| volume.mount.as_fd()));
     let sent = frame::send(&ours, 0, order, &descriptors);
     // The mount must end with the helper's namespace, before its upper becomes a layer.
     drop(root);
     let (mut ended, mut failed) = (None, sent.err().map(refused));
+    let mut connection = None;
     while let Ok(Some((_, said, fds))) = frame::receive::<Said>(&ours) {
         match said {
+            Said::Unconnected => match outside.connector.map(|c| c.connect(helper.id(), outside.notes)) {
+                Some(Ok(connected)) => {
+                    connection = Some(connected);
+                    failed = failed.or(frame::send(&ours, 0, &Connected, &[]).err().map(refused));
+                }
+                Some(Err(failure)) => {
+                    failed = failed.or(Some(failure));
+                    let _ = helper.kill();
+                }
+                None => {
+                    failed = failed.or(Some(internal("a step waits for a network that nobody asked for")));
+                    let _ = helper.kill();
+                }
+            },
             Said::Started => fds.into_iter().for_each(|fd| cancelled.started(fd)),
             Said::Failed(failure) => failed = failed.or(Some(failure)),
             Said::Ended { code, usage } => ended = Some((code, usage)),
         }
     }
+    drop(connection);
     // Without an end the helper itself was killed; its child must not live on.
     if ended.is_none() {
         cancelled.init().as_ref().map(|init| pidfd_send_signal(init, Signal::KILL).ok());

@@ -82,6 +82,8 @@ pub fn wait(pid: Pid) -> io::Result<Ended> {
         cpu_micros: micros(raw.user) + micros(raw.system),
         peak_memory: positive(raw.longs[0]) * 1024,
         written: positive(raw.longs[7]) * 512,
+        read: positive(raw.longs[6]) * 512,
+        peak_together: None,
     };
     Ok(Ended { code, usage })
 }
@@ -90,6 +92,17 @@ pub fn wait(pid: Pid) -> io::Result<Ended> {
 pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: `CLONE_FILES`, the flag that is unsafe because it splits the descriptor table, is never given here.
     Ok(unsafe { rustix::thread::unshare_unsafe(flags.difference(UnshareFlags::FILES)) }?)
+}
+
+/// Enters a user namespace, in which this process has all rights, and no ids before somebody outside writes them. For a process
+/// without threads.
+pub fn user_namespace() -> io::Result<()> {
+    unshare(UnshareFlags::NEWUSER)
+}
+
+/// Leaves the further groups that the caller had. For a process without threads.
+pub fn drop_groups() -> io::Result<()> {
+    Ok(rustix::thread::set_thread_groups(&[])?)
 }
 
 /// Enters a mount namespace whose mounts nobody else sees. For a process without threads.
@@ -143,9 +156,29 @@ pub fn reset_signals() {
 
 /// Makes a detached mount read-only.
 pub fn make_read_only(mount: impl AsFd) -> io::Result<()> {
-    const AT_EMPTY_PATH: c_uint = 0x1000;
+    read_only(mount, 0)
+}
+
+/// Makes device nodes in a detached mount mere names.
+pub fn make_without_devices(mount: impl AsFd) -> io::Result<()> {
+    const MOUNT_ATTR_NODEV: u64 = 4;
+    set_attribute(mount, MOUNT_ATTR_NODEV, 0)
+}
+
+/// Makes a detached mount and all that is mounted below it read-only.
+pub fn make_tree_read_only(mount: impl AsFd) -> io::Result<()> {
+    const AT_RECURSIVE: c_uint = 0x8000;
+    read_only(mount, AT_RECURSIVE)
+}
+
+fn read_only(mount: impl AsFd, flags: c_uint) -> io::Result<()> {
     const MOUNT_ATTR_RDONLY: u64 = 1;
-    let attributes: [u64; 4] = [MOUNT_ATTR_RDONLY, 0, 0, 0];
+    set_attribute(mount, MOUNT_ATTR_RDONLY, flags)
+}
+
+fn set_attribute(mount: impl AsFd, attribute: u64, flags: c_uint) -> io::Result<()> {
+    const AT_EMPTY_PATH: c_uint = 0x1000;
+    let attributes: [u64; 4] = [attribute, 0, 0, 0];
     let fd = mount.as_fd().as_raw_fd();
     // SAFETY: path is a string that ends with NUL; `struct mount_attr` is four 64-bit fields, 32 bytes.
     let done = unsafe {
@@ -153,7 +186,7 @@ pub fn make_read_only(mount: impl AsFd) -> io::Result<()> {
             SYS_MOUNT_SETATTR,
             c_long::from(fd),
             c"".as_ptr(),
-            c_ulong::from(AT_EMPTY_PATH),
+            c_ulong::from(AT_EMPTY_PATH | flags),
             attributes.as_ptr(),
             32usize,
         )

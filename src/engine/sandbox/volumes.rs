@@ -15,7 +15,7 @@ use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CacheSharing, CopySource, CopySpec, Failure, MountContent, MountSpec};
 use crate::engine::snapshot::failure::{During, mount_refused, user};
 use crate::engine::snapshot::layers::WorkDir;
-use crate::engine::snapshot::{Layers, copy, metadata};
+use crate::engine::snapshot::{Layers, View, copy, metadata};
 use crate::ground::fs::{Missing, RootDir};
 
 /// The mounts of one run. Locks of cache folders are held as long as this lives.
@@ -25,6 +25,7 @@ pub struct Volumes {
     pub mounts: Vec<Volume>,
     _locks: Vec<File>,
     _works: Vec<WorkDir>,
+    _views: Vec<View>,
 }
 
 /// One mount.
@@ -53,6 +54,8 @@ pub fn prepare(layers: &Layers, specs: &[MountSpec]) -> Result<Volumes, Failure>
         if spec.read_only {
             sys::make_read_only(&opened).map_err(|e| mount_refused("make a mount read-only", &e))?;
         }
+        // What a step puts there may hold device nodes, and a cache is seen by the steps after it.
+        sys::make_without_devices(&opened).map_err(|e| mount_refused("close the devices of a mount", &e))?;
         let stat = rustix::fs::fstat(&opened).during("look at", &spec.target)?;
         let is_directory = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory;
         out.mounts.push(Volume { target: spec.target.clone(), is_directory, mount: opened });
@@ -68,9 +71,13 @@ fn from_layers(
     read_only: bool,
     out: &mut Volumes,
 ) -> Result<OwnedFd, Failure> {
-    let root = if read_only && !chain.is_empty() {
-        layers.view(chain)?
-    } else {
+    if read_only && !chain.is_empty() {
+        let view = layers.view(chain)?;
+        let opened = clone_of(&view, path);
+        out._views.push(view);
+        return opened;
+    }
+    let root = {
         let work = layers.work_dir(chain)?;
         let root = layers.writable(chain, &work)?;
         out._works.push(work);

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::ids::{MORE_IDS, Unmapped};
 use crate::engine::protocol::{Failure, FailureKind};
 use crate::ground::fs::PathError;
 use crate::ground::fs::error::describe;
@@ -10,11 +11,14 @@ use crate::ground::hint::Hint;
 
 impl From<PathError> for Failure {
     fn from(error: PathError) -> Self {
-        let hint = error.hint();
+        let unmapped = error.source.get_ref().is_some_and(|inner| inner.is::<Unmapped>());
+        let hint = if unmapped { Some(MORE_IDS.to_owned()) } else { error.hint() };
         let kind = match error.source.raw_os_error() {
             // What an image or a Dockerfile can cause: missing names, wrong kinds, loops, too long names.
             Some(2 | 17 | 20 | 21 | 36 | 39 | 40) => FailureKind::User,
             Some(_) => FailureKind::Environment,
+            // A build that needs ids which this user has not got would work elsewhere.
+            None if unmapped => FailureKind::Environment,
             None => FailureKind::User,
         };
         Self { kind, message: error.to_string(), hint }
@@ -46,6 +50,21 @@ impl<T, E: Into<io::Error>> During<T> for Result<T, E> {
     fn during(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, Failure> {
         self.map_err(|source| PathError { action, path: path.as_ref().to_owned(), source: source.into() }.into())
     }
+}
+
+/// Why there is no user namespace. The kernel says "no space left" when their number is limited, which is no full disk.
+pub fn user_namespace_refused(error: &io::Error) -> Failure {
+    let (cause, hint) = match error.raw_os_error() {
+        Some(28) => ("no more of them are allowed on this machine (ENOSPC)".to_owned(), "raise user.max_user_namespaces"),
+        Some(1 | 13) => (
+            describe(error),
+            "allow them (kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)",
+        ),
+        Some(22 | 38) => (describe(error), "use a kernel that was built with them"),
+        _ => (describe(error), "see the kernel's log for the cause"),
+    };
+    let message = format!("cannot make a user namespace, which building without root needs: {cause}");
+    environment(message, format!("{hint}, or build as root"))
 }
 
 /// Why a mount or a namespace was refused. The limit of user namespaces is reported as ENOSPC, which is no full disk.

@@ -4,11 +4,13 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::FlockOperation;
 
 use super::failure::During;
+use super::plain::Baseline;
 use super::stat;
 use crate::engine::event::LayerStat;
 use crate::engine::oci::LayerId;
@@ -24,13 +26,25 @@ pub struct Layers {
     work: PathBuf,
     lock_path: PathBuf,
     next: AtomicU64,
+    pub(super) snapshotter: Snapshotter,
     _lock: File,
+}
+
+/// How a chain becomes a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snapshotter {
+    /// By overlayfs.
+    Overlay,
+    /// As a plain tree, which takes time and space: where there is no overlayfs.
+    Copy,
 }
 
 /// Work in progress: `upper`, `work` and `root` under one directory that is removed on drop.
 #[derive(Debug)]
 pub struct WorkDir {
     path: PathBuf,
+    /// The plain tree on which was worked, as it was before.
+    pub(super) baseline: OnceLock<Baseline>,
 }
 
 /// Layers with more entries than this are made durable by syncfs; smaller ones file by file, which does not wait for
@@ -42,6 +56,7 @@ impl Layers {
     pub fn open(store: &Path) -> Result<Self, Failure> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(store).during("create", store)?;
         let store = fs::canonicalize(store).during("open", store)?;
+        super::form::check(&store)?;
         let (layers, tmp) = (store.join("layers"), store.join("tmp"));
         for dir in [&layers, &tmp] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).during("create", dir)?;
@@ -51,7 +66,14 @@ impl Layers {
         let (lock_path, lock) = lock(&tmp, &name)?;
         let work = tmp.join(&name);
         fs::DirBuilder::new().mode(0o700).create(&work).during("create", &work)?;
-        Ok(Self { layers, work, lock_path, next: AtomicU64::new(0), _lock: lock })
+        let snapshotter = Snapshotter::Overlay;
+        Ok(Self { layers, work, lock_path, next: AtomicU64::new(0), snapshotter, _lock: lock })
+    }
+
+    /// Has chains put together in this way.
+    pub fn with(mut self, snapshotter: Snapshotter) -> Self {
+        self.snapshotter = snapshotter;
+        self
     }
 
     /// The directory of a layer.
@@ -62,7 +84,7 @@ impl Layers {
     /// A new work directory with `upper` and `work` in it. The upper's root takes its attributes from the layer on top.
     pub fn work_dir(&self, parents: &[LayerId]) -> Result<WorkDir, Failure> {
         let path = self.work.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
-        let dir = WorkDir { path };
+        let dir = WorkDir { path, baseline: OnceLock::new() };
         fs::DirBuilder::new().mode(0o700).create(&dir.path).during("create", &dir.path)?;
         for part in ["upper", "work", "root"] {
             fs::DirBuilder::new().mode(0o755).create(dir.path.join(part)).during("create", &dir.path)?;
@@ -124,6 +146,9 @@ impl Layers {
     /// The same for a layer that says what its hard links are.
     pub fn commit_with(&self, work: &WorkDir, id: &LayerId, links: Links) -> Result<LayerStat, Failure> {
         let upper = work.upper();
+        if let Some(baseline) = work.baseline.get() {
+            baseline.settle(&upper)?;
+        }
         let stat = stat::of(&upper)?;
         let many = match links {
             Links::New => stat.entries + stat.removed > SYNC_SINGLY,
@@ -185,6 +210,12 @@ impl WorkDir {
     /// What becomes the layer.
     pub fn upper(&self) -> PathBuf {
         self.path.join("upper")
+    }
+
+    /// Where what becomes the layer is written straight, past a mount. A directory of lower layers is there if it was made
+    /// or changed through the root.
+    pub fn content(&self) -> PathBuf {
+        self.baseline.get().map_or_else(|| self.upper(), |baseline| baseline.tree().to_owned())
     }
 
     /// overlayfs' own.

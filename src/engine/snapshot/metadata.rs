@@ -16,9 +16,6 @@ use crate::ground::digest::Digest;
 /// Extended attributes: names and values.
 pub type Xattrs = Vec<(String, Vec<u8>)>;
 
-/// overlayfs' mark of a directory that hides what is below.
-pub const OPAQUE: &str = "trusted.overlay.opaque";
-
 /// Whether an attribute belongs to overlayfs and must never enter or leave a layer.
 pub fn is_overlay(name: &str) -> bool {
     name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.")
@@ -27,7 +24,7 @@ pub fn is_overlay(name: &str) -> bool {
 /// Whether the layer directory `path` hides what is below.
 pub fn is_opaque(path: &Path) -> bool {
     let mut value = [0; 8];
-    matches!(rustix::fs::lgetxattr(path, OPAQUE, &mut value[..]), Ok(1) if value[0] == b'y')
+    matches!(rustix::fs::lgetxattr(path, super::form::opaque(), &mut value[..]), Ok(1) if value[0] == b'y')
 }
 
 /// A path to `name` in `dir` for calls that take no directory descriptor; the last component is not followed by `l` calls.
@@ -131,8 +128,20 @@ pub fn chown(dir: BorrowedFd<'_>, name: &[u8], uid: u32, gid: u32) -> io::Result
     if uid == u32::MAX || gid == u32::MAX {
         return Err(Errno::INVAL.into());
     }
-    let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    Ok(rustix::fs::chownat(dir, OsStr::from_bytes(name), uid, gid, AtFlags::SYMLINK_NOFOLLOW)?)
+    let raw = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    rustix::fs::chownat(dir, OsStr::from_bytes(name), raw.0, raw.1, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| refused_owner(error, uid, gid))
+}
+
+/// The same for an open file.
+pub fn chown_file(file: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+    rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+        .map_err(|error| refused_owner(error, uid, gid))
+}
+
+fn refused_owner(error: Errno, uid: u32, gid: u32) -> io::Error {
+    let unknown = (error == Errno::INVAL).then(|| super::ids::unmapped(uid, gid)).flatten();
+    unknown.unwrap_or_else(|| error.into())
 }
 
 /// Changes the mode of `name`, which the caller has made or seen not to be a link. A descriptor of exactly this entry is

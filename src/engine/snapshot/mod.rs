@@ -3,12 +3,15 @@
 
 pub mod copy;
 pub mod failure;
+pub mod form;
+pub mod ids;
 pub mod layers;
 pub mod make_directory;
 pub mod metadata;
 pub mod mount;
 pub mod owner;
 mod packing;
+mod plain;
 pub mod record;
 pub mod scan;
 pub mod stat;
@@ -17,4 +20,5 @@ pub mod tar_writer;
 pub mod unpack;
 pub mod write_layer;
 
-pub use layers::Layers;
+pub use layers::{Layers, Snapshotter};
+pub use mount::View;

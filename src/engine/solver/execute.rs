@@ -152,7 +152,7 @@ impl Solver<'_> {
                 let result = self.result(copied)?;
                 Ok(Made { layers: result.layers, stat: result.stat, usage: None })
             }
-            Operation::Run { args, env, cwd, user, network, mounts, ulimits, .. } => {
+            Operation::Run { args, env, cwd, user, network, security, mounts, ulimits, .. } => {
                 let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
                 for hidden in &vertex.hidden_env {
                     let name = hidden.split_once('=').map_or(hidden.as_str(), |(name, _)| name);
@@ -174,6 +174,8 @@ impl Solver<'_> {
                     mounts: self.mounts(vertex, mounts)?,
                     hosts: vertex.hosts.clone(),
                     ulimits: ulimits.clone(),
+                    limits: self.limits.clone(),
+                    insecure: security.as_deref() == Some("insecure"),
                 };
                 self.run(vertex, process, parents, layer)
             }
@@ -274,13 +276,18 @@ impl Solver<'_> {
             Reply::Exited { code: 0, stat, usage, .. } => {
                 Ok(Made { layers: vec![layer], stat: stat.unwrap_or_default(), usage: Some(usage) })
             }
-            Reply::Exited { code, .. } => {
+            Reply::Exited { code, out_of_memory, hint, .. } => {
                 if let Some(error) = self.full_disk(vertex, code, &output) {
                     return Err(error);
                 }
                 let tail = tail(&log);
+                if let (true, Some(bytes)) = (out_of_memory, self.limits.memory) {
+                    let limit = humansize::format_size(bytes, humansize::BINARY);
+                    let message = format!("out of memory (limit {limit}); the command exited with code {code}{tail}");
+                    return Err(SolveError::user(file, vertex, message, Some("give more with --memory".into())));
+                }
                 let message = format!("the command exited with code {code}{}{tail}", signal_name(code));
-                Err(SolveError::user(file, vertex, message, None))
+                Err(SolveError::user(file, vertex, message, hint))
             }
             other => Err(self.unexpected(vertex, &other)),
         }

@@ -63,6 +63,8 @@ pub struct Solver<'a> {
     pub secrets: &'a BTreeMap<String, Vec<u8>>,
     /// The network of RUNs that do not say.
     pub default_network: super::protocol::Network,
+    /// What each RUN may use.
+    pub limits: &'a super::protocol::settings::Limits,
     /// State.
     pub state: State,
 }

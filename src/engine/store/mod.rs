@@ -34,6 +34,16 @@ pub enum StoreError {
         /// SQLite's words.
         source: rusqlite::Error,
     },
+    /// It belongs to somebody else.
+    #[error("the store `{store}` belongs to the user {owner}, and this program runs as {own}")]
+    Owner {
+        /// Shown path.
+        store: String,
+        /// User id of its folder.
+        owner: u32,
+        /// Ours.
+        own: u32,
+    },
     /// A later version made it.
     #[error("the store `{store}` has format {found}, this program knows {known}")]
     Format {
@@ -67,6 +77,7 @@ impl Hint for StoreError {
                 }
                 _ => Some("choose another place with --store".into()),
             },
+            Self::Owner { .. } => Some("use it as that user, or choose another place with --store".into()),
             Self::Format { .. } => Some("use the newer program, or choose another place with --store".into()),
             Self::Mismatch { .. } => Some("the file is damaged: get it again".into()),
         }
@@ -130,6 +141,7 @@ pub struct Store {
 impl Store {
     /// Opens or makes a store. Errors: not writable, or of another format.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
+        check_owner(root)?;
         let first = !root.exists();
         for name in ["", "blobs/sha256", "layers", "tmp", "context", "builds", "locks", "leases"] {
             let path = root.join(name);
@@ -143,6 +155,19 @@ impl Store {
         let index = Index::open(&root)?;
         sweep_locks(&root.join("locks"));
         Ok(Self { content: ContentStore::new(&root), layout: Layout { root }, index })
+    }
+}
+
+/// A store is one user's: what another one writes in it the first could neither read nor remove. Nothing is changed before
+/// this is known.
+fn check_owner(root: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::MetadataExt;
+    let own = rustix::process::geteuid().as_raw();
+    match std::fs::metadata(root) {
+        Ok(found) if found.uid() != own => {
+            Err(StoreError::Owner { store: root.display().to_string().escape_debug().to_string(), owner: found.uid(), own })
+        }
+        _ => Ok(()),
     }
 }
 

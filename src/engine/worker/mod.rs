@@ -3,6 +3,7 @@
 //!
 //! This file is the front's half; [`server`] is the worker's own.
 
+mod mapping;
 pub mod server;
 
 use std::collections::HashMap;
@@ -24,6 +25,22 @@ use crate::ground::hint::Hint;
 
 /// The first argument that makes this program a worker.
 pub const WORKER_ARGUMENT: &str = "__worker";
+
+/// Its last argument when it has to enter a user namespace first.
+const MAP_ARGUMENT: &str = "map-ids";
+
+/// Its last argument when it has to put layers together as plain trees.
+const COPY_ARGUMENT: &str = "copy-layers";
+
+/// How layers become a root.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Snapshots {
+    /// By overlayfs, or as plain trees where it cannot be mounted.
+    #[default]
+    Best,
+    /// As plain trees.
+    Copied,
+}
 
 /// What `main` does first: if the first argument is a hidden one, this process is a worker or a step's helper, and ends with
 /// the code that is returned.
@@ -77,23 +94,34 @@ pub struct Worker {
 
 impl Worker {
     /// Starts this very program as a worker on `store`. Call before any thread exists.
-    pub fn spawn(store: &Path) -> Result<Self, WorkerError> {
-        Self::spawn_program(Path::new("/proc/self/exe"), store)
+    pub fn spawn(store: &Path, snapshots: Snapshots) -> Result<Self, WorkerError> {
+        Self::spawn_with(Path::new("/proc/self/exe"), store, snapshots)
     }
 
     /// Starts `program`, whose `main` begins with [`hidden_main`], as a worker on `store`.
     pub fn spawn_program(program: &Path, store: &Path) -> Result<Self, WorkerError> {
+        Self::spawn_with(program, store, Snapshots::Best)
+    }
+
+    /// The same, with a choice of how layers become a root.
+    pub fn spawn_with(program: &Path, store: &Path, snapshots: Snapshots) -> Result<Self, WorkerError> {
         let (ours, theirs) = UnixStream::pair().map_err(WorkerError::Start)?;
         // The socket is the worker's standard input, so no descriptor has to survive exec by number.
+        let rootless = !rustix::process::geteuid().is_root();
         let child = Command::new(program)
             .arg(WORKER_ARGUMENT)
             .arg(store)
+            .args(rootless.then_some(MAP_ARGUMENT))
+            .args((snapshots == Snapshots::Copied).then_some(COPY_ARGUMENT))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             // Ctrl-C in the terminal is the front's to handle: it stops the steps and keeps what is finished.
             .process_group(0)
             .spawn()
             .map_err(WorkerError::Start)?;
+        if rootless {
+            give_ids(&ours, child.id()).map_err(WorkerError::Start)?;
+        }
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         let (reader, answered) = (ours.try_clone().map_err(WorkerError::Start)?, Arc::clone(&waiting));
         std::thread::Builder::new()
@@ -140,6 +168,15 @@ impl Drop for Worker {
     fn drop(&mut self) {
         let _ = self.socket.shutdown(Shutdown::Both);
         let _ = locked(&self.child).wait();
+    }
+}
+
+/// The first words with a worker that enters a user namespace: its ids can only be written from outside.
+fn give_ids(socket: &UnixStream, pid: u32) -> io::Result<()> {
+    match frame::receive::<mapping::Hello>(socket)? {
+        Some((_, mapping::Hello::Unshared, _)) => frame::send(socket, 0, &mapping::map(pid)?, &[]),
+        Some((_, mapping::Hello::Refused, _)) => Ok(()),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::mapping::{Hello, Mapped};
 use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, Reply, Request};
-use crate::engine::sandbox::{self, Cancelled, Program, caches};
-use crate::engine::snapshot::failure::{internal, mount_refused};
-use crate::engine::snapshot::{Layers, copy, make_directory, scan, unpack, write_layer};
+use crate::engine::sandbox::{self, Cancelled, Machine, Program, caches};
+use crate::engine::snapshot::failure::{internal, mount_refused, user_namespace_refused};
+use crate::engine::snapshot::{Layers, Snapshotter, copy, make_directory, scan, unpack, write_layer};
 
 /// Stack of a request's thread: removing deep trees recurses.
 const STACK: usize = 64 << 20;
@@ -25,7 +26,8 @@ struct Server {
     sending: Mutex<()>,
     layers: Result<Layers, Failure>,
     mounts: Result<(), Failure>,
-    program: Program,
+    notes: Vec<String>,
+    machine: Machine,
     runs: Mutex<HashMap<u64, Arc<Cancelled>>>,
     serving: AtomicUsize,
 }
@@ -36,13 +38,22 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let Ok(socket) = sandbox::take_standard_input() else { return ExitCode::from(2) };
     rustix::process::umask(rustix::fs::Mode::empty());
     sandbox::ignore_file_size_signal();
-    let mounts = sandbox::private_mounts().map_err(|error| mount_refused("make a mount namespace", &error));
+    let (ids, mut notes) = match args.iter().any(|argument| argument == super::MAP_ARGUMENT) {
+        true => own_ids(&socket),
+        false => (Ok(()), Vec::new()),
+    };
+    let private = || sandbox::private_mounts().map_err(|error| mount_refused("make a mount namespace", &error));
+    let mounts = ids.clone().and_then(|()| private());
+    let asked = args.iter().any(|argument| argument == super::COPY_ARGUMENT);
+    let opened = ids.and_then(|()| Layers::open(Path::new(store)));
+    let layers = opened.and_then(|layers| snapshotter(layers, asked, mounts.is_ok(), &mut notes));
     let server = Arc::new(Server {
         socket,
         sending: Mutex::new(()),
-        layers: Layers::open(Path::new(store)),
+        layers,
         mounts,
-        program: Program::sealed(),
+        notes,
+        machine: Machine::new(Program::sealed()),
         runs: Mutex::new(HashMap::new()),
         serving: AtomicUsize::new(0),
     });
@@ -71,6 +82,39 @@ pub fn main(args: &[OsString]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Chooses how chains become roots: overlays, unless plain trees are asked for or overlays are refused.
+fn snapshotter(layers: Layers, asked: bool, may_mount: bool, notes: &mut Vec<String>) -> Result<Layers, Failure> {
+    let refused = if asked || !may_mount { None } else { layers.overlay_refused()? };
+    // No rights, options that it does not know, no such file system, on top of too many others: nothing that may pass.
+    let lasting = |error: &std::io::Error| matches!(error.raw_os_error(), Some(1 | 19 | 22 | 38 | 40 | 95));
+    if let Some(error) = refused.as_ref().filter(|error| lasting(error)) {
+        let cause = crate::ground::fs::error::describe(error);
+        notes.push(format!(
+            "overlayfs cannot be mounted here: {cause}; layers are copied instead, which takes time and space"
+        ));
+    } else if !asked {
+        return Ok(layers);
+    }
+    Ok(layers.with(Snapshotter::Copy))
+}
+
+/// Enters a user namespace and waits for the front to fill it. Also what is worth knowing about the ids.
+fn own_ids(socket: &OwnedFd) -> (Result<(), Failure>, Vec<String>) {
+    if let Err(error) = sandbox::user_namespace() {
+        let _ = frame::send(socket, 0, &Hello::Refused, &[]);
+        return (Err(user_namespace_refused(&error)), Vec::new());
+    }
+    let sent = frame::send(socket, 0, &Hello::Unshared, &[]);
+    match sent.and_then(|()| frame::receive::<Mapped>(socket)) {
+        Ok(Some((_, mapped, _))) => {
+            // The caller's further groups are nobody's inside. Where the kernel refuses to drop them, they have no number there.
+            let _ = sandbox::drop_groups();
+            (Ok(()), mapped.notes)
+        }
+        _ => (Err(internal("the ids of the user namespace were not written")), Vec::new()),
+    }
+}
+
 impl Server {
     fn reply(&self, id: u64, reply: &Reply) {
         let _turn = locked(&self.sending);
@@ -87,6 +131,12 @@ impl Server {
     }
 
     fn answer(&self, request: Request, fds: Vec<OwnedFd>) -> Result<Reply, Failure> {
+        if let Request::Survey { limits, network } = &request {
+            // Of a build whose steps are all cached nothing has to run, so what is refused is no failure here.
+            let mut notes = self.notes.clone();
+            notes.extend(sandbox::survey(&self.machine, limits, *network)?);
+            return Ok(Reply::Surveyed { notes });
+        }
         let layers = self.layers.as_ref().map_err(Clone::clone)?;
         let stat = |stat| Reply::Layer { stat };
         match request {
@@ -125,10 +175,11 @@ impl Server {
                 let [stdout, stderr] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| internal("a run needs two outputs"))?;
                 let cancelled = locked(&self.runs).get(&token).cloned().unwrap_or_default();
                 let outputs = [stdout.as_fd(), stderr.as_fd()];
-                sandbox::run(layers, &self.program, &layer, &parents, &process, outputs, &cancelled)
+                sandbox::run(layers, &self.machine, &layer, &parents, &process, outputs, &cancelled)
             }
             // Answered above.
-            Request::WriteLayer { .. }
+            Request::Survey { .. }
+            | Request::WriteLayer { .. }
             | Request::Cancel { .. }
             | Request::Remove { .. }
             | Request::Recount { .. }

@@ -117,12 +117,43 @@ pub struct ProjectArgs {
     /// Ask registries what the tags of base images mean now, also where the store has one.
     #[arg(long)]
     pub pull: bool,
-    /// Network of RUNs that do not say.
-    #[arg(long, value_name = "MODE", value_parser = ["default", "host", "none"])]
+    /// Network of RUNs that do not say; `isolated` needs pasta or slirp4netns.
+    #[arg(long, value_name = "MODE", value_parser = ["default", "host", "none", "isolated"])]
     pub network: Option<String>,
     /// Allow what a Dockerfile may not do by itself.
-    #[arg(long, value_name = "ENTITLEMENT", value_parser = ["network.host"])]
+    #[arg(long, value_name = "ENTITLEMENT", value_parser = ["network.host", "security.insecure"])]
     pub allow: Vec<String>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// What every RUN may use, by docker's names.
+#[derive(Debug, Clone, Args, Default)]
+pub struct LimitArgs {
+    /// Memory of every RUN.
+    #[arg(long, short, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Memory and swap together; -1 for any [default: twice the memory].
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub memory_swap: Option<String>,
+    /// Processors of every RUN, such as 1.5.
+    #[arg(long, value_name = "N", conflicts_with_all = ["cpu_quota", "cpu_period"])]
+    pub cpus: Option<String>,
+    /// Microseconds of processor time in each period.
+    #[arg(long, value_name = "MICROS", allow_hyphen_values = true)]
+    pub cpu_quota: Option<i64>,
+    /// Length of a period.
+    #[arg(long, value_name = "MICROS")]
+    pub cpu_period: Option<u64>,
+    /// Weight against other processes.
+    #[arg(long, short = 'c', value_name = "N")]
+    pub cpu_shares: Option<u64>,
+    /// Processors that may be used, such as 0-2,4.
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes that may be used.
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_mems: Option<String>,
 }
 
 /// `build`.

@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::args::{BuildArgs, LintFormat, Progress, ProjectArgs};
+use super::args::{BuildArgs, LimitArgs, LintFormat, Progress, ProjectArgs};
 use super::results::ResultFiles;
 use super::{Context, host};
 use crate::engine::event::{BuildEvent, Stamped};
 use crate::engine::handle::BuildHandle;
 use crate::engine::image::ExportFormat;
 use crate::engine::oci::Reference;
-use crate::engine::protocol::settings::{Ulimit, parse_host, parse_size};
+use crate::engine::protocol::settings::{Limits, Ulimit, parse_host, parse_size};
 use crate::engine::{BuildRequest, Engine, EngineError, ExportTo, NamedContext, Project};
 use crate::front::report::document;
 use crate::front::report::plain::{OutputSource, PlainReporter};
@@ -70,12 +70,37 @@ fn settings(project: &mut Project, args: &ProjectArgs) -> Result<(), EngineError
     let hosts = args.add_host.iter().map(|given| parse_host(given));
     project.run.hosts = hosts.collect::<Result<_, _>>().map_err(wrong("--add-host"))?;
     project.run.shm_size = args.shm_size.as_deref().map(parse_size).transpose().map_err(wrong("--shm-size"))?;
-    let limits = args.ulimit.iter().map(|given| Ulimit::parse(given));
-    project.run.ulimits = limits.collect::<Result<_, _>>().map_err(wrong("--ulimit"))?;
+    let ulimits = args.ulimit.iter().map(|given| Ulimit::parse(given));
+    project.run.ulimits = ulimits.collect::<Result<_, _>>().map_err(wrong("--ulimit"))?;
+    project.limits = limits(&args.limits).map_err(usage)?;
     if args.file.as_deref() == Some(std::path::Path::new("-")) {
         project.read_given(std::io::stdin().lock())?;
     }
     Ok(())
+}
+
+/// `--memory` and its like. Errors: the message.
+fn limits(args: &LimitArgs) -> Result<Limits, String> {
+    let size = |flag: &'static str| move |text: &String| parse_size(text).map_err(|why| format!("{flag} {why}"));
+    let total = |text: &String| match text.as_str() {
+        "-1" => Ok(-1),
+        text => {
+            parse_size(text).map(|bytes| i64::try_from(bytes).unwrap_or(-1)).map_err(|why| format!("--memory-swap {why}"))
+        }
+    };
+    // Docker takes 0 for "not given".
+    let mut out = Limits {
+        memory: args.memory.as_ref().map(size("--memory")).transpose()?.filter(|bytes| *bytes > 0),
+        memory_swap: args.memory_swap.as_ref().map(total).transpose()?.filter(|bytes| *bytes != 0),
+        cpu_quota: args.cpu_quota.filter(|quota| *quota != 0),
+        cpu_period: args.cpu_period.filter(|period| *period != 0),
+        cpu_shares: args.cpu_shares.filter(|shares| *shares != 0),
+        cpuset_cpus: args.cpuset_cpus.clone().filter(|list| !list.is_empty()),
+        cpuset_mems: args.cpuset_mems.clone().filter(|list| !list.is_empty()),
+    };
+    args.cpus.as_ref().map_or(Ok(()), |text| out.cpus(text))?;
+    out.check()?;
+    Ok(out)
 }
 
 fn usage(message: String) -> EngineError {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::engine::worker::Worker;
+use crate::engine::worker::{Snapshots, Worker};
 use crate::engine::{Engine, EngineError, ErrorKind};
 use crate::front::text;
 use crate::ground::config::Config;
@@ -85,8 +85,9 @@ impl Context {
         let path = self.store_path()?;
         // Made here first, so that a store that cannot be written is one message, not the worker's end.
         drop(crate::engine::store::Store::open(&path)?);
+        let snapshots = if self.config.copies_layers { Snapshots::Copied } else { Snapshots::Best };
         let sources = self.sources()?;
-        Ok(Engine::open(&path, Worker::spawn(&path)?)?.with_sources(sources))
+        Ok(Engine::open(&path, Worker::spawn(&path, snapshots)?)?.with_sources(sources))
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::used::UsageDocument;
 use crate::engine::event::{Role, Stamped};
 use crate::engine::verdict::MissReason;
 use crate::front::text::escape::is_deceptive;
@@ -51,6 +52,9 @@ pub struct StepDocument {
     pub seconds: f64,
     /// Of regular files in its layer.
     pub bytes: Option<u64>,
+    /// For a RUN that ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageDocument>,
     /// For `config`: what it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<String>,
@@ -117,6 +121,7 @@ fn step_document(state: &BuildState, cascade: &Cascade, step: &Step) -> StepDocu
         cause: root_of(state, step).and_then(|v| state.step(v)).map(|s| s.line),
         seconds: seconds(step.micros),
         bytes: step.layer.map(|l| l.bytes),
+        usage: step.usage.map(UsageDocument::from),
         effect,
         enters,
         cost_seconds: cascade.root(step.vertex).map(|root| seconds(root.micros)),

@@ -11,6 +11,7 @@ pub mod plain;
 pub mod suggest;
 pub mod table;
 pub mod upkeep;
+mod used;
 pub mod why;
 
 pub use document::{Document, document};

@@ -143,7 +143,10 @@ impl<W: Write> PlainReporter<W> {
                 None => "cached (not needed)".to_owned(),
             },
             Outcome::Ran => match step.layer {
-                Some(layer) => format!("ran in {time}, layer of {}", text::size(layer.bytes)),
+                Some(layer) => {
+                    let used = step.usage.map(|usage| format!(", {}", super::used::short(&usage))).unwrap_or_default();
+                    format!("ran in {time}, layer of {}{used}", text::size(layer.bytes))
+                }
                 None => format!("ran in {time}"),
             },
             // The message stands once, at the very end, where it is looked for.

@@ -138,9 +138,7 @@ fn detail_facts(step: &Step, facts: &mut Vec<Fact>) {
         facts.push(fact(FactKind::Detail, format!("layer: {size}, {} files and folders{removed}", layer.entries)));
     }
     if let Some(usage) = step.usage {
-        let (cpu, memory) = (text::seconds(usage.cpu_micros), text::size(usage.peak_memory));
-        let written = text::size(usage.written);
-        facts.push(fact(FactKind::Detail, format!("used: {cpu} of CPU, {memory} of memory at most, {written} written")));
+        facts.push(fact(FactKind::Detail, format!("used: {}", super::used::long(&usage))));
     }
 }
 

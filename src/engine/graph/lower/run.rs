@@ -28,6 +28,14 @@ impl Lowering<'_> {
                     self.error(flag.span, message);
                 }
                 ("security", "sandbox") => security = None,
+                ("security", "insecure") if self.request.allow.iter().any(|a| a == "security.insecure") => {
+                    security = Some(value);
+                }
+                ("security", "insecure") => {
+                    let message = "RUN --security=insecure is not allowed; give --allow security.insecure if you trust this \
+                                   Dockerfile";
+                    self.error(flag.span, message);
+                }
                 ("mount", _) => self.mount(state, at, flag, &mut mounts),
                 _ => self.not_yet(flag, "RUN"),
             }

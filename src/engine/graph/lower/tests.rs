@@ -130,11 +130,16 @@ fn what_is_not_acted_on_is_an_error_that_names_it() {
         ("RUN --mount=type=secret,id=i,env=I y", "env="),
         ("ADD --checksum=sha256:00 a b", "--checksum"),
         ("ADD https://example.org/x /y", "URL"),
-        ("RUN --security=insecure x", "--security"),
     ] {
         let errors = try_lower(&format!("FROM base\n{line}\n"), None, &[], &[]).unwrap_err();
         assert!(errors.iter().any(|e| e.contains(name) && e.contains("not acted on yet")), "{line}: {errors:?}");
     }
+}
+
+#[test]
+fn s22_an_insecure_step_has_to_be_allowed() {
+    let errors = try_lower("FROM base\nRUN x\nRUN --security=insecure x\n", None, &[], &[]).unwrap_err();
+    assert!(errors[0].contains("--allow security.insecure"), "{errors:?}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub fn copy(
     let work = layers.work_dir(parents)?;
     let target = layers.writable(parents, &work)?;
     let previous = previous.map(|id| previous::Previous::open(layers, id)).unwrap_or_default();
-    let plan = fill(layers, target, &work.upper(), source, spec, &previous)?;
+    let plan = fill(layers, target, &work.content(), source, spec, &previous)?;
     let all_single = plan.files.iter().all(|(_, node)| node.inode.is_none());
     let links = if previous.root.is_some() && all_single { Links::OfDurableFiles } else { Links::New };
     let stat = layers.commit_with(&work, id, links)?;

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{FileType, OFlags};
 
 use super::super::failure::{During, user};
-use super::super::{Layers, metadata};
+use super::super::{Layers, View, metadata};
 use crate::engine::protocol::{CopySource, CopySpec, Entry, EntryKind, Failure};
 use crate::ground::digest::Digest;
 use crate::ground::fs::root::names as list;
@@ -40,7 +40,7 @@ pub(super) struct Node {
 /// An opened source.
 pub(super) enum Source<'a> {
     Directory { root: RootDir, entries: &'a [Entry], by_path: HashMap<&'a str, usize> },
-    Layers { root: RootDir },
+    Layers { root: View },
     Inline { files: &'a [(String, String)] },
 }
 
@@ -103,7 +103,8 @@ impl<'a> Source<'a> {
     pub(super) fn open_file(&self, path: &[u8]) -> io::Result<File> {
         use std::os::unix::ffi::OsStrExt;
         let root = match self {
-            Self::Directory { root, .. } | Self::Layers { root } => root,
+            Self::Directory { root, .. } => root,
+            Self::Layers { root } => &**root,
             Self::Inline { .. } => return Err(io::ErrorKind::NotFound.into()),
         };
         let path = Path::new(std::ffi::OsStr::from_bytes(path));

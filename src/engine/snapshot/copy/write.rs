@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::super::failure::{During, internal, user};
@@ -228,8 +228,7 @@ impl Writer<'_> {
     fn dress(&self, file: BorrowedFd<'_>, mode: u32, node: &Node, shown: &std::path::Path) -> Result<(), Failure> {
         let (uid, gid) = self.rules.owner.unwrap_or(node.owner);
         if (uid, gid) != (0, 0) {
-            rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-                .during("change the owner of", shown)?;
+            metadata::chown_file(file, uid, gid).during("change the owner of", shown)?;
         }
         if (uid, gid) != (0, 0) || mode & 0o7000 != 0 {
             rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).during("change the mode of", shown)?;
