@@ -171,6 +171,11 @@ impl Run<'_> {
         let remote = Remote::new(&self.engine.sources, self.cancel.clone(), &report, project.pull);
         let lowered = project.lower_with(self.store(), &loaded, previous.as_ref(), Some(&remote));
         let (graph, warnings) = lowered.map_err(|error| if self.cancel.is_cancelled() { cancelled() } else { error })?;
+        let rewrites = self.request.exports.iter().any(|e| e.rewrite_timestamps);
+        if rewrites && graph.epoch.is_none() && !project.build_args.contains_key("SOURCE_DATE_EPOCH") {
+            let hint = "give --build-arg SOURCE_DATE_EPOCH=SECONDS, or set it in the environment".to_owned();
+            return Err(EngineError::usage("rewrite-timestamp=true needs SOURCE_DATE_EPOCH", Some(hint)));
+        }
         for text in warnings {
             self.speaker.say(BuildEvent::Diagnosed { text, error: false, line: 0 });
         }
@@ -294,7 +299,6 @@ impl Run<'_> {
         solver: &Solver<'_>,
         remote: &Remote<'_>,
     ) -> Result<Option<Digest>, EngineError> {
-        let project = &self.request.project;
         let request = self.request;
         let leaves = !request.exports.is_empty() || !request.push.is_empty() || request.load;
         if request.tags.is_empty() && !leaves && !request.assemble {
@@ -314,7 +318,7 @@ impl Run<'_> {
         };
         let what = "assembling image".to_owned();
         self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
-        let assembled = assemble(self.store(), &self.engine.worker, graph, &layer_of, project.epoch, rewrite)?;
+        let assembled = assemble(self.store(), &self.engine.worker, graph, &layer_of, graph.epoch, rewrite)?;
         self.write(&assembled)?;
         self.deliver(graph, &assembled, remote)?;
         Ok(Some(assembled.record.id))
