@@ -37,6 +37,10 @@ const DEVIATIONS: &[(&str, &str)] = &[
     ("buildkit-reference-examples/047-RUN---network", "`<TYPE>` is a placeholder"),
     ("buildkit-reference-examples/139-ONBUILD", "`<INSTRUCTION>` is a placeholder"),
     (
+        "wild/directive/windows-trailing-backslash-no-directive",
+        "several sources need no `/` at the end, as in BuildKit, which builds it when `RUN` and `dir` are files; else they are missing",
+    ),
+    (
         "wild/struct/copy-from-later",
         "the stage with the mistake is not needed by the last one, and BuildKit dispatches only what is needed; `lint` and `--target a` refuse it",
     ),

@@ -10,7 +10,7 @@ use super::image::{import, layout_image};
 use super::oci::{ImageConfig, Platform, Reference};
 use super::sources::{Remote, is_whole, stored_name};
 use super::store::Store;
-use super::store::image::ImageRecord;
+use super::store::image::{DAEMON_PREFIX, ImageRecord};
 use crate::ground::fs::{AtomicFile, PathResultExt};
 use crate::ground::hint::Hint;
 
@@ -49,9 +49,6 @@ impl NamedContext {
         Ok(Self::Directory(text.into()))
     }
 }
-
-/// Marks records of images that a daemon has, under the daemon's id of them.
-pub const DAEMON_PREFIX: &str = "daemon ";
 
 /// Resolves names for one build.
 pub(super) struct Resolver<'a> {

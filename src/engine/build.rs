@@ -23,7 +23,7 @@ use super::protocol::{Network, Reply, Request};
 use super::solver::record::BuildRecord;
 use super::solver::{ScannedContext, Solver, Speaker, State};
 use super::sources::Remote;
-use super::store::{BuildRow, Lease, Store, StoreError};
+use super::store::{BuildRow, Store};
 use crate::ground::digest::Digest;
 
 /// What is asked of a build.
@@ -150,7 +150,7 @@ impl Run<'_> {
     fn go(&self) -> Result<BuildOutcome, EngineError> {
         let project = &self.request.project;
         let loaded = project.load()?;
-        let lease = Lease::take(&self.store().layout.leases()).map_err(StoreError::from)?;
+        let lease = self.store().lease()?;
         let previous = project.last_record(self.store())?.map(|(_, record)| record);
         let report = |what: &str, done, total| {
             self.speaker.say(BuildEvent::Progress { vertex: None, what: what.to_owned(), done, total });
@@ -158,6 +158,11 @@ impl Run<'_> {
         let remote = Remote::new(&self.engine.sources, self.cancel.clone(), &report, project.pull);
         let lowered = project.lower_with(self.store(), &loaded, previous.as_ref(), Some(&remote));
         let (graph, warnings) = lowered.map_err(|error| if self.cancel.is_cancelled() { cancelled() } else { error })?;
+        let rewrites = self.request.exports.iter().any(|e| e.rewrite_timestamps);
+        if rewrites && graph.epoch.is_none() && !project.build_args.contains_key("SOURCE_DATE_EPOCH") {
+            let hint = "give --build-arg SOURCE_DATE_EPOCH=SECONDS, or set it in the environment".to_owned();
+            return Err(EngineError::usage("rewrite-timestamp=true needs SOURCE_DATE_EPOCH", Some(hint)));
+        }
         for text in warnings {
             self.speaker.say(BuildEvent::Diagnosed { text, error: false, line: 0 });
         }
@@ -298,7 +303,6 @@ impl Run<'_> {
         solver: &Solver<'_>,
         remote: &Remote<'_>,
     ) -> Result<Option<Digest>, EngineError> {
-        let project = &self.request.project;
         let request = self.request;
         self.write_trees(graph, solver)?;
         let images = request.exports.iter().any(ExportTo::is_image);
@@ -320,7 +324,7 @@ impl Run<'_> {
         };
         let what = "assembling image".to_owned();
         self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
-        let assembled = assemble(self.store(), &self.engine.worker, graph, &layer_of, project.epoch, rewrite)?;
+        let assembled = assemble(self.store(), &self.engine.worker, graph, &layer_of, graph.epoch, rewrite)?;
         self.write(&assembled)?;
         self.deliver(graph, &assembled, remote)?;
         Ok(Some(assembled.record.id))

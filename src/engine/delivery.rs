@@ -87,8 +87,8 @@ impl Run<'_> {
             let what = "exporting".to_owned();
             self.speaker.say(BuildEvent::Progress { vertex: None, what, done: 0, total: None });
             let (digest, bytes) = match to.kind {
-                ExportKind::Files => self.write_files(to, &layers)?,
-                _ => self.write_tar(to, &layers)?,
+                ExportKind::Files => self.write_files(to, &layers, graph.epoch)?,
+                _ => self.write_tar(to, &layers, graph.epoch)?,
             };
             let format = if to.kind == ExportKind::Files { "local" } else { "tar" }.to_owned();
             self.speaker.say(BuildEvent::ExportFinished { format, destination: to.shown(), digest, bytes });
@@ -96,20 +96,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn write_tar(&self, to: &ExportTo, layers: &[LayerId]) -> Result<(Digest, u64), EngineError> {
+    fn write_tar(&self, to: &ExportTo, layers: &[LayerId], times: Option<u64>) -> Result<(Digest, u64), EngineError> {
         if let Some(stream) = &to.stream {
             let out = stream.try_clone().at("write", "standard output")?;
-            return self.stream_tree(layers, out.into());
+            return self.stream_tree(layers, times, out.into());
         }
         let file = AtomicFile::create(&to.destination)?;
-        let written = self.stream_tree(layers, file.file().try_clone().at("write", &to.destination)?.into())?;
+        let written = self.stream_tree(layers, times, file.file().try_clone().at("write", &to.destination)?.into())?;
         file.commit()?;
         Ok(written)
     }
 
     /// Files that are there already are replaced, others are left alone; nothing is written outside of the folder, whatever
     /// links it has. Only root can give files to others.
-    fn write_files(&self, to: &ExportTo, layers: &[LayerId]) -> Result<(Digest, u64), EngineError> {
+    fn write_files(&self, to: &ExportTo, layers: &[LayerId], times: Option<u64>) -> Result<(Digest, u64), EngineError> {
         std::fs::create_dir_all(&to.destination).at("create", &to.destination)?;
         let root = RootDir::open(&to.destination)?;
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
@@ -123,7 +123,7 @@ impl Run<'_> {
                 drop(drained);
                 applied
             });
-            let written = self.stream_tree(layers, writer.into());
+            let written = self.stream_tree(layers, times, writer.into());
             (apply.join(), written)
         });
         let applied = applied.map_err(|_| EngineError::environment("the files were not written to their end", None))?;
@@ -135,8 +135,13 @@ impl Run<'_> {
         written
     }
 
-    fn stream_tree(&self, layers: &[LayerId], out: std::os::fd::OwnedFd) -> Result<(Digest, u64), EngineError> {
-        let request = Request::WriteTree { layers: layers.to_vec(), times: self.request.project.epoch };
+    fn stream_tree(
+        &self,
+        layers: &[LayerId],
+        times: Option<u64>,
+        out: std::os::fd::OwnedFd,
+    ) -> Result<(Digest, u64), EngineError> {
+        let request = Request::WriteTree { layers: layers.to_vec(), times };
         match self.engine.worker.call(request, vec![out]) {
             Ok(Reply::Written { digest, size, .. }) => Ok((digest, size)),
             Ok(other) => Err(EngineError::environment(format!("the worker gave an unexpected answer ({other:?})"), None)),

@@ -30,7 +30,7 @@ mod housekeeping;
 mod project;
 mod sources;
 
-pub use bases::{DAEMON_PREFIX, NamedContext};
+pub use bases::NamedContext;
 pub use build::{BuildOutcome, BuildRequest, registrations};
 pub use context::IgnoreFile;
 pub use delivery::{ExportKind, ExportTo};

@@ -191,18 +191,18 @@ impl Project {
         previous: Option<&BuildRecord>,
         remote: Option<&Remote<'_>>,
     ) -> Result<(BuildGraph, Vec<String>), EngineError> {
-        let directories: Vec<String> = self
-            .contexts
-            .iter()
-            .filter(|(_, context)| matches!(context, NamedContext::Directory(_)))
-            .map(|(name, _)| name.clone())
-            .collect();
+        let (directories, images): (Vec<_>, Vec<_>) =
+            self.contexts.iter().partition(|(_, context)| matches!(context, NamedContext::Directory(_)));
+        let names =
+            |of: Vec<(&String, &NamedContext)>| -> Vec<String> { of.into_iter().map(|(name, _)| name.clone()).collect() };
+        let (directories, images) = (names(directories), names(images));
         let request = LowerRequest {
             dockerfile: &loaded.dockerfile,
             target: self.target.as_deref(),
             build_args: &self.build_args,
             platform: Platform::host(),
             directories: &directories,
+            images: &images,
             epoch: self.epoch,
             no_cache: self.no_cache,
             no_cache_filter: &self.no_cache_filter,

@@ -31,6 +31,7 @@ pub fn lowered(file: &Dockerfile, target: Option<&str>) -> Vec<(u32, String)> {
         build_args: &build_args,
         platform: Platform::host(),
         directories: &[],
+        images: &[],
         epoch: None,
         no_cache: false,
         no_cache_filter: &[],

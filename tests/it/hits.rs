@@ -157,3 +157,18 @@ fn only_what_the_target_needs_is_built() {
     let document = program.build(&["--target", "one"]);
     assert!(document["steps"].as_array().unwrap().iter().all(|step| step["line"].as_u64().unwrap() <= 2));
 }
+
+#[test]
+fn a_pattern_that_matches_a_link_to_a_link_copies_what_is_behind_both() {
+    if !can_build("a_pattern_that_matches_a_link_to_a_link_copies_what_is_behind_both") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY sub/l* /all/\n");
+    program.write("sub/real", "1\n");
+    std::os::unix::fs::symlink("second", program.context.join("sub/l1")).unwrap();
+    std::os::unix::fs::symlink("real", program.context.join("sub/second")).unwrap();
+    program.build(&[]);
+    assert_eq!(line(&program.build(&[]), 2)["result"], "hit");
+    program.write("sub/real", "2\n");
+    assert_eq!(codes(line(&program.build(&[]), 2)), ["M2"]);
+}

@@ -14,6 +14,7 @@ const TESTS: &[&str] = &[
     "seeded_changes",
     "image_equals_what_run_saw",
     "express",
+    "forty_features",
     "kill_nine",
     "two_builds",
     "two_builds_holder_killed",

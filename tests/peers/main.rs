@@ -5,7 +5,10 @@
 
 mod cache_facts;
 mod changes;
+#[path = "../builds/compare.rs"]
+mod compare;
 mod express;
+mod forty_features;
 mod image;
 mod lab;
 mod pair;
@@ -13,3 +16,5 @@ mod registry;
 mod reproducible;
 mod seeded;
 mod survival;
+#[path = "../builds/tree.rs"]
+mod tree;

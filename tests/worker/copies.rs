@@ -202,15 +202,84 @@ fn c29_add_unpacks_archives() {
     assert_eq!(before, lab.canary_state());
     assert_eq!(fs::read(lab.layer("add").join("to/in/x")).unwrap(), b"x");
     assert_eq!(fs::read(lab.layer("add").join("to/a")).unwrap(), b"A");
-    let others: [(&[u8], &str); 3] = [(b"BZh9", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
-    for (magic, name) in others {
-        fs::write(root.join("p.tar"), magic).unwrap();
-        assert!(copy(&lab, name, &[], unpack(&["p.tar"]), None).unwrap_err().message.contains(name));
+    // One file `in/x`, packed by other programs.
+    let bzip2 = "425a68393141592653599091984900002ddb80e9804000f700000460211e400808200054568000034f5024a653207a434681f7b98c8674222f3c48d1e822412bc3a4fc308b3a1b6b5a936a51dc998007a245f177245385090909198490";
+    let xz = "fd377a585a000004e6d6b446020021011c00000010cf58cce007ff003d5d00349b81e606275d91355443518fa676b9372fe1d90a40778a03a02afd30e1b8945f2a7ad700b2dd5aca0051f86e94d1fa890b3b5eaeb8c606616d4dde0000000000045df2936eeb55fe0001598010000000ef6a2b09b1c467fb020000000004595a";
+    let plain = Tar::default().file("in/x", 0o600, b"x").finished();
+    let packed = [("bzip2", from_hex(bzip2)), ("xz", from_hex(xz)), ("zstd", zstd::encode_all(&plain[..], 3).unwrap())];
+    for (name, bytes) in packed {
+        fs::write(root.join("p.tar"), &bytes).unwrap();
+        copy(&lab, name, &[], unpack(&["p.tar"]), None).unwrap();
+        assert_eq!(fs::read(lab.layer(name).join("to/in/x")).unwrap(), b"x", "{name}");
         copy(&lab, &format!("{name}-as-it-is"), &[], spec(&["p.tar"], "/to/"), None).unwrap();
+        assert_eq!(fs::read(lab.layer(&format!("{name}-as-it-is")).join("to/p.tar")).unwrap(), bytes);
+        // What only begins like one is a file.
+        fs::write(root.join("p.tar"), &bytes[..8]).unwrap();
+        copy(&lab, &format!("{name}-none"), &[], unpack(&["p.tar"]), None).unwrap();
+        assert!(lab.layer(&format!("{name}-none")).join("to/p.tar").exists());
     }
     let escape = Tar::default().file(".wh.x", 0o644, b"");
     fs::write(root.join("p.tar"), escape.finished()).unwrap();
     assert!(copy(&lab, "wh", &[], unpack(&["p.tar"]), None).is_err());
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn an_archive_that_points_out_of_the_destination_is_refused() {
+    let Some(lab) = lab("an_archive_that_points_out_of_the_destination_is_refused") else { return };
+    let root = context(&lab);
+    lab.unpack("base", &[], &Tar::default().dir("to", 0o755).dir("to/in", 0o755).link("to/up", "../x")).unwrap();
+    let add = |name: &str, tar: Tar| {
+        fs::write(root.join("p.tar"), tar.finished()).unwrap();
+        copy(&lab, name, &["base"], CopySpec { unpack: true, ..spec(&["p.tar"], "/to/") }, None)
+    };
+    let outside = [
+        ("name", Tar::default().file("../x", 0o644, b"x")),
+        ("hidden", Tar::default().file("in/../../x", 0o644, b"x")),
+        ("hard", Tar::default().file("a", 0o644, b"a").hard("h", "../a")),
+        ("own-link", Tar::default().link("l", "..").file("l/etc/x", 0o644, b"x")),
+        ("image-link", Tar::default().file("up/y", 0o644, b"x")),
+    ];
+    for (name, tar) in outside {
+        assert!(add(name, tar).is_err(), "{name}");
+        assert!(!lab.layer(name).exists(), "{name}");
+    }
+    // What stays inside is fine, a link that leads nowhere good too, and a member that names the destination itself says nothing.
+    let inside = Tar::default().link("l", "/in").file("l/x", 0o644, b"x").link("out", "../../..").file("./", 0o600, b"");
+    add("inside", inside).unwrap();
+    assert_eq!(fs::read(lab.layer("inside").join("to/in/x")).unwrap(), b"x");
+}
+
+#[test]
+fn several_sources_go_to_one_place_one_after_the_other() {
+    let Some(lab) = lab("several_sources_go_to_one_place_one_after_the_other") else { return };
+    context(&lab);
+    copy(&lab, "file", &[], spec(&["a", "d/b"], "/one"), None).unwrap();
+    assert_eq!(fs::read(lab.layer("file").join("one")).unwrap(), b"B", "the later one replaces the earlier one");
+    lab.base("base");
+    copy(&lab, "into", &["base"], spec(&["a", "d/b"], "/tmp"), None).unwrap();
+    assert!(lab.layer("into").join("tmp/a").exists() && lab.layer("into").join("tmp/b").exists());
+}
+
+#[test]
+fn a_directory_gives_its_time_to_the_destination() {
+    let Some(lab) = lab("a_directory_gives_its_time_to_the_destination") else { return };
+    let root = context(&lab);
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::open(root.join("d")).unwrap().set_modified(old).unwrap();
+    fs::File::open(&root).unwrap().set_modified(old).unwrap();
+    lab.base("base");
+    let time = |name: &str, path: &str| fs::metadata(lab.layer(name).join(path)).unwrap().mtime();
+    copy(&lab, "new", &["base"], spec(&["d"], "/new"), None).unwrap();
+    copy(&lab, "there", &["base"], spec(&["d"], "/tmp"), None).unwrap();
+    copy(&lab, "later", &["base"], spec(&["d", "a"], "/new/"), None).unwrap();
+    copy(&lab, "root", &["base"], spec(&[""], "/new"), None).unwrap();
+    assert_eq!((time("new", "new"), time("there", "tmp")), (1_000_000_000, 1_000_000_000));
+    assert_ne!(time("later", "new"), 1_000_000_000, "a file was written into it afterwards");
+    assert_ne!(time("root", "new"), 1_000_000_000, "the root of a context has no time of its own");
 }
 
 #[test]

@@ -218,7 +218,7 @@ impl Lab {
                 }
             }
         }
-        tar = tar.dir("etc", 0o755).dir("tmp", 0o1777);
+        tar = tar.dir("etc", 0o755).dir("tmp", 0o1777).dir("proc", 0o755).dir("dev", 0o755).dir("sys", 0o755);
         tar = tar.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\nbob:x:1000:1001::/home/bob:/bin/sh\n");
         tar = tar.file("etc/group", 0o644, b"root:x:0:\nbob:x:1001:\nwheel:x:10:bob\n");
         self.unpack(name, &[], &tar).unwrap();

@@ -9,14 +9,15 @@ fn s32_exit_codes_and_layers() {
     lab.base("base");
     let (code, text, reply) = lab.run("one", &["base"], "echo hello; echo x > /f; mkdir /d; rm /etc/group");
     assert_eq!((code, text.as_str()), (0, "hello\n"), "{reply:?}");
-    // Nothing but what the command did: no /proc, /dev, /sys, no /etc/hosts.
+    // Nothing but what the command did: nothing in /proc, /dev, /sys, no /etc/hosts.
     let (tar, _) = lab.tar_of("one");
     assert!(tar.len() > 1024);
     let names: Vec<_> = lab.names(&["base", "one"]);
     assert!(names.contains(&"f".to_owned()) && names.contains(&"d".to_owned()));
-    for absent in ["etc/group", "proc", "dev", "sys", "etc/hosts", "etc/resolv.conf"] {
+    for absent in ["etc/group", "proc/self", "dev/null", "sys/kernel", "etc/hosts", "etc/resolv.conf"] {
         assert!(!names.contains(&absent.to_owned()), "{absent}");
     }
+    assert!(!lab.layer("one").join("proc").exists(), "the base has it");
     for (command, wanted) in [("exit 3", 3), ("kill -9 $$", 0), ("exec /nowhere", 127), ("exec /etc", 126)] {
         let name = if wanted == 0 { "killed" } else { "never" };
         let (code, text, reply) = lab.run(name, &["base"], command);
@@ -112,6 +113,17 @@ fn s16_s17_refusals_name_the_cause() {
         assert_eq!(failure.kind, FailureKind::User);
         assert_eq!(before, lab.canary_state());
     }
+}
+
+#[test]
+fn an_image_without_them_keeps_the_mount_points_that_a_runtime_makes() {
+    let Some(lab) = lab("an_image_without_them_keeps_the_mount_points_that_a_runtime_makes") else { return };
+    lab.base("base");
+    let tar = super::lab::Tar::default().file(".wh.proc", 0, b"").file(".wh.dev", 0, b"").file(".wh.sys", 0, b"");
+    lab.unpack("bare", &["base"], &tar).unwrap();
+    assert_eq!(lab.run("r", &["base", "bare"], "echo x > /x").0, 0);
+    let made = |name: &str| std::fs::read_dir(lab.layer("r").join(name)).map(|entries| entries.count()).ok();
+    assert_eq!(["proc", "dev", "sys"].map(made), [Some(0); 3], "there, and empty");
 }
 
 #[test]

@@ -74,6 +74,16 @@ impl Tree {
     /// Follows links (in the tree's own root) in `path`, the last component only if `follow_last`; none when something is
     /// missing or loops.
     pub fn resolve(&self, path: &str, follow_last: bool) -> Option<String> {
+        self.resolve_through(path, follow_last, |_| {})
+    }
+
+    /// The same; `link_on_the_way` is given every link that is followed.
+    pub fn resolve_through<'a>(
+        &'a self,
+        path: &str,
+        follow_last: bool,
+        mut link_on_the_way: impl FnMut(&'a Entry),
+    ) -> Option<String> {
         let mut todo: Vec<String> = path.split('/').rev().filter(|c| !c.is_empty()).map(str::to_owned).collect();
         let mut at = String::new();
         let mut hops = 0;
@@ -93,6 +103,7 @@ impl Tree {
                 at = next;
                 continue;
             };
+            link_on_the_way(entry);
             hops += 1;
             if hops > 255 {
                 return None;

@@ -109,6 +109,8 @@ pub struct BuildGraph {
     pub target_base: Option<usize>,
     /// History of the target's chain, lowest first.
     pub history: Vec<HistoryStep>,
+    /// SOURCE_DATE_EPOCH: of the command line, else the default that the Dockerfile gives.
+    pub epoch: Option<u64>,
 }
 
 /// An entry of the history to be.

@@ -36,10 +36,8 @@ pub fn provide(
     for name in ["proc", "dev", "sys"] {
         match metadata::lstat(view.fd(), name.as_bytes()).during("look at", name)?.as_ref().map(metadata::kind) {
             Some(Some(EntryKind::Directory)) => {}
-            None => {
-                needed = true;
-                make_dir(&stubs.join(name), 0o755)?;
-            }
+            // These three stay in the layer, as they do where runc makes them.
+            None => make_dir(&work.upper().join(name), 0o755)?,
             Some(_) => {
                 return Err(user(format!("the image's `/{name}` is not a directory, so nothing can run on it")));
             }

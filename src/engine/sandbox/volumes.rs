@@ -98,6 +98,7 @@ fn clone_of(root: &RootDir, path: &str) -> Result<OwnedFd, Failure> {
 fn memory(size: Option<(&str, &str)>) -> Result<OwnedFd, Failure> {
     let make = || -> rustix::io::Result<OwnedFd> {
         let fs = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        rustix::mount::fsconfig_set_string(&fs, "source", "tmpfs")?;
         if let Some((key, value)) = size {
             rustix::mount::fsconfig_set_string(&fs, key, value)?;
         }

@@ -100,7 +100,25 @@ pub fn process_user(root: &RootDir, spec: &str) -> Result<ProcessUser, Failure> 
     Ok(out)
 }
 
-/// `--chown` and the owner of a WORKDIR: `user[:group]`. A number alone is the group too; a name alone brings its own group.
+/// The owner of a WORKDIR's directory, by USER: as `--chown`, but a name that the image does not know counts for nothing. USER may
+/// be right only in the image that is made of this one, and BuildKit does not ask for it either.
+///
+/// Source: BuildKit `readUser`, `solver/llbsolver/file/user_linux.go`.
+pub fn owner_by_user(root: &RootDir, spec: &str) -> Result<(u32, u32), Failure> {
+    let (name, group) = spec.split_once(':').map_or((spec, None), |(name, group)| (name, Some(group)));
+    let (uid, gid) = match id(if name.is_empty() { "0" } else { name })? {
+        Id::Number(uid) => (uid, uid),
+        Id::Name(name) => accounts(root)?.into_iter().find(|a| a.name == name).map_or((0, 0), |a| (a.uid, a.gid)),
+    };
+    match group.filter(|g| !g.is_empty()).map(id).transpose()? {
+        None => Ok((uid, gid)),
+        Some(Id::Number(gid)) => Ok((uid, gid)),
+        Some(Id::Name(name)) => Ok((uid, groups(root)?.into_iter().find(|g| g.name == name).map_or(gid, |g| g.gid))),
+    }
+}
+
+/// `--chown`: `user[:group]`. A number alone is the group too; a name alone brings its own group. A name that the image does not
+/// know is refused: BuildKit would take root in silence.
 pub fn owner(root: &RootDir, spec: &str) -> Result<(u32, u32), Failure> {
     let (name, group) = spec.split_once(':').map_or((spec, None), |(name, group)| (name, Some(group)));
     let (uid, gid) = match id(if name.is_empty() { "0" } else { name })? {
@@ -217,6 +235,15 @@ mod tests {
         for bad in ["4294967295", "-1", "nobody", "bob:nobody"] {
             assert!(owner(&root, bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_work_directory_of_an_unknown_user_is_roots() {
+        let (_dir, root) = image();
+        let by_user = |spec: &str| owner_by_user(&root, spec).unwrap();
+        assert_eq!((by_user("bob"), by_user("7"), by_user("7:staff")), ((1000, 1001), (7, 7), (7, 50)));
+        assert_eq!((by_user("nobody"), by_user("bob:nobody"), by_user("nobody:3")), ((0, 0), (1000, 1001), (0, 3)));
+        assert!(owner_by_user(&root, "4294967295").is_err());
     }
 
     #[test]

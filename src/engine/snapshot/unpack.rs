@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::failure::{During, user};
 use super::ids::Ids;
+use super::packing::Packing;
 use super::tar_reader::{Kind, Member, TarReader};
 use super::{Layers, metadata};
 use crate::engine::event::LayerStat;
@@ -111,7 +112,7 @@ impl<'a> Archive<'a> {
         Self { tar: TarReader::new(Box::new(content)) }
     }
 
-    /// Looks whether a stream is a tar, plain or gzip, as ADD does; `None` if it is neither.
+    /// Looks whether a stream is a tar, plain or packed, as ADD does; `None` if it is neither.
     pub fn sniff<R: Read>(content: &'a mut R) -> io::Result<Option<Self>> {
         fn fill(content: &mut impl Read) -> io::Result<Vec<u8>> {
             let mut head = Vec::new();
@@ -123,17 +124,17 @@ impl<'a> Archive<'a> {
                 || head.len() == 512 && head[257..262] == *b"ustar"
         };
         let head = fill(content)?;
-        let plain: Box<dyn Read + 'a> = if head.starts_with(&[0x1f, 0x8b]) {
-            let mut inner = MultiGzDecoder::new(io::Cursor::new(head).chain(content));
-            let Ok(head) = fill(&mut inner) else { return Ok(None) };
-            if !is_tar(&head) {
-                return Ok(None);
+        let plain: Box<dyn Read + 'a> = match Packing::of(&head) {
+            Some(packing) => {
+                let Ok(mut inner) = packing.unpacked(io::Cursor::new(head).chain(content)) else { return Ok(None) };
+                let Ok(head) = fill(&mut inner) else { return Ok(None) };
+                if !is_tar(&head) {
+                    return Ok(None);
+                }
+                Box::new(io::Cursor::new(head).chain(inner))
             }
-            Box::new(io::Cursor::new(head).chain(inner))
-        } else if is_tar(&head) {
-            Box::new(io::Cursor::new(head).chain(content))
-        } else {
-            return Ok(None);
+            None if is_tar(&head) => Box::new(io::Cursor::new(head).chain(content)),
+            None => return Ok(None),
         };
         Ok(Some(Self { tar: TarReader::new(plain) }))
     }
@@ -160,9 +161,9 @@ impl Apply {
         Self { root, written: BTreeSet::new(), times: Vec::new(), last: None, whiteouts: true, owner: None, lenient: false }
     }
 
-    /// For an archive that ADD unpacks: no whiteouts, and maybe another owner.
+    /// For an archive that ADD unpacks: no whiteouts, maybe another owner, and nothing that points out of the destination.
     pub fn archive(root: RootDir, owner: Option<(u32, u32)>) -> Self {
-        Self { whiteouts: false, owner, ..Self::layer(root) }
+        Self { whiteouts: false, owner, ..Self::layer(root.closed()) }
     }
 
     /// For files that a user gets: no whiteouts, and what this user may not make or set is left out.
@@ -192,6 +193,9 @@ impl Apply {
         if self.whiteouts && in_metadata(&member.name) {
             return Ok(());
         }
+        if !self.whiteouts && leads_out(&member.name) {
+            return Err(user(format!("the archive has `{}`, which lies outside of the destination", shown.escape_debug())));
+        }
         // `x/..` names a directory that exists; anything but a directory cannot take its place.
         let ends_in_dots = member.name.rsplit(|b| *b == b'/').find(|n| !n.is_empty() && *n != b".") == Some(b"..");
         let Some((parent, name)) = self.parent(&member.name, shown)? else {
@@ -211,6 +215,10 @@ impl Apply {
 
     /// A member that names the root: only a directory can, and it gives the root its attributes.
     fn root_entry(&mut self, member: &Member, shown: &str) -> Result<(), Failure> {
+        // An archive says nothing about the directory that it is unpacked into.
+        if !self.whiteouts {
+            return Ok(());
+        }
         if member.kind != Kind::Directory {
             return Err(user(format!("the layer wants to replace the root directory by `{}`", shown.escape_debug())));
         }
@@ -256,6 +264,10 @@ impl Apply {
             // A file is in the way of a directory: as in umoci and GNU tar's callers, the later member wins.
             self.clear_way(name).during("create", shown)?;
             found = resolve(&self.root, &mut dress);
+        }
+        if matches!(&found, Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error())) {
+            let shown = shown.escape_debug();
+            return Err(user(format!("the archive has `{shown}`, where a link leads out of the destination")));
         }
         let found = found.during("create", shown)?;
         self.written.extend(made);
@@ -453,6 +465,10 @@ impl Apply {
             return Ok(true);
         }
         let to = String::from_utf8_lossy(target).into_owned();
+        if !self.whiteouts && leads_out(target) {
+            let (shown, to) = (shown.escape_debug(), to.escape_debug());
+            return Err(user(format!("the archive links `{shown}` to `{to}`, which lies outside of the destination")));
+        }
         let Some((parent, name)) = self.root.resolve_parent(target, Missing::Fail).during("link to", &to)? else {
             return Err(user(format!("the layer links `{}` to the root directory", shown.escape_debug())));
         };
@@ -483,6 +499,17 @@ fn unreadable(error: io::Error) -> Failure {
         Some(_) => Err::<(), _>(error).during("read", "the layer's tar").unwrap_err(),
         None => user(format!("cannot unpack the layer: {error}")),
     }
+}
+
+/// Whether a name has more `..` than directories before them.
+///
+/// Source of the rule: moby's `archive.Unpack`, which BuildKit uses for ADD: `invalid entry name`, `invalid hardlink target`.
+fn leads_out(name: &[u8]) -> bool {
+    let mut depth = 0;
+    name.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".").any(|part| {
+        depth += if part == b".." { -1 } else { 1 };
+        depth < 0
+    })
 }
 
 /// The directory part of a name, as written: only equal texts share a look-up.

@@ -195,8 +195,10 @@ pub(super) fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::new();
     for selector in &edge.selectors {
         for (path, entries) in tree.selected(selector) {
-            // A link that is followed is copied as what it points to, which may lie outside of what matched: both are needed.
+            // A link that is followed is copied as what it points to, which may lie outside of what matched, behind further
+            // links: all of them are needed.
             out.extend(tree.get(&path).cloned());
+            tree.resolve_through(&path, selector.follow_links, |link| out.push(link.clone()));
             out.extend(entries.into_iter().cloned());
         }
     }

@@ -154,7 +154,11 @@ impl Solver<'_> {
             }
             Operation::Run { args, env, cwd, user, network, security, mounts, ulimits, .. } => {
                 let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
-                variables.extend(vertex.hidden_env.iter().cloned());
+                for hidden in &vertex.hidden_env {
+                    let name = hidden.split_once('=').map_or(hidden.as_str(), |(name, _)| name);
+                    variables.retain(|known| known.split_once('=').is_none_or(|(known, _)| known != name));
+                    variables.push(hidden.clone());
+                }
                 let network = match network.as_deref() {
                     Some("none") => Network::None,
                     Some("host") => Network::Host,

@@ -22,7 +22,7 @@ impl Solver<'_> {
                 }
                 MountKind::Cache { id, sharing, seed, uid, gid, mode } => {
                     let seed = seed.map(|edge| self.bind_source(vertex, edge)).transpose()?;
-                    let name = cache_name(id, seed.as_ref().map(|(layers, _)| layers.as_slice()));
+                    let name = cache_name(id, seed.as_ref().map(|(layers, _)| layers.as_slice()), (*uid, *gid, *mode));
                     self.note(vertex, [name.as_str()])?;
                     guard(&self.state.mounted).push((name.clone(), id.clone(), self.place(vertex)));
                     MountContent::Cache {
@@ -100,11 +100,17 @@ impl Solver<'_> {
 }
 
 /// The folder of a cache: caches that began from different content are different, as in BuildKit (`solver/llbsolver/mounts`,
-/// `cacheMount`: the id, then the id of the reference). A name from a Dockerfile never becomes a path.
-fn cache_name(id: &str, seed: Option<&[LayerId]>) -> String {
-    let Some(layers) = seed else { return Digest::of(id).hex() };
-    let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
-    Digest::of(format!("{id}\0{}", layers.join("\0"))).hex()
+/// `cacheMount`: the id, then the id of the reference). Owner and mode are such content: a directory that is made for them. A
+/// name from a Dockerfile never becomes a path.
+fn cache_name(id: &str, seed: Option<&[LayerId]>, dress: (u32, u32, u32)) -> String {
+    let mut text = id.to_owned();
+    for layer in seed.unwrap_or_default() {
+        text.push_str(&format!("\0{layer}"));
+    }
+    if dress != (0, 0, 0o755) {
+        text.push_str(&format!("\0{dress:?}"));
+    }
+    Digest::of(text).hex()
 }
 
 #[cfg(test)]
@@ -114,10 +120,11 @@ mod tests {
     #[test]
     fn a_cache_that_begins_from_other_content_is_another_cache() {
         let [one, two]: [LayerId; 2] = ["1".repeat(32).parse().unwrap(), "2".repeat(32).parse().unwrap()];
-        let name = |seed: Option<&[LayerId]>| cache_name("/k", seed);
+        let name = |seed: Option<&[LayerId]>| cache_name("/k", seed, (0, 0, 0o755));
         let both = [one, two];
         assert_ne!(name(None), name(Some(&both[..1])));
         assert_ne!(name(Some(&both[..1])), name(Some(&both)));
         assert_eq!(name(Some(&both[..1])), name(Some(&both[..1])));
+        assert_ne!(name(None), cache_name("/k", None, (10, 0, 0o755)), "another owner");
     }
 }

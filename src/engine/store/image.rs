@@ -8,6 +8,9 @@ use crate::engine::oci::Descriptor;
 use crate::engine::oci::{ImageConfig, LayerId, chain_ids};
 use crate::ground::digest::Digest;
 
+/// Marks records of images that a daemon of this machine has, under the daemon's id of them: they only save fetching again.
+pub const DAEMON_PREFIX: &str = "daemon ";
+
 /// An image of the store: enough to build on it and to export it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImageRecord {

@@ -176,6 +176,13 @@ fn check_owner(root: &Path) -> Result<(), StoreError> {
     }
 }
 
+impl Store {
+    /// Taken by whatever puts blobs or layers in before something names them.
+    pub fn lease(&self) -> Result<Lease, StoreError> {
+        Ok(Lease::take(&self.layout.leases())?)
+    }
+}
+
 /// Removes the locks of builders that were killed. Whoever opens such a file meanwhile finds that it has no name any more,
 /// and makes a new one. What cannot be removed is in nobody's way.
 fn sweep_locks(folder: &Path) {

@@ -11,6 +11,7 @@ use super::inventory::{Item, ItemKind};
 use super::selection::Selection;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{Reply, Request};
+use crate::engine::store::image::DAEMON_PREFIX;
 use crate::engine::store::{Leased, Store};
 use crate::engine::worker::Worker;
 use crate::ground::fs::PathResultExt;
@@ -47,6 +48,7 @@ pub fn collect(store: &Store, worker: &Worker, selection: Selection, now: u64, w
     store.index.collect_results(&selection.results, now, why)?;
     forget_builds(store, &out.gone)?;
     forget_blobs(store, &others)?;
+    forget_fetched(store, &others)?;
     // Read after the records are gone: whoever noted a name before saw its record, whoever comes later does not find it.
     let leased = Leased::read(&store.layout.leases())?;
     let building = leased.since.is_some();
@@ -137,6 +139,19 @@ fn forget_blobs(store: &Store, going: &[Item]) -> Result<(), UpkeepError> {
         }
         Ok(())
     })?)
+}
+
+/// Images of a daemon lose their record with the first of their parts: it would promise what is not there.
+fn forget_fetched(store: &Store, going: &[Item]) -> Result<(), UpkeepError> {
+    let ids: BTreeSet<&str> = going.iter().map(|item| item.id.as_str()).collect();
+    for (name, record, _) in store.index.images()? {
+        let parts = record.layers.iter().filter_map(|layer| layer.blob.as_ref()).map(|blob| blob.digest.hex());
+        let lost = parts.chain([record.id.hex(), record.manifest.hex()]).any(|id| ids.contains(id.as_str()));
+        if name.starts_with(DAEMON_PREFIX) && lost {
+            store.index.remove_image(&name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Lists of files that no build on record is compared by any more. Those of scans save work and stay.

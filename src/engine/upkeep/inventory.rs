@@ -12,7 +12,7 @@ use super::UpkeepError;
 use crate::engine::event::LayerStat;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CacheFolder, Reply, Request};
-use crate::engine::store::image::ImageRecord;
+use crate::engine::store::image::{DAEMON_PREFIX, ImageRecord};
 use crate::engine::store::uses::{CacheMount, Place, Use};
 use crate::engine::store::{Leased, Store};
 use crate::engine::worker::Worker;
@@ -307,7 +307,9 @@ fn caches(worker: &Worker) -> Result<Vec<CacheFolder>, UpkeepError> {
 /// What images need: layers, and the hex names of their blobs.
 fn held(store: &Store) -> Result<BTreeMap<String, Vec<String>>, UpkeepError> {
     let mut out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (name, record, _) in store.index.images()? {
+    // What a daemon of this machine has can be fetched from it again.
+    let named = store.index.images()?.into_iter().filter(|(name, ..)| !name.starts_with(DAEMON_PREFIX));
+    for (name, record, _) in named {
         for id in needs(&record) {
             out.entry(id).or_default().insert(name.clone());
         }

@@ -45,7 +45,8 @@ pub fn project(context: &Context, args: &ProjectArgs) -> Result<Project, EngineE
         project.contexts.insert(name.to_owned(), named);
     }
     let epoch = project.build_args.get("SOURCE_DATE_EPOCH").cloned().or_else(|| context.config.source_date_epoch.clone());
-    if let Some(text) = epoch {
+    // `context`: the time of the context, which a folder does not have.
+    if let Some(text) = epoch.filter(|text| !text.is_empty() && text != "context") {
         let seconds = text
             .parse()
             .map_err(|_| usage(format!("SOURCE_DATE_EPOCH `{}` is no number of seconds", text.escape_debug())))?;
@@ -213,9 +214,6 @@ fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineEr
     }
     if args.load && args.tag.is_empty() {
         return Err(usage("--load needs a name for the image: add -t NAME".into()));
-    }
-    if project.epoch.is_none() && exports.iter().any(|e| e.rewrite_timestamps) {
-        return Err(usage("rewrite-timestamp=true needs SOURCE_DATE_EPOCH".into()));
     }
     let secrets = args.secret.iter().map(|spec| secret(context, spec)).collect::<Result<_, _>>()?;
     let Delivery { tags, push } = delivery;

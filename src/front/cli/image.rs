@@ -8,8 +8,9 @@ use super::args::{ImageArgs, ImageCommand, SaveArgs, SaveFormat};
 use super::{Context, cancellable};
 use crate::engine::image::{ExportFormat, ExportRequest, export, import};
 use crate::engine::oci::{Platform, Reference};
+use crate::engine::store::image::DAEMON_PREFIX;
 use crate::engine::store::{ImageRecord, Store};
-use crate::engine::{DAEMON_PREFIX, EngineError, Remote, ToPush};
+use crate::engine::{EngineError, Remote, ToPush};
 use crate::front::report::images::{self, ImageRow, Moved};
 use crate::front::text;
 
@@ -49,6 +50,8 @@ fn pull(context: &Context, name: &str, platform: Option<&str>) -> Result<u8, Eng
         None => Platform::host(),
     };
     let (store, sources) = (context.store()?, context.sources()?);
+    // Blobs come before the name that keeps them.
+    let _lease = store.lease()?;
     let report = reporter(context.output.quiet || context.output.json);
     let found = cancellable::run(|cancel| Remote::new(&sources, cancel, &report, true).pull(&store, &wanted, &platform))?;
     for note in &found.notes {
@@ -62,6 +65,7 @@ fn push(context: &Context, name: &str, to: Option<&str>) -> Result<u8, EngineErr
     let (from, to) = (reference(name)?, reference(to.unwrap_or(name))?);
     // Before any thread: a layer that was built here is compressed by the worker.
     let engine = context.engine()?;
+    let _lease = engine.store.lease()?;
     let record = stored(&engine.store, name, &from)?;
     let report = reporter(context.output.quiet || context.output.json);
     let (digest, size) = cancellable::run(|cancel| {
@@ -82,6 +86,7 @@ fn stored(store: &Store, name: &str, reference: &Reference) -> Result<ImageRecor
 fn save(context: &Context, args: &SaveArgs) -> Result<u8, EngineError> {
     let wanted = reference(&args.name)?;
     let engine = context.engine()?;
+    let _lease = engine.store.lease()?;
     let record = stored(&engine.store, &args.name, &wanted)?;
     let config = engine.store.content.read(&record.id, 8 << 20)?;
     let request = ExportRequest {
@@ -126,6 +131,7 @@ fn remove(context: &Context, names: &[String]) -> Result<u8, EngineError> {
 
 fn load(context: &Context, path: &Path, tag: Option<&str>) -> Result<u8, EngineError> {
     let store = context.store()?;
+    let _lease = store.lease()?;
     let mut found = import(&store, path)?;
     if let Some(tag) = tag {
         let name = Reference::parse(tag).map_err(|e| EngineError::user(e.to_string(), None))?.to_string();

@@ -20,6 +20,8 @@ const MAX_LINKS: usize = 40;
 pub struct RootDir {
     fd: OwnedFd,
     _mount: Option<OwnedFd>,
+    /// `..` of the root is an error.
+    closed: bool,
 }
 
 /// A path whose links have all been followed: real names below the root.
@@ -79,17 +81,22 @@ impl RootDir {
     /// Opens `path`, following links as usual.
     pub fn open(path: &Path) -> Result<Self, PathError> {
         let fd = rustix::fs::openat(CWD, path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        Ok(Self { fd: fd.at("open", path)?, _mount: None })
+        Ok(Self { fd: fd.at("open", path)?, _mount: None, closed: false })
     }
 
     /// Takes an open directory.
     pub fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd, _mount: None }
+        Self { fd, _mount: None, closed: false }
     }
 
     /// Takes an open directory and a detached mount that lives as long as it does.
     pub fn with_mount(fd: OwnedFd, mount: OwnedFd) -> Self {
-        Self { fd, _mount: Some(mount) }
+        Self { fd, _mount: Some(mount), closed: false }
+    }
+
+    /// The same, but `..` of the root is an error (EXDEV, as of the kernel's own `RESOLVE_BENEATH`) instead of the root.
+    pub fn closed(self) -> Self {
+        Self { closed: true, ..self }
     }
 
     /// The root's descriptor.
@@ -140,7 +147,9 @@ impl RootDir {
         let (mut gone, mut links) = (false, 0);
         while let Some(name) = todo.pop_front() {
             if name == b".." {
-                here.0.pop();
+                if here.0.pop().is_none() && self.closed {
+                    return Err(Errno::XDEV.into());
+                }
                 // `..` of a missing directory does not revive the walk: only what exists is opened.
                 match self.open_dir(&here) {
                     Ok(fd) => (dir, gone) = (fd, false),

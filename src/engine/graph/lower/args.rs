@@ -56,6 +56,39 @@ impl GlobalArgs {
     }
 }
 
+/// The name that gives times to what has none of its own.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// SOURCE_DATE_EPOCH: of the command line, else the default of a global ARG. `context` is the time of a context from git or an
+/// archive; a local one has none.
+///
+/// Source of the rule: `testSourceDateEpochDockerfileDefault...` of BuildKit's own tests.
+pub fn epoch(
+    before: &[Instruction],
+    request: &LowerRequest<'_>,
+    globals: &GlobalArgs,
+    errors: &mut Vec<Diagnostic>,
+) -> Option<u64> {
+    if request.epoch.is_some() || request.build_args.contains_key(EPOCH) {
+        return request.epoch;
+    }
+    let arguments = before.iter().filter_map(|instruction| match &instruction.arguments {
+        Arguments::Arg(list) => Some(list),
+        _ => None,
+    });
+    let default = arguments.flatten().filter(|arg| arg.name.text == EPOCH).find_map(|arg| arg.value.as_ref())?;
+    let text = globals.get(EPOCH).filter(|text| !text.is_empty() && text != "context")?;
+    let number = text.parse().ok();
+    if number.is_none() {
+        let message = format!(
+            "{EPOCH} `{}` is no number of seconds, and the time of a stage or of a named context is not acted on yet",
+            text.escape_debug()
+        );
+        errors.push(Diagnostic::error(default.span, message));
+    }
+    number
+}
+
 fn platform_args(request: &LowerRequest<'_>) -> Vec<(String, String)> {
     let platform = &request.platform;
     let variant = platform.variant.clone().unwrap_or_default();

@@ -1,7 +1,5 @@
 //! Instructions that change the configuration, and WORKDIR.
 
-use std::collections::BTreeSet;
-
 use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::event::Role;
@@ -69,8 +67,8 @@ impl Lowering<'_> {
                 self.config_step(state, at, "sets the author");
             }
             Arguments::Healthcheck(command) => self.healthcheck(state, at, command.as_ref()),
-            Arguments::Onbuild(inner) => {
-                state.config.config.on_build.push(inner.one_line());
+            Arguments::Onbuild(_) => {
+                state.config.config.on_build.push(trigger(at));
                 self.config_step(state, at, "adds a trigger for builds on this image");
             }
         }
@@ -83,7 +81,8 @@ impl Lowering<'_> {
             self.error(path.span, "the path expands to nothing");
             return;
         }
-        let path = absolute(&state.cwd, &text);
+        // An absolute path stays as it is written; only a relative one is joined and cleaned (BuildKit `NormalizeWorkdir`).
+        let path = if text.starts_with('/') { text } else { absolute(&state.cwd, &text) };
         state.cwd.clone_from(&path);
         state.config.config.working_dir.clone_from(&path);
         if path == "/" {
@@ -95,7 +94,7 @@ impl Lowering<'_> {
         let operation = Operation::MakeDirectory {
             path: path.clone(),
             owner: (!user.is_empty()).then_some(user),
-            timestamp: self.request.epoch,
+            timestamp: self.graph.epoch,
             platform: state.platform.text(),
         };
         self.step(state, at, operation, format!("WORKDIR {path}"), |_| {});
@@ -177,21 +176,20 @@ impl Lowering<'_> {
     }
 
     fn expose(&mut self, state: &mut StageState, at: &Instruction, ports: &[Word]) {
-        let mut all = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        for word in ports {
+        // BuildKit sorts the words as they are written (`parseExpose`), and keeps what they expand to in that order.
+        let mut sorted: Vec<&Word> = ports.iter().collect();
+        sorted.sort_by(|a, b| a.text.cmp(&b.text));
+        let mut all: Vec<String> = Vec::new();
+        for word in sorted {
             let Some(text) = self.expand(state, word) else { continue };
             for spec in text.split_whitespace() {
                 match PortSpec::parse(spec) {
-                    // The same ports again are passed over before they become text.
-                    Ok(spec) if !seen.insert((spec.first, spec.last, spec.protocol.to_lowercase())) => {}
                     Ok(spec) => all.extend(spec.ports()),
                     Err(why) => self.error(word.span, format!("`{}` is no port: {why}", spec.escape_debug())),
                 }
             }
         }
-        let shown: Vec<&str> = all.iter().map(String::as_str).collect();
-        state.note(format!("EXPOSE [{}]", shown.join(" ")));
+        state.note(format!("EXPOSE [{}]", all.join(" ")));
         state.config.config.exposed_ports.extend(all.into_iter().map(|port| (port, Empty {})));
         self.config_step(state, at, "documents ports");
     }
@@ -321,6 +319,14 @@ pub(super) fn note_effects(graph: &mut BuildGraph) {
                 .collect();
         }
     }
+}
+
+/// The text of a trigger as written, continuations joined, with its heredocs below it.
+///
+/// Source: BuildKit `parseOnBuild`, `instructions/parse.go`.
+fn trigger(at: &Instruction) -> String {
+    let documents = at.heredocs.iter().map(|document| format!("\n{}{}", document.content, document.name));
+    format!("{}{}", at.text.trim_start(), documents.collect::<String>())
 }
 
 /// Pairs of stage and the stage it stands on, read off the chains.

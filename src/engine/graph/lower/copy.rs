@@ -65,14 +65,7 @@ impl Lowering<'_> {
         if self.errors.len() > errors {
             return;
         }
-        let count = names.len() + inline.len();
         let resolved = resolve_destination(&state.cwd, &target);
-        if count > 1 && !resolved.ends_with('/') {
-            let message =
-                format!("{instruction} has {count} sources, so its destination is a directory and must end with `/`");
-            self.error(destination.span, message);
-            return;
-        }
         // Only what is unpacked on demand: files of servers stay as they are, as in BuildKit.
         let fetched = !groups.is_empty() && groups.iter().all(|(fetch, _)| fetch.is_some());
         let created_by = format!("{instruction}{}{shown} {target} # buildkit", options.shown);
@@ -220,6 +213,8 @@ impl Lowering<'_> {
         for flag in &at.flags {
             let given = flag.value.clone().unwrap_or_default();
             match flag.name.as_str() {
+                // An empty name is none, as in BuildKit.
+                "from" if at.keyword == Keyword::Copy && given.is_empty() => {}
                 "from" if at.keyword == Keyword::Copy => {
                     options.from = self.source_ref(state, at, &given, flag.span);
                 }

@@ -32,6 +32,8 @@ pub struct LowerRequest<'a> {
     pub platform: Platform,
     /// Names of `--build-context` that are directories.
     pub directories: &'a [String],
+    /// Names of `--build-context` that are images.
+    pub images: &'a [String],
     /// SOURCE_DATE_EPOCH.
     pub epoch: Option<u64>,
     /// `--no-cache`.
@@ -149,6 +151,7 @@ impl<'a> Lowering<'a> {
         let mut errors = Vec::new();
         let before = &all[..starts.first().copied().unwrap_or(all.len())];
         let globals = args::GlobalArgs::new(before, request, &mut errors);
+        let graph = BuildGraph { epoch: args::epoch(before, request, &globals, &mut errors), ..BuildGraph::default() };
         Self {
             request,
             bases,
@@ -159,7 +162,7 @@ impl<'a> Lowering<'a> {
             open: Vec::new(),
             trigger_span: None,
             source: request.dockerfile.source.clone(),
-            graph: BuildGraph::default(),
+            graph,
             errors,
             warnings: Vec::new(),
         }
@@ -186,6 +189,11 @@ impl<'a> Lowering<'a> {
     fn find_stage(&self, text: &str, before: usize) -> Option<usize> {
         let wanted = text.to_lowercase();
         self.stages.iter().take(before).rposition(|stage| stage.name.as_deref() == Some(&wanted))
+    }
+
+    /// The stage that FROM names: other than COPY --from, it must be written in lower case, as BuildKit keeps the names.
+    fn find_base_stage(&self, text: &str, before: usize) -> Option<usize> {
+        self.stages.iter().take(before).rposition(|stage| stage.name.as_deref() == Some(text))
     }
 
     fn find_target(&mut self) -> Option<usize> {

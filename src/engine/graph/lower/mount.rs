@@ -68,7 +68,7 @@ impl Lowering<'_> {
         if mounts.mounts.iter().any(|other| other.target == target) {
             return self.error(flag.span, format!("two mounts have the same target `{}`", target.escape_debug()));
         }
-        let source = match &mount.from {
+        let source = match mount.from.as_ref().filter(|name| !name.is_empty()) {
             Some(name) => match self.source_ref(state, at, name, flag.span) {
                 Some(source) => Some(source),
                 None => return,

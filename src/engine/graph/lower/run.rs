@@ -17,7 +17,7 @@ impl Lowering<'_> {
             match (flag.name.as_str(), value.as_str()) {
                 ("network", "default") => network = None,
                 ("network", "none") => network = Some(value),
-                ("network", "host") if self.request.allow.iter().any(|a| a == "network.host") => network = Some(value),
+                ("network", "host") if self.may_use_host_network() => network = Some(value),
                 ("network", "host") => {
                     let message =
                         "RUN --network=host is not allowed; give --allow network.host if you trust this Dockerfile";
@@ -59,13 +59,7 @@ impl Lowering<'_> {
             ulimits: settings.ulimits.clone(),
             platform: state.platform.text(),
         };
-        let proxies: Vec<String> = self
-            .request
-            .build_args
-            .iter()
-            .filter(|(name, _)| PROXIES.contains(&name.as_str()) && state.get(name).is_none())
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let proxies = self.proxies();
         let ignore_cache = self.ignores_cache(state);
         self.step(state, at, operation, created_by, |vertex| {
             vertex.edges = mounts.edges;
@@ -73,6 +67,22 @@ impl Lowering<'_> {
             vertex.hosts.clone_from(&settings.hosts);
             vertex.ignore_cache = ignore_cache;
         });
+    }
+
+    /// `--allow network.host`; the whole build in the machine's network allows it too, as with docker buildx.
+    fn may_use_host_network(&self) -> bool {
+        self.request.allow.iter().any(|a| a == "network.host") || self.request.network.as_deref() == Some("host")
+    }
+
+    /// The proxies of the command line: whatever the case of a name, a RUN gets it in both.
+    ///
+    /// Source: BuildKit `proxyEnvFromBuildArgs` (`dockerfile2llb/convert.go`) and `proxyEnvList` (`solver/llbsolver/ops/exec.go`).
+    fn proxies(&self) -> Vec<String> {
+        let given = |name: &str| {
+            let mut same = self.request.build_args.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+            same.next_back().map(|(_, value)| value).filter(|value| !value.is_empty())
+        };
+        PROXIES.iter().filter_map(|name| given(name).map(|value| format!("{name}={value}"))).collect()
     }
 
     /// The words for the kernel. A single heredoc as the whole command is the script itself, and one that begins with `#!` a
@@ -89,10 +99,20 @@ impl Lowering<'_> {
     }
 }
 
-/// `|2 A=1 B=2 /bin/sh -c text`: declared arguments with their values come first.
+/// `|2 A=1 B= /bin/sh -c text`: every declared argument comes first, once, with the value that it has here; an ENV of the same
+/// name wins.
+///
+/// Source: BuildKit `runCommandString`, `dockerfile2llb/convert.go`.
 fn history_text(args: &[String], state: &StageState) -> String {
-    let declared: Vec<String> =
-        state.declared.iter().filter_map(|(name, value)| value.as_ref().map(|v| format!("{name}={v}"))).collect();
-    let prefix = if declared.is_empty() { String::new() } else { format!("|{} {} ", declared.len(), declared.join(" ")) };
+    let mut declared: Vec<(&str, String)> = Vec::new();
+    for (name, value) in &state.declared {
+        let value = state.get(name).or_else(|| value.clone()).unwrap_or_default();
+        match declared.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value,
+            None => declared.push((name, value)),
+        }
+    }
+    let shown: Vec<String> = declared.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let prefix = if shown.is_empty() { String::new() } else { format!("|{} {} ", shown.len(), shown.join(" ")) };
     format!("{prefix}{}", args.join(" "))
 }

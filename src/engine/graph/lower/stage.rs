@@ -103,6 +103,12 @@ impl<'a> Lowering<'a> {
         let StageSource { from, name, instructions } = &self.stages[at];
         let (from, instructions): (&Instruction, &[Instruction]) = (from, instructions);
         let stage = StageName { index: at as u32, name: name.clone() };
+        // A named context takes the place of a stage of that name, with all its instructions.
+        // Source of the rule: `toDispatchState` of BuildKit, `namedContext(st.Name)`.
+        if let Some(name) = name.as_ref().filter(|name| self.request.images.contains(name)) {
+            let name = name.clone();
+            return self.start_image(from, &name, None, from.span, stage);
+        }
         let mut state = self.start(at, from, stage)?;
         let errors_before = self.errors.len();
         self.triggers(&mut state, from);
@@ -161,7 +167,7 @@ impl<'a> Lowering<'a> {
             state.name = stage;
             self.push(&state, from, Role::Start, None);
             state
-        } else if let Some(base) = self.find_stage(&expanded, at) {
+        } else if let Some(base) = self.find_base_stage(&expanded, at) {
             let mut state = self.stage(base)?;
             state.name = stage;
             state.adopt_config(VariableOrigin::Env);

@@ -32,6 +32,7 @@ fn try_lower(text: &str, target: Option<&str>, args: &[(&str, &str)], triggers: 
         build_args: &build_args,
         platform: Platform::host(),
         directories: &[],
+        images: &["base".to_owned()],
         epoch: None,
         no_cache: false,
         no_cache_filter: &["Fresh".to_owned()],
@@ -201,4 +202,73 @@ fn configuration_steps_say_whose_key_they_enter() {
         _ => panic!("line {line} is a step"),
     };
     assert_eq!((enters(2), enters(3), enters(5), enters(7)), (vec![4], vec![], vec![6], vec![]));
+}
+
+fn history(graph: &BuildGraph) -> Vec<&str> {
+    graph.history.iter().map(|step| step.created_by.as_str()).collect()
+}
+
+#[test]
+fn the_history_of_a_run_shows_every_argument_once_with_the_value_it_has() {
+    let text = "FROM base\nARG a\nARG b=1\nARG b=2\nENV c=env\nARG c=arg\nENV b=over\nRUN x\n";
+    let built = try_lower(text, None, &[("a", "")], &[]).unwrap();
+    assert_eq!(*history(&built).last().unwrap(), "RUN |3 a= b=over c=arg /bin/sh -c x # buildkit");
+    let built = graph("FROM base\nARG a\nRUN x\n");
+    assert_eq!(*history(&built).last().unwrap(), "RUN |1 a= /bin/sh -c x # buildkit");
+}
+
+#[test]
+fn words_are_kept_as_they_are_written() {
+    let built = graph(
+        "FROM base\nENV p=\"99 100\"\nEXPOSE 80 80/tcp $p 443\nWORKDIR /a/../b/\nWORKDIR c/\nONBUILD   run  echo   hi\n",
+    );
+    let shown = history(&built);
+    assert_eq!(shown[1..], ["EXPOSE [99/tcp 100/tcp 443/tcp 80/tcp 80/tcp]", "WORKDIR /a/../b/", "WORKDIR /b/c"]);
+    let config = built.config.unwrap().config;
+    assert_eq!((config.working_dir.as_str(), config.on_build), ("/b/c", vec!["run  echo   hi".to_owned()]));
+    assert_eq!(graph("FROM base\nWORKDIR /tmp/\n").config.unwrap().config.working_dir, "/tmp/");
+}
+
+#[test]
+fn an_empty_from_is_none_and_many_sources_need_no_slash() {
+    let built = graph("FROM base\nRUN --mount=type=bind,from=,source=a,target=/x y\nCOPY --from= a b /to\n");
+    let contexts = |line: u32| {
+        let vertex = built.vertices.iter().find(|v| v.line == line).unwrap();
+        vertex.edges.iter().all(|edge| edge.source == SourceRef::Context(String::new()))
+    };
+    assert!(contexts(2) && contexts(3));
+}
+
+#[test]
+fn from_finds_a_stage_by_its_name_in_lower_case_only() {
+    graph("FROM base AS Big\nFROM big\nCOPY --from=BIG /a /b\n");
+    let errors = try_lower("FROM base AS Big\nFROM Big\n", None, &[], &[]).unwrap_err();
+    assert!(errors[0].contains("`Big`"), "{errors:?}");
+}
+
+#[test]
+fn a_proxy_is_given_in_both_cases_and_is_in_no_key() {
+    let built = try_lower("FROM base\nRUN x\n", None, &[("http_proxy", "p")], &[]).unwrap();
+    let run = built.vertices.iter().find(|v| v.line == 2).unwrap();
+    assert_eq!(run.hidden_env, ["HTTP_PROXY=p", "http_proxy=p"]);
+    assert!(!env(&built, 2).iter().any(|variable| variable.contains("proxy")));
+}
+
+#[test]
+fn the_dockerfile_may_give_the_epoch() {
+    let epoch = |text: &str, args: &[(&str, &str)]| try_lower(text, None, args, &[]).map(|graph| graph.epoch);
+    let given = "ARG SOURCE_DATE_EPOCH=1700000000\nFROM base\nWORKDIR /x\n";
+    assert_eq!(epoch(given, &[]), Ok(Some(1_700_000_000)));
+    assert_eq!(epoch(given, &[("SOURCE_DATE_EPOCH", "context")]), Ok(None), "the command line wins");
+    assert_eq!(epoch("FROM base\nARG SOURCE_DATE_EPOCH=5\n", &[]), Ok(None), "only above FROM");
+    let errors = epoch("ARG SOURCE_DATE_EPOCH=never\nFROM base\n", &[]).unwrap_err();
+    assert!(errors[0].contains("SOURCE_DATE_EPOCH `never`"), "{errors:?}");
+}
+
+#[test]
+fn a_named_context_takes_the_place_of_a_stage() {
+    let built = graph("FROM scratch AS base\nCOPY a /a\nFROM base\nCOPY --from=base /b /b\n");
+    assert!(!built.vertices.iter().any(|v| v.line == 2), "nothing of the stage is built");
+    assert!(built.vertices.iter().any(|v| v.line == 1 && v.base.is_some()));
+    assert_eq!(built.bases.len(), 1);
 }

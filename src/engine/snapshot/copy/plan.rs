@@ -1,8 +1,8 @@
 //! Decides where every node goes, and makes the directories through the mounted overlay.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{Read, Seek};
+
+use std::io::Read;
 use std::os::fd::AsFd;
 
 use rustix::fs::Mode;
@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<(RealPath, Node)>,
     /// Directories that get the source's attributes, parents first.
     pub(super) directories: Vec<(RealPath, Node)>,
+    /// Directories that got the contents of one of the source: they get its time.
+    pub(super) times: Vec<(RealPath, (i64, u32))>,
     /// Made by this copy: nothing of lower layers is in them.
     fresh: HashSet<RealPath>,
 }
@@ -39,11 +41,17 @@ impl Plan {
         let Some(top) = nodes.first() else { return Ok(()) };
         if top.kind == EntryKind::Directory {
             let base = self.make(target, spec.destination.as_bytes(), rules)?;
+            self.times.retain(|(known, _)| *known != base);
+            // The root of a context has no time that counts.
+            if let Some(time) = top.modified.filter(|_| !(top.path.is_empty() && top.entry.is_some())) {
+                self.times.push((base.clone(), time));
+            }
             return nodes.into_iter().skip(1).try_for_each(|node| self.place(target, &base, node));
         }
         let place = self.file_place(target, spec, base.as_bytes(), rules)?;
         check_name(place.name().unwrap_or(b""))?;
         self.check_file(target, &place)?;
+        self.times.retain(|(known, _)| *known != place.parent());
         self.files.extend(nodes.into_iter().map(|node| (place.clone(), node)));
         Ok(())
     }
@@ -52,7 +60,7 @@ impl Plan {
     fn file_place(&mut self, target: &RootDir, spec: &CopySpec, base: &[u8], rules: &Rules) -> Result<RealPath, Failure> {
         let destination = spec.destination.as_bytes();
         let slash = destination.ends_with(b"/") || destination.ends_with(b"/.") || destination.ends_with(b"/..");
-        if slash || spec.sources.len() + spec.inline.len() > 1 {
+        if slash {
             return Ok(self.make(target, destination, rules)?.join(base));
         }
         let real = target.resolve(destination, Missing::Keep).during("resolve", &spec.destination)?;
@@ -147,8 +155,7 @@ impl Plan {
             return Ok(false);
         }
         let shown = String::from_utf8_lossy(&node.path).into_owned();
-        let Ok(mut file) = source.open_file(&node.path) else { return Ok(false) };
-        refuse_other_compressions(&mut file, &shown)?;
+        let Ok(file) = source.open_file(&node.path) else { return Ok(false) };
         let mut content = super::write::Checked::new(file, node.entry.as_ref());
         let Some(archive) = Archive::sniff(&mut content).during("read", &shown)? else { return Ok(false) };
         let plain = Rules { owner: rules.owner, mode: None };
@@ -160,18 +167,6 @@ impl Plan {
         content.verify(&shown)?;
         Ok(true)
     }
-}
-
-/// BuildKit unpacks these too; that they would be copied as they are must not happen in silence.
-fn refuse_other_compressions(file: &mut File, shown: &str) -> Result<(), Failure> {
-    let known: [(&[u8], &str); 3] = [(b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
-    let mut head = Vec::new();
-    file.by_ref().take(6).read_to_end(&mut head).during("read", shown)?;
-    file.rewind().during("read", shown)?;
-    let Some((_, name)) = known.into_iter().find(|(magic, _)| head.starts_with(magic)) else { return Ok(()) };
-    let mut failure = user(format!("`{}` is compressed by {name}, which ADD does not unpack yet", shown.escape_debug()));
-    failure.hint = Some("pack it with gzip, or give --unpack=false to copy it as it is".into());
-    Err(failure)
 }
 
 /// Makes overlayfs copy a directory into the upper by setting the mode that it has.

@@ -66,6 +66,12 @@ pub(super) fn directories(plan: &Plan, source: &Source<'_>, upper: &RootDir, rul
             metadata::set_times(dir.as_fd(), b".", modified).during("set the time of", &shown)?;
         }
     }
+    // Source: fsutil `copy.go`, `restoreFileTimestamp`.
+    for (place, modified) in &plan.times {
+        let shown = place.absolute();
+        let dir = upper.open_dir(place).during("open", &shown)?;
+        metadata::set_times(dir.as_fd(), b".", *modified).during("set the time of", &shown)?;
+    }
     Ok(())
 }
 
