@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::error::EngineError;
+use super::graph::fetch::elsewhere;
 use super::graph::lower::{BaseError, Bases};
-use super::graph::{BaseLayer, ResolvedBase};
+use super::graph::{BaseLayer, Fetch, ResolvedBase, redacted};
 use super::image::{import, layout_image};
 use super::oci::{ImageConfig, Platform, Reference};
 use super::sources::{Remote, is_whole, stored_name};
@@ -23,11 +24,21 @@ pub enum NamedContext {
     Layout(PathBuf, Option<String>),
     /// Another image.
     Image(String),
+    /// A git repository, or an archive of a server.
+    Elsewhere(Fetch),
 }
 
 impl NamedContext {
-    /// Reads the value of `--build-context`: `oci-layout://PATH[:TAG|@DIGEST]`, `docker-image://NAME` or a directory. Errors:
-    /// the message.
+    /// What has to be fetched for it.
+    pub fn fetch(&self) -> Option<&Fetch> {
+        match self {
+            Self::Elsewhere(fetch) => Some(fetch),
+            Self::Directory(_) | Self::Layout(..) | Self::Image(_) => None,
+        }
+    }
+
+    /// Reads the value of `--build-context`: `oci-layout://PATH[:TAG|@DIGEST]`, `docker-image://NAME`, a URL, a git repository or
+    /// a directory. Errors: the message.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(rest) = text.strip_prefix("oci-layout://") {
             if let Some((path, digest)) = rest.split_once("@sha256:") {
@@ -41,10 +52,21 @@ impl NamedContext {
         if let Some(name) = text.strip_prefix("docker-image://") {
             return Reference::parse(name).map(|_| Self::Image(name.to_owned())).map_err(|e| e.to_string());
         }
-        if text.contains("://") || text.starts_with("git@") {
-            let text: String = text.chars().take(120).collect();
-            let there_is = "give a directory, oci-layout://PATH or docker-image://NAME";
-            return Err(format!("`{}` is not acted on yet: {there_is}", text.escape_debug()));
+        let shown = || redacted(&text.chars().take(120).collect::<String>()).escape_debug().to_string();
+        if text.starts_with("target:") {
+            return Err(format!(
+                "`{}` names a target, which only bake files have: name the stage in the Dockerfile",
+                shown()
+            ));
+        }
+        let local = std::path::Path::new(text).is_dir();
+        if let Some(fetch) = elsewhere(text).map_err(|why| format!("`{}`: {why}", shown()))?.filter(|_| !local) {
+            return Ok(Self::Elsewhere(fetch));
+        }
+        if text.contains("://") {
+            let there_is =
+                "give a directory, oci-layout://PATH, docker-image://NAME, the URL of an archive or a git repository";
+            return Err(format!("`{}` is no context: {there_is}", shown()));
         }
         Ok(Self::Directory(text.into()))
     }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::Engine;
 use super::bases::NamedContext;
 use super::context::{IgnoreFile, Selector, StatIndex, scan};
+use super::contexts::Prepared;
 use super::delivery::ExportTo;
 use super::error::{EngineError, ErrorKind};
 use super::event::log::EventLog;
@@ -148,14 +149,14 @@ impl Run<'_> {
     }
 
     fn go(&self) -> Result<BuildOutcome, EngineError> {
-        let project = &self.request.project;
-        let loaded = project.load()?;
         let lease = self.store().lease()?;
-        let previous = project.last_record(self.store())?.map(|(_, record)| record);
         let report = |what: &str, done, total| {
             self.speaker.say(BuildEvent::Progress { vertex: None, what: what.to_owned(), done, total });
         };
-        let remote = Remote::new(&self.engine.sources, self.cancel.clone(), &report, project.pull);
+        let remote = Remote::new(&self.engine.sources, self.cancel.clone(), &report, self.request.project.pull);
+        let Prepared { project, fetched } = self.prepare(&lease, &remote)?;
+        let loaded = project.load()?;
+        let previous = project.last_record(self.store())?.map(|(_, record)| record);
         let lowered = project.lower_with(self.store(), &loaded, previous.as_ref(), Some(&remote));
         let (graph, warnings) = lowered.map_err(|error| if self.cancel.is_cancelled() { cancelled() } else { error })?;
         let rewrites = self.request.exports.iter().any(|e| e.rewrite_timestamps);
@@ -173,7 +174,7 @@ impl Run<'_> {
             _ => Network::Host,
         };
         self.survey(&graph, default_network)?;
-        let fetched = self.fetch(&graph, &lease, &remote)?;
+        let fetched = self.fetch(&graph, &lease, &remote, fetched)?;
         let contexts = self.scan(&graph, &loaded.ignore, &fetched)?;
         let jobs = match self.request.jobs {
             // Steps mostly wait for disks, networks and their own processes.

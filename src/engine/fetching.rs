@@ -32,11 +32,13 @@ impl Run<'_> {
         graph: &BuildGraph,
         lease: &Lease,
         remote: &Remote<'_>,
+        known: BTreeMap<String, Fetched>,
     ) -> Result<BTreeMap<String, Fetched>, EngineError> {
         let mut wanted: Vec<(String, &Vertex, &Fetch)> = Vec::new();
         for vertex in &graph.vertices {
             for edge in &vertex.edges {
                 if let (SourceRef::Fetched(fetch), Some(name)) = (&edge.source, edge.source.context())
+                    && !known.contains_key(&name)
                     && !wanted.iter().any(|(known, ..)| *known == name)
                 {
                     wanted.push((name, vertex, fetch));
@@ -44,10 +46,10 @@ impl Run<'_> {
             }
         }
         if wanted.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(known);
         }
         let fetcher = remote.fetcher(self.store(), Some(lease));
-        let mut out = BTreeMap::new();
+        let mut out = known;
         for some in wanted.chunks(PARALLEL) {
             let results = std::thread::scope(|scope| {
                 let threads: Vec<_> = some.iter().map(|(_, _, fetch)| scope.spawn(|| fetcher.fetch(fetch))).collect();

@@ -21,6 +21,7 @@ pub mod worker;
 
 mod bases;
 mod build;
+mod contexts;
 mod daemon;
 mod delivery;
 mod error;

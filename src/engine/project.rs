@@ -1,13 +1,16 @@
 //! What is built: a context with its Dockerfile, and what was said on the command line about it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::bases::{NamedContext, Resolver};
 use super::context::IgnoreFile;
 use super::error::EngineError;
+use super::graph::fetch::elsewhere;
 use super::graph::lower::LowerRequest;
-use super::graph::{BuildGraph, lower, slots};
+use super::graph::{BuildGraph, Fetch, MainContext, lower, slots};
 use super::oci::Platform;
 use super::protocol::settings::{Limits, RunSettings};
 use super::solver::record::BuildRecord;
@@ -17,7 +20,7 @@ use crate::ground::digest::Digest;
 use crate::language::dockerfile::{Dockerfile, encoding, parse};
 
 /// The largest Dockerfile.
-const DOCKERFILE_LIMIT: u64 = 10 << 20;
+pub(super) const DOCKERFILE_LIMIT: u64 = 10 << 20;
 
 /// `-f` for a Dockerfile that is read from standard input.
 const STANDARD_INPUT: &str = "-";
@@ -56,6 +59,10 @@ pub struct Project {
     pub limits: Limits,
     /// SOURCE_DATE_EPOCH.
     pub epoch: Option<u64>,
+    /// What the context is.
+    pub main: MainContext,
+    /// Standard input, when it is the context.
+    pub stream: Option<Arc<File>>,
     /// `--pull`: registries are asked what a tag means now.
     pub pull: bool,
 }
@@ -101,6 +108,46 @@ impl Project {
         Ok(Self { context: folder, dockerfile, ..Self::default() })
     }
 
+    /// A project wherever it is: a folder, `-` for standard input (`stream`), the URL of an archive or a Dockerfile, a git
+    /// repository. `file` is a path in it. Errors: as [`Self::open`]; an address that cannot be used.
+    pub fn open_anywhere(
+        context: &Path,
+        file: Option<&Path>,
+        stream: impl FnOnce() -> std::io::Result<File>,
+    ) -> Result<Self, EngineError> {
+        let is_stream = context == Path::new(STANDARD_INPUT);
+        let text = context.to_str().filter(|_| !is_stream && !context.is_dir());
+        let found = text.map(elsewhere).transpose();
+        let found = found.map_err(|why| EngineError::usage(format!("the build context cannot be used: {why}"), None))?;
+        let main = match found.flatten() {
+            Some(fetch) => MainContext::Fetched(fetch),
+            None if is_stream => MainContext::Empty,
+            None => return Self::open(context, file),
+        };
+        let given = file == Some(Path::new(STANDARD_INPUT));
+        if given && is_stream {
+            let hint = "give one of them as a file or a folder".to_owned();
+            let message = "standard input cannot be both the build context and the Dockerfile";
+            return Err(EngineError::usage(message, Some(hint)));
+        }
+        let shown = if let MainContext::Fetched(fetch) = &main { fetch.shown() } else { STANDARD_INPUT.to_owned() };
+        let fail = |error: std::io::Error| EngineError::environment(format!("cannot read standard input: {error}"), None);
+        let stream = if is_stream { Some(Arc::new(stream().map_err(fail)?)) } else { None };
+        let dockerfile = file.unwrap_or(Path::new("Dockerfile")).to_owned();
+        Ok(Self { context: shown.into(), dockerfile, main, stream, ..Self::default() })
+    }
+
+    /// Errors: the context is no folder, which is what this command looks into.
+    pub fn require_folder(&self) -> Result<(), EngineError> {
+        match &self.main {
+            MainContext::Folder => Ok(()),
+            _ => {
+                let hint = "`build` takes any context; for everything else give a folder".to_owned();
+                Err(EngineError::usage("this command looks into the build context, which has to be a folder", Some(hint)))
+            }
+        }
+    }
+
     /// Takes the Dockerfile of `-f -`. Errors: it cannot be read.
     pub fn read_given(&mut self, from: impl std::io::Read) -> Result<(), EngineError> {
         let mut bytes = Vec::new();
@@ -138,7 +185,11 @@ impl Project {
         if dockerfile.has_errors() {
             return Err(diagnostics_error(&dockerfile, &dockerfile.diagnostics, &file));
         }
-        let ignore = IgnoreFile::find(&self.context, Some(&self.dockerfile))?;
+        let ignore = match self.main {
+            MainContext::Folder => IgnoreFile::find(&self.context, Some(&self.dockerfile))?,
+            // As in BuildKit: what a server or standard input gives is taken whole.
+            _ => IgnoreFile::default(),
+        };
         Ok(Loaded { dockerfile, file, ignore })
     }
 
@@ -191,8 +242,11 @@ impl Project {
         previous: Option<&BuildRecord>,
         remote: Option<&Remote<'_>>,
     ) -> Result<(BuildGraph, Vec<String>), EngineError> {
+        let fetched: BTreeMap<String, Fetch> =
+            self.contexts.iter().filter_map(|(name, context)| Some((name.clone(), context.fetch()?.clone()))).collect();
+        let local = self.contexts.iter().filter(|(name, _)| !fetched.contains_key(*name));
         let (directories, images): (Vec<_>, Vec<_>) =
-            self.contexts.iter().partition(|(_, context)| matches!(context, NamedContext::Directory(_)));
+            local.partition(|(_, context)| matches!(context, NamedContext::Directory(_)));
         let names =
             |of: Vec<(&String, &NamedContext)>| -> Vec<String> { of.into_iter().map(|(name, _)| name.clone()).collect() };
         let (directories, images) = (names(directories), names(images));
@@ -203,6 +257,8 @@ impl Project {
             platform: Platform::host(),
             directories: &directories,
             images: &images,
+            main: &self.main,
+            fetched: &fetched,
             epoch: self.epoch,
             no_cache: self.no_cache,
             no_cache_filter: &self.no_cache_filter,

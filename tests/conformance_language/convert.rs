@@ -31,6 +31,8 @@ pub fn lowered(file: &Dockerfile, target: Option<&str>) -> Vec<(u32, String)> {
         build_args: &build_args,
         platform: Platform::host(),
         directories: &[],
+        main: &rbuild_tui::engine::graph::MainContext::Folder,
+        fetched: &BTreeMap::new(),
         images: &[],
         epoch: None,
         no_cache: false,

@@ -2,6 +2,7 @@
 //! the lab's busybox, is skipped by name.
 
 mod confinement;
+mod contexts;
 mod errors;
 mod hits;
 mod outputs;

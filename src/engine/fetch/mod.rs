@@ -7,15 +7,18 @@ mod error;
 mod git;
 mod web;
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 pub use error::FetchError;
 pub use git::GitSettings;
 
+use super::graph::fetch::Archive;
 use super::graph::{Fetch, redacted};
 use super::http::{Cancelled, Client, HttpSettings};
 use super::store::{Lease, Store};
-use crate::ground::digest::Digest;
+use crate::ground::digest::{Digest, Digester};
 use crate::ground::fs::PathResultExt;
 
 /// What was fetched.
@@ -39,7 +42,8 @@ pub struct Fetcher<'a> {
     client: Client,
     cancelled: Cancelled,
     git: &'a GitSettings,
-    report: Report<'a>,
+    /// Hears of transfers.
+    pub report: Report<'a>,
 }
 
 impl<'a> Fetcher<'a> {
@@ -60,7 +64,43 @@ impl<'a> Fetcher<'a> {
         match fetch {
             Fetch::Web(file) => self.web(file),
             Fetch::Git(source) => self.git(source),
+            Fetch::Archive(archive) => self.archive(archive),
         }
+    }
+
+    /// An archive that was kept. Errors: it is gone.
+    fn archive(&self, archive: &Archive) -> Result<Fetched, FetchError> {
+        let name = format!("archive-{}", archive.checksum);
+        let root = self.folder()?.join(&name);
+        if !self.is_kept(&name, &root)? {
+            return Err(FetchError::Source("the archive of the context is gone".into()));
+        }
+        // What BuildKit's client sends has a name of its own each time: only its content can match.
+        let definition = Digest::of(format!("archive {}", archive.checksum));
+        Ok(Fetched { root, definition, revision: format!("sha256:{}", archive.checksum) })
+    }
+
+    /// Keeps what is written, as a file in a folder under its digest. Returns the digest's hex digits.
+    pub fn keep(
+        &self,
+        file: &str,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<u64>,
+    ) -> Result<String, FetchError> {
+        let place = self.folder()?;
+        let temporary = Temporary::new(&place)?;
+        let path = temporary.0.join(file);
+        let to = File::create(&path).at("create", &path)?;
+        let mut to = Hashed { file: BufWriter::new(to), digester: Digester::default() };
+        write(&mut to).at("write", &path)?;
+        let checksum = to.digester.finish().hex();
+        let written = to.file.into_inner().map_err(std::io::IntoInnerError::into_error).at("write", &path)?;
+        written.sync_all().at("sync", &path)?;
+        let name = format!("archive-{checksum}");
+        let kept = place.join(&name);
+        if !self.is_kept(&name, &kept)? {
+            appear(&temporary.0, &kept)?;
+        }
+        Ok(checksum)
     }
 
     fn folder(&self) -> Result<PathBuf, FetchError> {
@@ -79,6 +119,24 @@ impl<'a> Fetcher<'a> {
 
     fn tell(&self, what: &str, url: &str, done: u64, total: Option<u64>) {
         (self.report)(&format!("{what} {}", redacted(url)), done, total);
+    }
+}
+
+/// Hashes what is written.
+struct Hashed {
+    file: BufWriter<File>,
+    digester: Digester,
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let length = self.file.write(bytes)?;
+        self.digester.update(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{FetchError, Fetched, Fetcher, Temporary, appear};
+use super::{FetchError, Fetched, Fetcher, Hashed, Temporary, appear};
 use crate::engine::graph::{WebFile, redacted};
 use crate::engine::http::{Download, HttpError, Method, Request, Url, Validator};
 use crate::ground::digest::{Digest, Digester};
@@ -158,24 +158,6 @@ fn no_space(error: HttpError, free: u64) -> FetchError {
     match error {
         HttpError::TooLarge { url, .. } => FetchError::TooLarge { url, free },
         other => other.into(),
-    }
-}
-
-/// Hashes what is written.
-struct Hashed {
-    file: BufWriter<File>,
-    digester: Digester,
-}
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = self.file.write(bytes)?;
-        self.digester.update(&bytes[..length]);
-        Ok(length)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 

@@ -9,6 +9,32 @@ pub enum Fetch {
     Web(WebFile),
     /// Files of a git repository.
     Git(GitSource),
+    /// An archive that came through standard input, and lies in the store.
+    Archive(Archive),
+}
+
+/// An archive of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Archive {
+    /// Hex digits of its SHA-256.
+    pub checksum: String,
+}
+
+impl Archive {
+    /// The file's name, as BuildKit has it.
+    pub const NAME: &'static str = "context";
+}
+
+/// Where files come from that no `--from` names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum MainContext {
+    /// A folder of this machine.
+    #[default]
+    Folder,
+    /// Nothing.
+    Empty,
+    /// A repository, or an archive.
+    Fetched(Fetch),
 }
 
 /// A file of a server.
@@ -47,11 +73,17 @@ impl Fetch {
         match self {
             Self::Web(file) => redacted(&file.url),
             Self::Git(source) => source.shown(),
+            Self::Archive(_) => "-".to_owned(),
         }
     }
 }
 
 impl WebFile {
+    /// An archive as context, under the name that BuildKit gives it.
+    pub fn context(url: &str) -> Self {
+        Self { url: url.to_owned(), name: Archive::NAME.to_owned(), checksum: None }
+    }
+
     /// The file that a URL names.
     ///
     /// Source of the name: BuildKit `dispatchCopy` (`path.Base`, `__unnamed__`) and `safeFileName` of its http source.
@@ -74,8 +106,9 @@ impl WebFile {
 impl GitSource {
     /// What a reference names.
     pub fn new(reference: &GitReference, keep_git_dir: bool) -> Self {
+        let secure = if reference.like_a_local_path { "https://" } else { "" };
         Self {
-            remote: reference.remote.clone(),
+            remote: format!("{secure}{}", reference.remote),
             reference: reference.reference.clone(),
             folder: reference.folder.clone(),
             keep_git_dir: reference.keep_git_dir.unwrap_or(keep_git_dir),
@@ -117,6 +150,17 @@ impl GitSource {
         let mark = if reference.is_empty() && folder.is_empty() { "" } else { "#" };
         format!("{}{mark}{reference}{folder}", redacted(&self.remote))
     }
+}
+
+/// What a context's text names that is no path. Errors: the message.
+pub fn elsewhere(text: &str) -> Result<Option<Fetch>, String> {
+    if let Some(reference) = GitReference::parse(text).map_err(|error| error.to_string())? {
+        let source = GitSource::new(&reference, false);
+        source.check()?;
+        return Ok(Some(Fetch::Git(source)));
+    }
+    let web = text.starts_with("http://") || text.starts_with("https://");
+    Ok(web.then(|| Fetch::Web(WebFile::context(text))))
 }
 
 /// Characters of names of branches and tags; git allows more, but nothing else is needed.

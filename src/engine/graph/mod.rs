@@ -9,7 +9,7 @@ pub mod slots;
 pub mod vertex;
 
 pub use base::{BaseLayer, ResolvedBase};
-pub use fetch::{Fetch, GitSource, WebFile, redacted};
+pub use fetch::{Fetch, GitSource, MainContext, WebFile, redacted};
 pub use lower::{LowerRequest, Lowered, lower};
 pub use op::{Operation, Variable, VariableOrigin};
 pub use vertex::{BuildGraph, Counts, Edge, HistoryStep, SourceRef, Vertex};

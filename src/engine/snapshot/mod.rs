@@ -10,7 +10,7 @@ pub mod make_directory;
 pub mod metadata;
 pub mod mount;
 pub mod owner;
-mod packing;
+pub mod packing;
 mod plain;
 pub mod record;
 pub mod scan;

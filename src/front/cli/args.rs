@@ -81,7 +81,8 @@ pub enum Command {
 /// What a project is made of.
 #[derive(Debug, Clone, Args, Default)]
 pub struct ProjectArgs {
-    /// The build context.
+    /// The build context: a folder; for `build` also `-` (a tar, or a Dockerfile alone, on standard input), the URL of an
+    /// archive or a Dockerfile, or a git repository (https://HOST/REPO.git#REF:FOLDER).
     #[arg(default_value = ".", value_name = "PATH")]
     pub path: PathBuf,
     /// The Dockerfile [default: PATH/Dockerfile]; `-` reads it from standard input.
@@ -93,8 +94,9 @@ pub struct ProjectArgs {
     /// A build argument; without a value it is taken from the environment.
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub build_arg: Vec<String>,
-    /// A further context: a folder, an image in an OCI layout, or another image.
-    #[arg(long, value_name = "NAME=DIR|oci-layout://PATH|docker-image://NAME")]
+    /// A further context for FROM, COPY --from and RUN --mount: a folder, an image in an OCI layout, another image, the URL
+    /// of an archive, or a git repository.
+    #[arg(long, value_name = "NAME=DIR|oci-layout://PATH|docker-image://NAME|URL")]
     pub build_context: Vec<String>,
     /// Run every RUN, COPY and ADD again.
     #[arg(long)]

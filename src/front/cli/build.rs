@@ -1,6 +1,7 @@
 //! `build`.
 
 use std::io::Write;
+use std::os::fd::AsFd;
 
 use super::args::{BuildArgs, LimitArgs, LintFormat, Progress, ProjectArgs};
 use super::output_spec::export_to;
@@ -18,7 +19,8 @@ use crate::insight::model::BuildState;
 
 /// A project from its arguments.
 pub fn project(context: &Context, args: &ProjectArgs) -> Result<Project, EngineError> {
-    let mut project = Project::open(&args.path, args.file.as_deref())?;
+    let stream = || Ok(std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
+    let mut project = Project::open_anywhere(&args.path, args.file.as_deref(), stream)?;
     project.target.clone_from(&args.target);
     project.no_cache = args.no_cache;
     project.pull = args.pull;

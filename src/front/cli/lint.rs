@@ -19,6 +19,7 @@ pub fn run(context: &Context, args: &LintArgs) -> Result<u8, EngineError> {
         return check(context, &args.project(), format);
     }
     let project = build::project(context, &args.project())?;
+    project.require_folder()?;
     let outline = parse(&project.read_dockerfile()?).outline();
     let file = project.file_name();
     context.output.write(|out| match format {
@@ -45,6 +46,7 @@ fn explain(context: &Context, name: &str, format: LintFormat) -> Result<u8, Engi
 /// Checks a project without building it: 0, or 1 when it cannot be built or `# check=error=true` finds something.
 pub fn check(context: &Context, args: &ProjectArgs, format: LintFormat) -> Result<u8, EngineError> {
     let project = build::project(context, args)?;
+    project.require_folder()?;
     let dockerfile = parse(&project.read_dockerfile()?);
     let ignore = IgnoreFile::find(&project.context, Some(&project.dockerfile))?;
     let store = store(context);

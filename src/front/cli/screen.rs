@@ -13,6 +13,7 @@ pub fn run(context: &Context, args: &ScreenArgs) -> Result<u8, EngineError> {
         return super::why::show(context, &build::project(context, &args.project)?, None);
     }
     let project = build::project(context, &args.project)?;
+    project.require_folder()?;
     // Before any thread.
     let engine = context.engine()?;
     let request = BuildRequest { project, ..BuildRequest::default() };

@@ -8,6 +8,7 @@ use crate::insight::workbench::advice::advise;
 
 pub fn run(context: &Context, args: &SuggestArgs) -> Result<u8, EngineError> {
     let project = build::project(context, &args.project)?;
+    project.require_folder()?;
     let store = context.store()?;
     let last = host::last_events(&store, &project.id());
     let report = advise(&project, &store, last.as_deref())?;

@@ -81,7 +81,11 @@ impl Lowering<'_> {
             unpack: options.unpack.or(fetched.then_some(false)),
             platform: state.platform.text(),
         };
-        let local = options.from.unwrap_or_else(|| self.main_context());
+        let needs_local = options.from.is_none() && groups.iter().any(|(fetch, _)| fetch.is_none());
+        let local = match options.from.clone() {
+            None if needs_local => self.main_context(state, at),
+            from => from.unwrap_or(SourceRef::Vertex(None)),
+        };
         let edge = |(fetch, selectors): (Option<Fetch>, Vec<Selector>)| {
             let source = fetch.map_or_else(|| local.clone(), SourceRef::Fetched);
             Edge { source, counts: Counts::Content, selectors }
@@ -290,7 +294,7 @@ fn parents_selector(text: &str) -> Selector {
 fn selected_of(fetch: &Fetch, options: &Options) -> (String, Selector) {
     let path = match fetch {
         Fetch::Web(file) => file.name.clone(),
-        Fetch::Git(_) => String::new(),
+        Fetch::Git(_) | Fetch::Archive(_) => String::new(),
     };
     let exclude = options.exclude.clone();
     (path.clone(), Selector { path, exclude, follow_links: true, ..Selector::default() })

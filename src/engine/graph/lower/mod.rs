@@ -2,6 +2,7 @@
 
 mod args;
 mod config;
+mod context;
 mod copy;
 mod mount;
 mod run;
@@ -10,6 +11,7 @@ mod stage;
 use std::collections::BTreeMap;
 
 use super::base::ResolvedBase;
+use super::fetch::{Fetch, MainContext};
 use super::vertex::{BuildGraph, SourceRef};
 use crate::engine::event::{Role, VertexId};
 use crate::engine::oci::Platform;
@@ -34,6 +36,10 @@ pub struct LowerRequest<'a> {
     pub directories: &'a [String],
     /// Names of `--build-context` that are images.
     pub images: &'a [String],
+    /// What the main context is.
+    pub main: &'a MainContext,
+    /// `--build-context` that come from servers and repositories.
+    pub fetched: &'a BTreeMap<String, Fetch>,
     /// SOURCE_DATE_EPOCH.
     pub epoch: Option<u64>,
     /// `--no-cache`.
@@ -120,6 +126,8 @@ struct Lowering<'a> {
     stages: Vec<StageSource<'a>>,
     globals: args::GlobalArgs,
     done: BTreeMap<usize, StageState>,
+    /// Archives as contexts, and the steps that unpack them.
+    unpacked: Vec<(Fetch, VertexId)>,
     open: Vec<usize>,
     /// While triggers of a base are lowered: the FROM that brought them, where all their errors are shown.
     trigger_span: Option<Span>,
@@ -159,6 +167,7 @@ impl<'a> Lowering<'a> {
             stages,
             globals,
             done: BTreeMap::new(),
+            unpacked: Vec::new(),
             open: Vec::new(),
             trigger_span: None,
             source: request.dockerfile.source.clone(),
@@ -166,11 +175,6 @@ impl<'a> Lowering<'a> {
             errors,
             warnings: Vec::new(),
         }
-    }
-
-    /// Where files come from that no `--from` names.
-    fn main_context(&self) -> SourceRef {
-        SourceRef::Context(String::new())
     }
 
     fn error(&mut self, span: Span, message: impl Into<String>) {

@@ -78,7 +78,7 @@ impl Lowering<'_> {
         let path = mount.source.clone().unwrap_or_default();
         let kind = match mount.kind {
             language::MountKind::Bind => {
-                let source = source.unwrap_or_else(|| self.main_context());
+                let source = source.unwrap_or_else(|| self.main_context(state, at));
                 MountKind::Bind { edge: mounts.edge(source, &path) }
             }
             language::MountKind::Cache => MountKind::Cache {

@@ -30,7 +30,7 @@ pub(super) struct StageState {
 }
 
 impl StageState {
-    fn on(config: ImageConfig, origin: VariableOrigin, platform: Platform) -> Self {
+    pub(super) fn on(config: ImageConfig, origin: VariableOrigin, platform: Platform) -> Self {
         let mut state = Self {
             name: StageName { index: 0, name: None },
             head: None,
@@ -187,11 +187,9 @@ impl<'a> Lowering<'a> {
         span: Span,
         stage: StageName,
     ) -> Option<StageState> {
-        if self.request.directories.iter().any(|known| known == name) {
-            let message =
-                format!("the build context `{name}` is a directory, which FROM cannot stand on yet; use COPY --from={name}");
-            self.error(span, message);
-            return None;
+        if self.request.directories.iter().any(|known| known == name) || self.request.fetched.contains_key(name) {
+            let platform = platform.unwrap_or(&self.request.platform).clone();
+            return self.start_context(from, name, &platform, &stage);
         }
         let base = self.base(name, platform, span)?;
         let config = self.graph.bases[base].config.clone();
@@ -312,8 +310,8 @@ impl<'a> Lowering<'a> {
     /// Where `COPY --from=` takes its files from.
     pub(super) fn source_ref(&mut self, state: &StageState, at: &Instruction, name: &str, span: Span) -> Option<SourceRef> {
         let here = state.name.index as usize;
-        if self.request.directories.iter().any(|known| known == name) {
-            return Some(SourceRef::Context(name.to_owned()));
+        if let Some(source) = self.named_context(state, at, name) {
+            return Some(source);
         }
         // By name the last stage of the whole file is meant, so that one below is found, and refused.
         // Source of the rule: `toCommand` and `dispatchCopy` of BuildKit.

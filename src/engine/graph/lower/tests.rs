@@ -32,6 +32,8 @@ fn try_lower(text: &str, target: Option<&str>, args: &[(&str, &str)], triggers: 
         build_args: &build_args,
         platform: Platform::host(),
         directories: &[],
+        main: &MainContext::Folder,
+        fetched: &BTreeMap::new(),
         images: &["base".to_owned()],
         epoch: None,
         no_cache: false,
