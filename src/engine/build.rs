@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::Engine;
+use super::agent::{Agents, SshSource};
 use super::bases::NamedContext;
 use super::context::{IgnoreFile, Selector, StatIndex, scan};
 use super::contexts::Prepared;
@@ -38,6 +39,8 @@ pub struct BuildRequest {
     pub exports: Vec<ExportTo>,
     /// `--secret`: bytes by id. Never part of a key, of an image, or of anything that is written.
     pub secrets: BTreeMap<String, Vec<u8>>,
+    /// `--ssh`: agents and keys by id.
+    pub ssh: BTreeMap<String, SshSource>,
     /// Names under which the image goes to its registry.
     pub push: Vec<String>,
     /// `--load`: the image goes to the docker daemon of this machine.
@@ -176,6 +179,8 @@ impl Run<'_> {
         self.survey(&graph, default_network)?;
         let fetched = self.fetch(&graph, &lease, &remote, fetched)?;
         let contexts = self.scan(&graph, &loaded.ignore, &fetched)?;
+        let place = self.store().layout.root().join("tmp");
+        let agents = Agents::start(&graph, &self.request.ssh, &self.engine.sources.git.path, &place)?;
         let jobs = match self.request.jobs {
             // Steps mostly wait for disks, networks and their own processes.
             0 => std::thread::available_parallelism().map_or(4, |n| n.get() * 2).max(4),
@@ -192,6 +197,7 @@ impl Run<'_> {
             folder: &self.folder,
             cancel: self.cancel.clone(),
             secrets: &self.request.secrets,
+            agents: &agents.sockets,
             default_network,
             limits: &project.limits,
             state: State::new(graph.vertices.len(), jobs),

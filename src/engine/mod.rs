@@ -19,6 +19,7 @@ pub mod upkeep;
 pub mod verdict;
 pub mod worker;
 
+mod agent;
 mod bases;
 mod build;
 mod contexts;
@@ -31,6 +32,7 @@ mod housekeeping;
 mod project;
 mod sources;
 
+pub use agent::SshSource;
 pub use bases::NamedContext;
 pub use build::{BuildOutcome, BuildRequest, registrations};
 pub use context::IgnoreFile;

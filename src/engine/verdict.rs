@@ -260,7 +260,7 @@ fn field_code(field: &str) -> &'static str {
     match field {
         "USER" | "SHELL" | "WORKDIR" => "M13",
         "network" | "security" | "platform" | "add-host" | "ulimit" | "shm-size" => "M19",
-        "mount" => "M20",
+        "mount" | "secret variables" => "M20",
         "SOURCE_DATE_EPOCH" => "M22",
         _ => "M21",
     }

@@ -4,8 +4,10 @@
 mod confinement;
 mod contexts;
 mod errors;
+mod git;
 mod hits;
 mod outputs;
+mod private;
 mod program;
 mod registry;
 mod rootless;

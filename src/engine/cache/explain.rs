@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ingredients::{Content, Ingredients, Source};
 use crate::engine::context::{Entry, EntryKind};
-use crate::engine::graph::op::{Mount, MountKind, Operation, Variable, unpacks};
+use crate::engine::graph::op::{Mount, MountKind, Operation, SecretVariable, Variable, unpacks};
 use crate::engine::protocol::settings::Ulimit;
 use crate::engine::verdict::{FileAttribute, MissReason};
 use crate::ground::digest::Digest;
@@ -78,7 +78,7 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "platform", some(old_platform), some(platform));
         }
         (
-            Operation::Run { args, env, cwd, user, network, security, mounts, hosts, ulimits, platform },
+            Operation::Run { args, env, cwd, user, network, security, mounts, secrets, hosts, ulimits, platform },
             Operation::Run {
                 args: args0,
                 env: env0,
@@ -87,6 +87,7 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
                 network: net0,
                 security: sec0,
                 mounts: mounts0,
+                secrets: secrets0,
                 hosts: hosts0,
                 ulimits: limits0,
                 platform: p0,
@@ -99,6 +100,11 @@ fn operations(now: &Operation, then: &Operation, out: &mut Vec<MissReason>) {
             field(out, "network", net0.clone(), network.clone());
             field(out, "security", sec0.clone(), security.clone());
             mount_list(mounts, mounts0, out);
+            let named = |list: &[SecretVariable]| {
+                let one = |s: &SecretVariable| format!("{}={}{}", s.name, s.id, if s.required { " required" } else { "" });
+                listed(&list.iter().map(one).collect::<Vec<_>>())
+            };
+            field(out, "secret variables", named(secrets0), named(secrets));
             field(out, "add-host", listed(hosts0), listed(hosts));
             let shown = |limits: &[Ulimit]| listed(&limits.iter().map(Ulimit::to_string).collect::<Vec<_>>());
             field(out, "ulimit", shown(limits0), shown(ulimits));
@@ -255,7 +261,7 @@ fn describe_mount(mount: &Mount) -> String {
             out.push_str(&format!(",uid={uid},gid={gid},mode={mode:o}"));
         }
         MountKind::Tmpfs { size } => out.push_str(&size.map_or_else(String::new, |size| format!(",size={size}"))),
-        MountKind::Secret { id, uid, gid, mode, required } => {
+        MountKind::Secret { id, uid, gid, mode, required } | MountKind::Ssh { id, uid, gid, mode, required } => {
             out.push_str(&format!(",id={id},uid={uid},gid={gid},mode={mode:o},required={required}"));
         }
     }

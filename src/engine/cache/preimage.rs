@@ -13,10 +13,12 @@ use crate::ground::digest::Digest;
 pub fn operation_digest(operation: &Operation) -> Digest {
     let body = match operation {
         Operation::Base { manifest, platform, image: _, chain: _ } => json!(["base", manifest, platform]),
-        Operation::Run { args, env, cwd, user, network, security, mounts, hosts, ulimits, platform } => {
+        Operation::Run { args, env, cwd, user, network, security, mounts, secrets, hosts, ulimits, platform } => {
             let env: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
             let mounts: Vec<Value> = mounts.iter().map(mount).collect();
             let mut body = json!(["run", args, env, cwd, user, network, security, mounts, platform]);
+            let secrets: Vec<Value> = secrets.iter().map(|s| json!([s.name, s.id, s.required])).collect();
+            add_used(&mut body, [("secrets", json!(secrets))]);
             add_used(&mut body, [("hosts", json!(hosts)), ("ulimits", json!(ulimits))]);
             body
         }
@@ -61,6 +63,7 @@ fn mount(mount: &Mount) -> Value {
         }
         MountKind::Tmpfs { size } => json!([size]),
         MountKind::Secret { id, uid, gid, mode, required } => json!([id, uid, gid, mode, required]),
+        MountKind::Ssh { id, uid, gid, mode, required } => json!([id, uid, gid, mode, required]),
         MountKind::Script { text } => json!([text]),
     };
     json!([mount.target, mount.kind.word(), mount.read_only, kind])

@@ -37,6 +37,9 @@ pub enum Operation {
         /// `--mount`, sorted by target.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         mounts: Vec<Mount>,
+        /// `--mount=type=secret,env=`: variables whose values do not count.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secrets: Vec<SecretVariable>,
         /// Names of `--add-host`, in order.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         hosts: Vec<String>,
@@ -108,6 +111,17 @@ pub struct Mount {
     pub kind: MountKind,
 }
 
+/// A secret in a variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretVariable {
+    /// The variable.
+    pub name: String,
+    /// Which secret.
+    pub id: String,
+    /// The step fails without it.
+    pub required: bool,
+}
+
 /// What a mount shows. Edges are numbers in `Vertex::edges`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -150,6 +164,19 @@ pub enum MountKind {
         /// The step fails without it.
         required: bool,
     },
+    /// The socket of an agent that has ssh keys: which keys does not count.
+    Ssh {
+        /// Which agent.
+        id: String,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Mode.
+        mode: u32,
+        /// The step fails without it.
+        required: bool,
+    },
     /// A program given by its text, at its path: a heredoc of RUN that begins with `#!`.
     Script {
         /// The text, which counts.
@@ -165,6 +192,7 @@ impl MountKind {
             Self::Cache { .. } => "cache",
             Self::Tmpfs { .. } => "tmpfs",
             Self::Secret { .. } => "secret",
+            Self::Ssh { .. } => "ssh",
             Self::Script { .. } => "script",
         }
     }

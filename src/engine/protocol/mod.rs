@@ -332,6 +332,17 @@ pub enum MountContent {
         /// Bytes.
         size: Option<u64>,
     },
+    /// A socket whose connections are passed on to another one, as long as the process runs.
+    Socket {
+        /// The other one, on the machine.
+        to: PathBuf,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Mode.
+        mode: u32,
+    },
     /// A file in memory.
     File {
         /// Its bytes.

@@ -15,6 +15,7 @@ mod mounts;
 mod network;
 mod process;
 mod seccomp;
+mod socket;
 mod sys;
 mod syscalls;
 mod volumes;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
+use super::socket::Socket;
 use super::sys;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CacheSharing, CopySource, CopySpec, Failure, MountContent, MountSpec};
@@ -24,6 +25,7 @@ pub struct Volumes {
     /// In the order of the targets.
     pub mounts: Vec<Volume>,
     _locks: Vec<File>,
+    _sockets: Vec<Socket>,
     _works: Vec<WorkDir>,
     _views: Vec<View>,
 }
@@ -48,6 +50,11 @@ pub fn prepare(layers: &Layers, specs: &[MountSpec]) -> Result<Volumes, Failure>
             MountContent::Tmpfs { size } => {
                 let size = size.map(|bytes| bytes.to_string());
                 memory(size.as_deref().map(|size| ("size", size)))?
+            }
+            MountContent::Socket { to, uid, gid, mode } => {
+                let (socket, opened) = Socket::open(layers, to, (*uid, *gid), *mode)?;
+                out._sockets.push(socket);
+                opened
             }
             MountContent::File { bytes, uid, gid, mode } => secret(layers, bytes, (*uid, *gid), *mode, &mut out)?,
         };

@@ -152,13 +152,14 @@ impl Solver<'_> {
                 let result = self.result(copied)?;
                 Ok(Made { layers: result.layers, stat: result.stat, usage: None })
             }
-            Operation::Run { args, env, cwd, user, network, security, mounts, ulimits, .. } => {
+            Operation::Run { args, env, cwd, user, network, security, mounts, secrets, ulimits, .. } => {
                 let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
                 for hidden in &vertex.hidden_env {
                     let name = hidden.split_once('=').map_or(hidden.as_str(), |(name, _)| name);
                     variables.retain(|known| known.split_once('=').is_none_or(|(known, _)| known != name));
                     variables.push(hidden.clone());
                 }
+                variables.extend(self.secret_variables(vertex, secrets)?);
                 let network = match network.as_deref() {
                     Some("none") => Network::None,
                     Some("host") => Network::Host,

@@ -62,6 +62,8 @@ pub struct Solver<'a> {
     pub lease: &'a Lease,
     /// `--secret`: bytes by id.
     pub secrets: &'a BTreeMap<String, Vec<u8>>,
+    /// `--ssh`: sockets of agents by id.
+    pub agents: &'a BTreeMap<String, std::path::PathBuf>,
     /// The network of RUNs that do not say.
     pub default_network: super::protocol::Network,
     /// What each RUN may use.

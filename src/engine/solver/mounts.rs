@@ -4,7 +4,7 @@ use super::content::selected;
 use super::error::SolveError;
 use super::execute::with_parents;
 use super::{Solver, guard};
-use crate::engine::graph::op::{Mount, MountKind};
+use crate::engine::graph::op::{Mount, MountKind, SecretVariable};
 use crate::engine::graph::{SourceRef, Vertex};
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CacheSharing, CopySource, CopySpec, MountContent, MountSpec, Reply, Request};
@@ -51,8 +51,39 @@ impl Solver<'_> {
                         return Err(SolveError::user(&self.speaker.file, vertex, message, Some(hint)));
                     }
                 },
+                MountKind::Ssh { id, uid, gid, mode, required } => match self.agents.get(id) {
+                    Some(to) => MountContent::Socket { to: to.clone(), uid: *uid, gid: *gid, mode: *mode },
+                    None if !required => continue,
+                    None => {
+                        let message = format!("the ssh agent `{}` is required, but was not given", id.escape_debug());
+                        let hint = format!("give it with --ssh {0}, or its keys with --ssh {0}=FILE", id.escape_debug());
+                        return Err(SolveError::user(&self.speaker.file, vertex, message, Some(hint)));
+                    }
+                },
             };
             out.push(MountSpec { target: mount.target.clone(), read_only: mount.read_only, content });
+        }
+        Ok(out)
+    }
+
+    /// Secrets in variables.
+    pub(super) fn secret_variables(&self, vertex: &Vertex, wanted: &[SecretVariable]) -> Result<Vec<String>, SolveError> {
+        let mut out = Vec::new();
+        for SecretVariable { name, id, required } in wanted {
+            let fail =
+                |message: String, hint: String| Err(SolveError::user(&self.speaker.file, vertex, message, Some(hint)));
+            match self.secrets.get(id).map(|bytes| std::str::from_utf8(bytes)) {
+                Some(Ok(text)) if !text.contains('\0') => out.push(format!("{name}={text}")),
+                Some(_) => {
+                    let message = format!("the secret `{}` is no text, so it cannot be a variable", id.escape_debug());
+                    return fail(message, "mount it as a file: leave out env=".into());
+                }
+                None if !required => {}
+                None => {
+                    let message = format!("the secret `{}` is required, but was not given", id.escape_debug());
+                    return fail(message, format!("give it with --secret id={},src=FILE", id.escape_debug()));
+                }
+            }
         }
         Ok(out)
     }

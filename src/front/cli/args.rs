@@ -181,6 +181,9 @@ pub struct BuildArgs {
     /// A file that only `RUN --mount=type=secret` sees: id=ID[,src=FILE|,env=NAME].
     #[arg(long, value_name = "SPEC")]
     pub secret: Vec<String>,
+    /// An ssh agent that only `RUN --mount=type=ssh` sees: default, ID, ID=SOCKET, or keys as ID=FILE[,FILE].
+    #[arg(long, value_name = "SPEC")]
+    pub ssh: Vec<String>,
     /// Write the image's id to a file.
     #[arg(long, value_name = "FILE")]
     pub iidfile: Option<PathBuf>,

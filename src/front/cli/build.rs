@@ -11,7 +11,7 @@ use crate::engine::event::{BuildEvent, Stamped};
 use crate::engine::handle::BuildHandle;
 use crate::engine::oci::Reference;
 use crate::engine::protocol::settings::{Limits, Ulimit, parse_host, parse_size};
-use crate::engine::{BuildRequest, Engine, EngineError, ExportTo, NamedContext, Project};
+use crate::engine::{BuildRequest, Engine, EngineError, ExportTo, NamedContext, Project, SshSource};
 use crate::front::report::document;
 use crate::front::report::plain::{OutputSource, PlainReporter};
 use crate::front::tui::ViewName;
@@ -218,8 +218,15 @@ fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineEr
         return Err(usage("--load needs a name for the image: add -t NAME".into()));
     }
     let secrets = args.secret.iter().map(|spec| secret(context, spec)).collect::<Result<_, _>>()?;
+    let agent = context.config.variable("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(std::path::Path::new);
+    let mut ssh = std::collections::BTreeMap::new();
+    for given in &args.ssh {
+        let wrong = |why: String| usage(format!("--ssh `{}` {why}", given.escape_debug()));
+        let (id, source) = SshSource::parse(given, agent).map_err(wrong)?;
+        ssh.insert(id, source);
+    }
     let Delivery { tags, push } = delivery;
-    Ok(BuildRequest { project, tags, exports, secrets, push, load: args.load, jobs: args.jobs, assemble: false })
+    Ok(BuildRequest { project, tags, exports, secrets, ssh, push, load: args.load, jobs: args.jobs, assemble: false })
 }
 
 pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {

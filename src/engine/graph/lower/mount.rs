@@ -3,7 +3,7 @@
 use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::context::Selector;
-use crate::engine::graph::op::{Mount, MountKind};
+use crate::engine::graph::op::{Mount, MountKind, SecretVariable};
 use crate::engine::graph::vertex::{Counts, Edge, SourceRef};
 use crate::language::dockerfile::{self as language, Flag, Instruction, RunMount, Sharing, parse_mount};
 
@@ -12,6 +12,10 @@ use crate::language::dockerfile::{self as language, Flag, Instruction, RunMount,
 pub(super) struct Mounts {
     mounts: Vec<Mount>,
     pub edges: Vec<Edge>,
+    /// Secrets in variables.
+    pub secrets: Vec<SecretVariable>,
+    /// Targets of ssh sockets, in order.
+    pub sockets: Vec<String>,
 }
 
 impl Mounts {
@@ -58,13 +62,17 @@ impl Lowering<'_> {
             Ok(mount) => mount,
             Err(error) => return self.error(flag.span, error.to_string()),
         };
-        if mount.kind == language::MountKind::Ssh {
-            return self.error(flag.span, "RUN --mount=type=ssh is not acted on yet by this builder");
+        if let Some(name) = mount.env.clone() {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return self.error(flag.span, format!("`{}` is no name of a variable", name.escape_debug()));
+            }
+            mounts.secrets.push(SecretVariable { name, id: secret_id(&mount), required: mount.required });
+            // A file as well only where one is asked for.
+            if mount.target.is_none() {
+                return;
+            }
         }
-        if mount.env.is_some() {
-            return self.error(flag.span, "RUN --mount=type=secret,env= is not acted on yet by this builder");
-        }
-        let Some(target) = self.mount_target(state, flag, &mount) else { return };
+        let Some(target) = self.mount_target(state, flag, &mount, mounts) else { return };
         if mounts.mounts.iter().any(|other| other.target == target) {
             return self.error(flag.span, format!("two mounts have the same target `{}`", target.escape_debug()));
         }
@@ -101,19 +109,30 @@ impl Lowering<'_> {
                 mode: mount.mode.unwrap_or(0o400),
                 required: mount.required,
             },
-            language::MountKind::Ssh => return,
+            language::MountKind::Ssh => {
+                mounts.sockets.push(target.clone());
+                MountKind::Ssh {
+                    id: mount.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| "default".into()),
+                    uid: mount.uid.unwrap_or(0),
+                    gid: mount.gid.unwrap_or(0),
+                    mode: mount.mode.unwrap_or(0o600),
+                    required: mount.required,
+                }
+            }
         };
         mounts.mounts.push(Mount { target, read_only: mount.read_only, kind });
     }
 
     /// Where it goes; a secret without a target lies in `/run/secrets`.
-    fn mount_target(&mut self, state: &StageState, flag: &Flag, mount: &RunMount) -> Option<String> {
+    fn mount_target(&mut self, state: &StageState, flag: &Flag, mount: &RunMount, known: &Mounts) -> Option<String> {
         let target = match (&mount.target, mount.kind) {
             (Some(target), _) => absolute(&state.cwd, target),
             (None, language::MountKind::Secret) => {
                 let id = secret_id(mount);
                 format!("/run/secrets/{}", id.rsplit('/').next().unwrap_or(&id))
             }
+            // Source: BuildKit `ExecOp.Marshal`, `client/llb/exec.go`.
+            (None, language::MountKind::Ssh) => format!("/run/buildkit/ssh_agent.{}", known.sockets.len()),
             (None, _) => absolute(&state.cwd, ""),
         };
         let forbidden = ["/", "/proc", "/sys", "/dev"];

@@ -3,7 +3,7 @@
 use super::args::PROXIES;
 use super::mount::Mounts;
 use super::{Lowering, StageState};
-use crate::engine::graph::op::Operation;
+use crate::engine::graph::op::{Operation, Variable, VariableOrigin};
 use crate::language::dockerfile::{Instruction, RunScript, run_script};
 
 impl Lowering<'_> {
@@ -49,12 +49,13 @@ impl Lowering<'_> {
         let created_by = format!("RUN {} # buildkit", history_text(&args, state));
         let operation = Operation::Run {
             args,
-            env: state.env.clone(),
+            env: with_agent(state.env.clone(), &mounts),
             cwd: state.cwd.clone(),
             user: state.config.config.user.clone(),
             network,
             security: security.take(),
             mounts: mounts.sorted(),
+            secrets: mounts.secrets,
             hosts: settings.hosts.iter().map(|(name, _)| name.clone()).collect(),
             ulimits: settings.ulimits.clone(),
             platform: state.platform.text(),
@@ -97,6 +98,17 @@ impl Lowering<'_> {
         args.push(text);
         Some(args)
     }
+}
+
+/// A step with an agent's socket knows where it is, unless it was told something else.
+///
+/// Source: BuildKit `ExecOp.Marshal`, `client/llb/exec.go`.
+fn with_agent(mut env: Vec<Variable>, mounts: &Mounts) -> Vec<Variable> {
+    let name = "SSH_AUTH_SOCK";
+    if let Some(socket) = mounts.sockets.first().filter(|_| !env.iter().any(|variable| variable.name == name)) {
+        env.push(Variable { name: name.into(), value: socket.clone(), origin: VariableOrigin::Env });
+    }
+    env
 }
 
 /// `|2 A=1 B= /bin/sh -c text`: every declared argument comes first, once, with the value that it has here; an ENV of the same
