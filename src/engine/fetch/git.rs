@@ -76,8 +76,9 @@ impl Fetcher<'_> {
         self.check_out(source, &name, &commit, &temporary.0)?;
         let taken = inside(&temporary.0, source)?;
         tidy(&taken, self.time(source, &commit, &temporary.0)?)?;
-        if !source.keep_git_dir {
-            remove_git_dirs(&taken)?;
+        match source.keep_git_dir {
+            true => scrub(&temporary.0.join(".git"))?,
+            false => remove_git_dirs(&taken)?,
         }
         appear(&taken, &root)?;
         Ok(fetched)
@@ -189,6 +190,13 @@ impl Fetcher<'_> {
         for (at, (key, value)) in CONFIGURATION.iter().enumerate() {
             command.env(format!("GIT_CONFIG_KEY_{at}"), key).env(format!("GIT_CONFIG_VALUE_{at}"), value);
         }
+        command.env("GIT_ALLOW_PROTOCOL", "https:http:ssh:git");
+        let proxies = &self.client.settings().proxies;
+        for (name, value) in [("http_proxy", &proxies.http), ("https_proxy", &proxies.https)] {
+            if let Some(value) = value {
+                command.env(name, value).env("no_proxy", &proxies.none);
+            }
+        }
         command.env("GIT_SSH_COMMAND", "ssh -F /dev/null -o BatchMode=yes");
         if let Some(agent) = &self.git.agent {
             command.env("SSH_AUTH_SOCK", agent);
@@ -257,6 +265,28 @@ fn tidy(folder: &Path, time: Option<u64>) -> Result<(), FetchError> {
     Ok(())
 }
 
+/// Takes credentials out of what git noted about the remote, of submodules too.
+fn scrub(git: &Path) -> Result<(), FetchError> {
+    let mut todo = vec![git.to_owned()];
+    while let Some(path) = todo.pop() {
+        for entry in std::fs::read_dir(&path).at("list", &path)?.flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let kind = entry.file_type().at("look at", &path)?;
+            if kind.is_dir() && name != "objects" {
+                todo.push(path);
+            } else if kind.is_file() && (name == "config" || name == "FETCH_HEAD" || path.parent().is_some_and(in_logs)) {
+                let text = String::from_utf8_lossy(&std::fs::read(&path).at("read", &path)?).into_owned();
+                std::fs::write(&path, redacted(&text)).at("write", &path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn in_logs(folder: &Path) -> bool {
+    folder.components().any(|component| component.as_os_str() == "logs")
+}
+
 /// `.git` of the repository and of its submodules, which is a file there.
 fn remove_git_dirs(folder: &Path) -> Result<(), FetchError> {
     let mut todo = vec![folder.to_owned()];
@@ -274,4 +304,36 @@ fn remove_git_dirs(folder: &Path) -> Result<(), FetchError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c38_what_git_noted_keeps_no_credentials() {
+        let dir = tempfile::tempdir().unwrap();
+        let module = dir.path().join("modules/x");
+        std::fs::create_dir_all(&module).unwrap();
+        std::fs::create_dir_all(dir.path().join("logs/refs")).unwrap();
+        let text = "[remote \"origin\"]\n\turl = https://u:s3cret@h/r.git\n";
+        let files = [dir.path().join("config"), module.join("config"), dir.path().join("logs/refs/main")];
+        files.iter().for_each(|path| std::fs::write(path, text).unwrap());
+        scrub(dir.path()).unwrap();
+        for path in files {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(!text.contains("s3cret") && text.contains("xxxxx:xxxxx@h/r.git"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_no_folder_of_a_repository() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc", dir.path().join("proj")).unwrap();
+        std::fs::create_dir(dir.path().join("real")).unwrap();
+        let source = |folder: &str| GitSource { folder: Some(folder.into()), ..GitSource::default() };
+        assert!(inside(dir.path(), &source("proj")).is_err());
+        assert!(inside(dir.path(), &source("/real")).is_ok());
+        assert!(inside(dir.path(), &source("missing")).is_err());
+    }
 }
