@@ -2,7 +2,7 @@
 
 use super::case::Group;
 use super::judge::{Outcome, disagreement, judge};
-use super::known::{deviation, not_yet, unplayable};
+use super::known::{deviation, unplayable};
 use super::lab::{Built, Peer};
 use super::ours::{Answer, Engine};
 
@@ -13,7 +13,7 @@ pub enum Verdict {
     Passed,
     /// Refused by both; in our words.
     Refused(String),
-    /// It cannot be played, or not yet.
+    /// It cannot be played.
     Skipped(String),
     /// Answered differently on purpose.
     Deviates(String),
@@ -24,8 +24,7 @@ pub enum Verdict {
 pub fn play(group: &Group, engine: &Engine, peer: &Peer) -> Vec<(Verdict, Option<&'static str>)> {
     let mut group = group.clone();
     for case in &mut group.cases {
-        let why = case.skip.take().or_else(|| unplayable(&case.name).map(str::to_owned));
-        case.skip = why.or_else(|| not_yet(case).map(|why| format!("not yet: {why}")));
+        case.skip = case.skip.take().or_else(|| unplayable(&case.name).map(str::to_owned));
     }
     let lab = peer.build(&group);
     let home = engine.folder();

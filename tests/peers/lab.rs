@@ -21,6 +21,7 @@ const TESTS: &[&str] = &[
     "reproducible",
     "registry_and_skopeo",
     "bases_of_docker",
+    "sources_of_servers",
 ];
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

@@ -15,6 +15,7 @@ mod pair;
 mod registry;
 mod reproducible;
 mod seeded;
+mod sources;
 mod survival;
 #[path = "../builds/tree.rs"]
 mod tree;

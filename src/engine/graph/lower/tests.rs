@@ -126,16 +126,34 @@ fn a_stage_copies_from_earlier_ones_only() {
 }
 
 #[test]
-fn what_is_not_acted_on_is_an_error_that_names_it() {
-    for (line, name) in [
-        ("RUN --mount=type=ssh y", "--mount=type=ssh"),
-        ("RUN --mount=type=secret,id=i,env=I y", "env="),
-        ("ADD --checksum=sha256:00 a b", "--checksum"),
-        ("ADD https://example.org/x /y", "URL"),
+fn sources_that_cannot_be_fetched_are_named() {
+    for (line, part) in [
+        ("ADD --checksum=sha256:00 a b", "--checksum needs a URL"),
+        ("ADD --checksum=sha256:00 https://example.org/x b", "64 hex digits"),
+        ("ADD --checksum=sha256:00 https://example.org/x https://example.org/y b/", "several"),
+        ("ADD https://example.org/x.git#-y /y", "no name of a branch"),
+        ("COPY https://example.org/x /y", "COPY takes no URL"),
+        ("RUN --mount=type=secret,id=i,env= y", "no name of a variable"),
     ] {
         let errors = try_lower(&format!("FROM base\n{line}\n"), None, &[], &[]).unwrap_err();
-        assert!(errors.iter().any(|e| e.contains(name) && e.contains("not acted on yet")), "{line}: {errors:?}");
+        assert!(errors.iter().any(|e| e.contains(part)), "{line}: {errors:?}");
     }
+}
+
+#[test]
+fn a_step_with_an_agent_knows_where_it_is() {
+    let run = |text: &str| match &graph(&format!("FROM base\n{text}\n")).vertices.last().unwrap().operation {
+        Some(Operation::Run { env, mounts, .. }) => {
+            let socket = env.iter().find(|variable| variable.name == "SSH_AUTH_SOCK").map(|variable| variable.value.clone());
+            (socket, mounts.iter().filter(|mount| mount.kind.word() == "ssh").map(|mount| mount.target.clone()).collect())
+        }
+        other => panic!("{other:?}"),
+    };
+    let (socket, targets): (_, Vec<String>) = run("RUN --mount=type=ssh --mount=type=ssh,id=b x");
+    assert_eq!(socket.as_deref(), Some("/run/buildkit/ssh_agent.0"));
+    assert_eq!(targets, ["/run/buildkit/ssh_agent.0", "/run/buildkit/ssh_agent.1"]);
+    let (socket, _): (_, Vec<String>) = run("ENV SSH_AUTH_SOCK=/own\nRUN --mount=type=ssh,target=/s x");
+    assert_eq!(socket.as_deref(), Some("/own"));
 }
 
 #[test]
