@@ -135,12 +135,14 @@ fn sources_of_servers() {
     let ours_side = Ours::with_image(&busybox, &["busybox:local"]);
     let (root, work, context) = (ours_side.folder("served"), ours_side.folder("work"), ours_side.folder("context"));
     let server = Server::new(&root);
-    write(&root, "a.txt", "one");
-    write(&root, "b.sh", "#!/bin/sh\n");
+    // The lab keeps what it built: no content may be that of an earlier run.
+    let nonce = rbuild_tui::ground::random_hex(8);
+    write(&root, "a.txt", &format!("one {nonce}"));
+    write(&root, "b.sh", &format!("#!/bin/sh\n# {nonce}\n"));
     server.time("a.txt", "Wed, 21 Oct 2015 07:28:00 GMT");
     git(&work, &["init", "-q", "-b", "main"]);
-    write(&work, "x/y", "1");
-    write(&work, "z", "2");
+    write(&work, "x/y", &format!("1 {nonce}"));
+    write(&work, "z", &format!("2 {nonce}"));
     std::os::unix::fs::symlink("z", work.join("l")).unwrap();
     publish(&work, &root, "first");
     let url = format!("http://{}", server.address);
@@ -177,10 +179,10 @@ fn sources_of_servers() {
     compare("another time");
     publish(&work, &root, "no file changed");
     compare("another commit of the same files");
-    write(&work, "z", "3");
+    write(&work, "z", &format!("3 {nonce}"));
     publish(&work, &root, "a file changed");
     compare("another commit");
-    write(&root, "a.txt", "two");
+    write(&root, "a.txt", &format!("two {nonce}"));
     server.time("a.txt", "Wed, 21 Oct 2015 07:28:01 GMT");
     compare("another content");
     assert!(compared >= 16, "only {compared} answers were compared");
