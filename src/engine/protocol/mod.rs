@@ -40,12 +40,28 @@ pub enum Request {
     /// Runs a process on `parents` and keeps what it wrote as `layer`, when it exits with 0.
     /// Descriptors: standard output, standard error (files or pipes).
     Run {
+        /// The layer that becomes of what the process wrote when it fails: somebody may want to look at it.
+        #[serde(default)]
+        left: Option<LayerId>,
         /// The layer to make.
         layer: LayerId,
         /// Layers below, lowest first.
         parents: Vec<LayerId>,
         /// What to run.
         process: ProcessSpec,
+        /// Names this run, so that it can be cancelled.
+        token: u64,
+    },
+    /// Runs a process on `parents` for somebody to look around; what it writes is listed and thrown away.
+    /// Descriptors: standard input, output and error; for a terminal instead a socket, over which its other end comes back
+    /// as [`Opened`].
+    Shell {
+        /// Layers below, lowest first.
+        parents: Vec<LayerId>,
+        /// What to run.
+        process: ProcessSpec,
+        /// A terminal of this size.
+        terminal: Option<TerminalSize>,
         /// Names this run, so that it can be cancelled.
         token: u64,
     },
@@ -151,6 +167,18 @@ pub enum Reply {
         /// What may have been in its way.
         #[serde(default)]
         hint: Option<String>,
+        /// The layer `left` is there.
+        #[serde(default)]
+        left: bool,
+    },
+    /// A shell was left.
+    ShellEnded {
+        /// Exit code, or 128 + signal.
+        code: i32,
+        /// It was cancelled.
+        cancelled: bool,
+        /// What it wrote.
+        changes: Changes,
     },
     /// How steps run here.
     Surveyed {
@@ -278,6 +306,69 @@ pub struct ProcessSpec {
     /// `--security=insecure`: all rights of the worker, nothing hidden.
     #[serde(default)]
     pub insecure: bool,
+}
+
+/// The size of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Cells in a row.
+    pub columns: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
+/// What comes over the socket of a shell's terminal, with the descriptor of the terminal's outer end.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Opened;
+
+/// What differs from a chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Sorted by path; not more than [`Changes::LISTED`].
+    pub listed: Vec<Change>,
+    /// All added paths.
+    pub added: u64,
+    /// All changed paths.
+    pub changed: u64,
+    /// All deleted paths; what was in a deleted directory is not counted.
+    pub deleted: u64,
+}
+
+impl Changes {
+    /// So many are listed.
+    pub const LISTED: usize = 10_000;
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.added + self.changed + self.deleted
+    }
+}
+
+/// One path that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Absolute; bytes that are no UTF-8 are replaced.
+    pub path: String,
+    /// How.
+    pub kind: ChangeKind,
+    /// It is (or was) a directory.
+    pub directory: bool,
+    /// Bytes before: of a file, or of all files in a deleted directory.
+    pub before: Option<u64>,
+    /// Bytes now.
+    pub after: Option<u64>,
+}
+
+/// How a path differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It is new.
+    Added,
+    /// Content, kind, owner, mode or time differ.
+    Changed,
+    /// It is gone.
+    Deleted,
 }
 
 /// Something mounted into a step's root.

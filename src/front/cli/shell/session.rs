@@ -1,0 +1,347 @@
+//! Holds a shell: bytes to and fro between the user's terminal and the one inside, sizes, signals. This is the one place
+//! where bytes of a build pass raw to the terminal, as in any terminal session; what they leave behind is reset at the end.
+
+use std::io::{self, IsTerminal, Read};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::stdio::{stderr, stdin, stdout};
+use rustix::termios::{Winsize, tcsetwinsize};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::terminal::{self, Raw, write_all};
+use crate::engine::protocol::TerminalSize;
+use crate::engine::{EngineError, ShellEnd, ShellSession, ShellStreams};
+
+/// How the process is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Io {
+    /// By a terminal of its own, shown on the user's.
+    Terminal,
+    /// By what this process was given; `true`: its output goes to standard error.
+    Streams(bool),
+}
+
+impl Io {
+    /// A terminal where both ends of this process are one, and standard output is not for a document.
+    pub fn of_process(document: bool) -> Self {
+        match io::stdin().is_terminal() && io::stdout().is_terminal() && !document {
+            true => Self::Terminal,
+            false => Self::Streams(document),
+        }
+    }
+
+    pub fn is_terminal(self) -> bool {
+        self == Self::Terminal
+    }
+}
+
+/// Runs a shell until it is left. TERM, HUP and (where it is not a key of the shell's terminal) INT end it. The terminal is
+/// as before then. Errors: it could not be started.
+pub fn hold(session: &ShellSession, io: Io) -> Result<ShellEnd, EngineError> {
+    match io {
+        Io::Terminal => on_terminal(session),
+        Io::Streams(document) => on_streams(session, document),
+    }
+}
+
+fn fail(error: io::Error) -> EngineError {
+    EngineError::environment(format!("cannot connect the shell: {}", crate::ground::fs::error::describe(&error)), None)
+}
+
+fn on_terminal(session: &ShellSession) -> Result<ShellEnd, EngineError> {
+    let (ours, theirs) = UnixStream::pair().map_err(fail)?;
+    let (mut wake, woken) = Wake::spawn(None).map_err(fail)?;
+    let mut size = terminal::size();
+    thread::scope(|scope| {
+        let running = scope.spawn(move || session.run(ShellStreams::Terminal(size, theirs)));
+        let _ending = EndedByPanic(session);
+        let outer = ShellSession::outer_end(&ours);
+        drop(ours);
+        if let Ok(Some(outer)) = outer {
+            // Restored when this scope is left, by a panic too.
+            let raw = Raw::enter();
+            let shown =
+                raw.and_then(|_raw| Show { session, outer, wake: woken, pending: Vec::new(), input: true }.run(&mut size));
+            if shown.is_err() {
+                session.cancel();
+            }
+        }
+        wake.end();
+        running.join().unwrap_or_else(|_| Err(fail(io::ErrorKind::BrokenPipe.into())))
+    })
+}
+
+/// A scope waits for its threads: without this a panic would wait for a shell that nobody sees.
+struct EndedByPanic<'a>(&'a ShellSession);
+
+impl Drop for EndedByPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.cancel();
+        }
+    }
+}
+
+/// Waits until a line is typed, or a signal asks for the end.
+pub fn pause() -> io::Result<()> {
+    let (_wake, mut woken) = Wake::spawn(None)?;
+    loop {
+        let mut fds = [PollFd::from_borrowed_fd(stdin(), PollFlags::IN), PollFd::new(&woken, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (typed, signal) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
+        let mut buffer = [0; 4096];
+        if typed {
+            return rustix::io::read(stdin(), &mut buffer).map(drop).map_err(Into::into);
+        }
+        if signal && woken.read(&mut buffer)? > 0 && buffer[0] == END {
+            return Ok(());
+        }
+    }
+}
+
+/// The terminal as it is shown.
+struct Show<'a> {
+    session: &'a ShellSession,
+    outer: OwnedFd,
+    wake: UnixStream,
+    /// Typed, and not yet taken by the inside.
+    pending: Vec<u8>,
+    input: bool,
+}
+
+impl Show<'_> {
+    /// Until the last process inside has closed the terminal. Errors: the user's terminal is gone.
+    fn run(mut self, size: &mut TerminalSize) -> io::Result<()> {
+        // Much that is pasted into a program that does not read must not stop its output.
+        fcntl_setfl(&self.outer, fcntl_getfl(&self.outer)? | OFlags::NONBLOCK)?;
+        self.resize(size)?;
+        let mut buffer = vec![0; 32 << 10];
+        loop {
+            let (typed, shown, woken) = self.wait()?;
+            if woken {
+                self.signals(size)?;
+            }
+            if shown.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) && !self.output(&mut buffer) {
+                return Ok(());
+            }
+            if shown.contains(PollFlags::OUT) {
+                self.feed()?;
+            }
+            if typed {
+                self.typed(&mut buffer)?;
+            }
+        }
+    }
+
+    fn wait(&self) -> io::Result<(bool, PollFlags, bool)> {
+        let to_write = if self.pending.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let reads = if self.input && self.pending.is_empty() { PollFlags::IN } else { PollFlags::empty() };
+        let mut fds = [
+            PollFd::from_borrowed_fd(stdin(), reads),
+            PollFd::new(&self.outer, PollFlags::IN | to_write),
+            PollFd::new(&self.wake, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let typed = !fds[0].revents().is_empty() && self.input && self.pending.is_empty();
+        Ok((typed, fds[1].revents(), !fds[2].revents().is_empty()))
+    }
+
+    /// False at the end.
+    fn output(&self, buffer: &mut [u8]) -> bool {
+        match rustix::io::read(&self.outer, &mut *buffer) {
+            Ok(n @ 1..) => {
+                write_all(stdout(), &buffer[..n]);
+                true
+            }
+            Err(Errno::AGAIN | Errno::INTR) => true,
+            // EIO: nobody has the inner end any more.
+            _ => false,
+        }
+    }
+
+    fn typed(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        match rustix::io::read(stdin(), &mut *buffer) {
+            Ok(n @ 1..) => {
+                self.pending.extend_from_slice(&buffer[..n]);
+                self.feed()
+            }
+            Err(Errno::INTR | Errno::AGAIN) => Ok(()),
+            // The terminal hung up: whoever sat there is gone.
+            _ => {
+                self.input = false;
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+        }
+    }
+
+    fn feed(&mut self) -> io::Result<()> {
+        match rustix::io::write(&self.outer, &self.pending) {
+            Ok(n) => drop(self.pending.drain(..n)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            // The output says that it is over.
+            Err(_) => self.pending.clear(),
+        }
+        Ok(())
+    }
+
+    fn signals(&mut self, size: &mut TerminalSize) -> io::Result<()> {
+        let mut heard = [0; 64];
+        let n = self.wake.read(&mut heard)?;
+        if heard[..n].contains(&END) {
+            self.session.cancel();
+        }
+        self.resize(size)
+    }
+
+    fn resize(&self, size: &mut TerminalSize) -> io::Result<()> {
+        let now = terminal::size();
+        if now != *size {
+            *size = now;
+            let (ws_row, ws_col) = (now.rows, now.columns);
+            tcsetwinsize(&self.outer, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 })?;
+        }
+        Ok(())
+    }
+}
+
+/// Without a terminal of its own. A stream that is the user's terminal is not handed in: whoever holds a terminal can do more
+/// with it than write.
+fn on_streams(session: &ShellSession, document: bool) -> Result<ShellEnd, EngineError> {
+    let (mut wake, mut woken) = Wake::spawn(Some(SignalKind::interrupt())).map_err(fail)?;
+    let (input, feeding) = input().map_err(fail)?;
+    let (output, from_output) = output(if document { stderr() } else { stdout() }).map_err(fail)?;
+    let (errors, from_errors) = output_error().map_err(fail)?;
+    if let Some(mut pipe) = feeding {
+        // Not waited for: it ends with this process, or with the pipe.
+        thread::spawn(move || io::copy(&mut io::stdin().lock(), &mut pipe));
+    }
+    thread::scope(|scope| {
+        for (from, to) in [(from_output, if document { stderr() } else { stdout() }), (from_errors, stderr())] {
+            if let Some(from) = from {
+                scope.spawn(move || copy_shown(from, to));
+            }
+        }
+        scope.spawn(move || {
+            let mut heard = [0; 64];
+            while let Ok(n @ 1..) = woken.read(&mut heard) {
+                if heard[..n].contains(&END) {
+                    session.cancel();
+                }
+            }
+        });
+        let end = session.run(ShellStreams::Given([input, output, errors]));
+        wake.end();
+        end
+    })
+}
+
+type Piped<T> = (OwnedFd, Option<T>);
+
+fn input() -> io::Result<Piped<io::PipeWriter>> {
+    if !io::stdin().is_terminal() {
+        return Ok((stdin().try_clone_to_owned()?, None));
+    }
+    let (reader, writer) = io::pipe()?;
+    Ok((reader.into(), Some(writer)))
+}
+
+fn output(to: BorrowedFd<'_>) -> io::Result<Piped<io::PipeReader>> {
+    if !rustix::termios::isatty(to) {
+        return Ok((to.try_clone_to_owned()?, None));
+    }
+    let (reader, writer) = io::pipe()?;
+    Ok((writer.into(), Some(reader)))
+}
+
+fn output_error() -> io::Result<Piped<io::PipeReader>> {
+    output(stderr())
+}
+
+fn copy_shown(mut from: io::PipeReader, to: BorrowedFd<'_>) {
+    let mut buffer = vec![0; 32 << 10];
+    let mut is_plain = true;
+    while let Ok(n @ 1..) = from.read(&mut buffer) {
+        write_all(to, &buffer[..n]);
+        is_plain &= buffer[..n].iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t'));
+    }
+    if !is_plain {
+        terminal::reset(to);
+    }
+}
+
+/// What the thread of the signals writes: a new size, and the wish for an end.
+const SIZE: u8 = b's';
+const END: u8 = b'e';
+
+/// Hears signals on a thread of its own and writes them as bytes.
+struct Wake {
+    stop: Option<oneshot::Sender<()>>,
+    ready: Receiver<io::Result<()>>,
+}
+
+impl Wake {
+    /// `further`: a signal that means the end beside TERM and HUP.
+    fn spawn(further: Option<SignalKind>) -> io::Result<(Self, UnixStream)> {
+        let (reader, writer) = UnixStream::pair()?;
+        let (stop, stopped) = oneshot::channel();
+        let (say, ready) = channel();
+        thread::spawn(move || {
+            let heard = hear(further, writer, stopped, &say);
+            let _ = heard.map_err(|error| say.send(Err(error)));
+        });
+        let wake = Self { stop: Some(stop), ready };
+        wake.ready.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+        Ok((wake, reader))
+    }
+
+    /// Nothing is heard from now on; the other end of the stream sees its end.
+    fn end(&mut self) {
+        drop(self.stop.take());
+    }
+}
+
+fn hear(
+    further: Option<SignalKind>,
+    mut to: UnixStream,
+    mut stopped: oneshot::Receiver<()>,
+    ready: &std::sync::mpsc::Sender<io::Result<()>>,
+) -> io::Result<()> {
+    use std::io::Write;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut size = signal(SignalKind::window_change())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut interrupt = further.map(signal).transpose()?;
+        let _ = ready.send(Ok(()));
+        loop {
+            let interrupted = async {
+                match &mut interrupt {
+                    Some(interrupt) => interrupt.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let byte = tokio::select! {
+                _ = size.recv() => SIZE,
+                _ = terminate.recv() => END,
+                _ = hangup.recv() => END,
+                _ = interrupted => END,
+                _ = &mut stopped => return Ok(()),
+            };
+            to.write_all(&[byte])?;
+        }
+    })
+}
