@@ -13,10 +13,11 @@ use super::error::EngineError;
 use super::graph::{BuildGraph, Vertex};
 use super::handle::CancelToken;
 use super::project::{Loaded, Project};
-use super::protocol::{Changes, Opened, Reply, Request, TerminalSize, frame};
+use super::protocol::{Changes, FailureKind, Opened, Reply, Request, TerminalSize, frame};
 use super::solver::record::BuildRecord;
 use super::solver::{Side, Solver, Speaker, Standing, State};
 use super::store::{Lease, StoreError};
+use super::worker::WorkerError;
 
 /// Which step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -144,7 +145,7 @@ impl Engine {
         {
             standing.process.env.push(format!("TERM={terminal}"));
         }
-        let place = format!("{}:{} {}", project.file_name(), vertex.line, vertex.name);
+        let place = format!("{}:{} {}", project.file_name(), vertex.line, shortened(&vertex.name));
         let (engine, side, line) = (self.clone(), request.side, vertex.line);
         let token = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(ShellSession { engine, _lease: lease, standing, token, place, side, line })
@@ -160,9 +161,14 @@ impl ShellSession {
         };
         let (parents, process) = (self.standing.layers.clone(), self.standing.process.clone());
         let request = Request::Shell { parents, process, terminal, token: self.token };
-        match self.engine.worker.call(request, fds)? {
-            Reply::ShellEnded { code, cancelled, changes } => Ok(ShellEnd { code, cancelled, changes }),
-            _ => Err(EngineError::environment("unexpected answer of the worker to a shell", None)),
+        match self.engine.worker.call(request, fds) {
+            Ok(Reply::ShellEnded { code, cancelled, changes }) => Ok(ShellEnd { code, cancelled, changes }),
+            // No such program, no such user.
+            Err(WorkerError::Failed(failure)) if failure.kind == FailureKind::User => {
+                Err(EngineError::user(format!("{}: {}", self.place, failure.message), failure.hint))
+            }
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(EngineError::environment("unexpected answer of the worker to a shell", None)),
         }
     }
 
@@ -190,6 +196,14 @@ impl ShellSession {
     pub fn user_and_directory(&self) -> (&str, &str) {
         let process = &self.standing.process;
         (if process.user.is_empty() { "root" } else { &process.user }, &process.cwd)
+    }
+}
+
+/// An instruction as messages name it.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(80) {
+        Some((at, _)) => format!("{}…", &name[..at]),
+        None => name.to_owned(),
     }
 }
 

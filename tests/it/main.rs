@@ -7,5 +7,6 @@ mod hits;
 mod program;
 mod registry;
 mod rootless;
+mod shell;
 mod surroundings;
 mod upkeep;
