@@ -86,6 +86,13 @@ fn what_a_shell_changed_is_listed_and_thrown_away() {
             list.len() == expected.len() && list.iter().zip(expected).all(|(a, b)| a.starts_with(b)),
             "{snapshotter}: {list:?}"
         );
+        // A directory that took the place of another one.
+        let command = "cd /; rm -r /w; mkdir /w; echo z >/w/new";
+        let args = ["shell", "5", &base, "--json", "--", "sh", "-c", command];
+        let output = program.command(&args).env("RBUILD_TUI_SNAPSHOTTER", snapshotter).output().unwrap();
+        let replaced: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let list: Vec<String> = replaced["changes"].as_array().unwrap().iter().map(shown).collect();
+        assert_eq!(list, ["deleted /w/f 5 null", "added /w/new null 2"], "{snapshotter}");
         assert_eq!((&document["code"], &document["failed"]), (&Value::from(7), &Value::from(false)));
     }
     let ended = program.run(&["shell", "5", &base, "--", "sh", "-c", command]);
@@ -341,6 +348,13 @@ fn signals_and_a_hangup_end_a_shell_and_restore_the_terminal() {
         assert_eq!(terminal.ended(), Some(130));
         assert!(terminal.is_restored(), "{signal:?}");
     }
+    // What has closed its own terminal can be ended all the same.
+    let away = "echo away; exec sleep 98765 </dev/null >/dev/null 2>&1";
+    let mut terminal = Terminal::new(&program, &["shell", "5", &base, "--", "sh", "-c", away]);
+    terminal.wait_for("away");
+    terminal.wait_for(RESET[5]);
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.ended(), Some(130));
     // The window is closed.
     let mut terminal = Terminal::new(&program, &["shell", "5", &base]);
     terminal.wait_for("# ");

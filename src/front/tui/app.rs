@@ -189,7 +189,7 @@ impl App {
             Msg::Suggested(question, result) if question == self.question => self.suggested(result),
             Msg::Suggested(..) => {}
             Msg::Applied(result) => self.applied(result, &mut effects),
-            Msg::ShellLeft(Ok(words)) => self.model.message = Some(Message::Good(words)),
+            Msg::ShellLeft(Ok(words)) => self.model.message = Some(Message::Good(views::explain::sentence(&words))),
             Msg::ShellLeft(Err(words)) => self.model.message = Some(Message::Bad(words)),
             Msg::Panicked(text) => self.model.message = Some(Message::Bad(format!("internal error: {text}"))),
             Msg::Terminate => {

@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -57,25 +57,39 @@ fn fail(error: io::Error) -> EngineError {
 
 fn on_terminal(session: &ShellSession) -> Result<ShellEnd, EngineError> {
     let (ours, theirs) = UnixStream::pair().map_err(fail)?;
-    let (mut wake, woken) = Wake::spawn(None).map_err(fail)?;
+    let (wake, woken) = Wake::spawn(None).map_err(fail)?;
     let mut size = terminal::size();
     thread::scope(|scope| {
-        let running = scope.spawn(move || session.run(ShellStreams::Terminal(size, theirs)));
+        let running = scope.spawn(move || {
+            let end = session.run(ShellStreams::Terminal(size, theirs));
+            drop(wake);
+            end
+        });
         let _ending = EndedByPanic(session);
-        let outer = ShellSession::outer_end(&ours);
-        drop(ours);
-        if let Ok(Some(outer)) = outer {
-            // Restored when this scope is left, by a panic too.
-            let raw = Raw::enter();
-            let shown =
-                raw.and_then(|_raw| Show { session, outer, wake: woken, pending: Vec::new(), input: true }.run(&mut size));
-            if shown.is_err() {
-                session.cancel();
+        let shown = ShellSession::outer_end(&ours).and_then(|outer| match outer {
+            // Restored when this is left, by a panic too.
+            Some(outer) => {
+                Raw::enter().and_then(|_raw| Show { session, outer, wake: &woken, pending: Vec::new() }.run(&mut size))
             }
+            None => Ok(()),
+        });
+        if shown.is_err() {
+            session.cancel();
         }
-        wake.end();
+        // What has closed its terminal may go on.
+        heed(session, &woken);
         running.join().unwrap_or_else(|_| Err(fail(io::ErrorKind::BrokenPipe.into())))
     })
+}
+
+/// Ends the shell when a signal asks for it; returns when no more can come.
+fn heed(session: &ShellSession, mut woken: &UnixStream) {
+    let mut heard = [0; 64];
+    while let Ok(n @ 1..) = woken.read(&mut heard) {
+        if heard[..n].contains(&END) {
+            session.cancel();
+        }
+    }
 }
 
 /// A scope waits for its threads: without this a panic would wait for a shell that nobody sees.
@@ -113,10 +127,9 @@ pub fn pause() -> io::Result<()> {
 struct Show<'a> {
     session: &'a ShellSession,
     outer: OwnedFd,
-    wake: UnixStream,
+    wake: &'a UnixStream,
     /// Typed, and not yet taken by the inside.
     pending: Vec<u8>,
-    input: bool,
 }
 
 impl Show<'_> {
@@ -145,17 +158,17 @@ impl Show<'_> {
 
     fn wait(&self) -> io::Result<(bool, PollFlags, bool)> {
         let to_write = if self.pending.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
-        let reads = if self.input && self.pending.is_empty() { PollFlags::IN } else { PollFlags::empty() };
+        let reads = if self.pending.is_empty() { PollFlags::IN } else { PollFlags::empty() };
         let mut fds = [
             PollFd::from_borrowed_fd(stdin(), reads),
             PollFd::new(&self.outer, PollFlags::IN | to_write),
-            PollFd::new(&self.wake, PollFlags::IN),
+            PollFd::new(self.wake, PollFlags::IN),
         ];
         match poll(&mut fds, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let typed = !fds[0].revents().is_empty() && self.input && self.pending.is_empty();
+        let typed = !fds[0].revents().is_empty() && self.pending.is_empty();
         Ok((typed, fds[1].revents(), !fds[2].revents().is_empty()))
     }
 
@@ -180,10 +193,7 @@ impl Show<'_> {
             }
             Err(Errno::INTR | Errno::AGAIN) => Ok(()),
             // The terminal hung up: whoever sat there is gone.
-            _ => {
-                self.input = false;
-                Err(io::ErrorKind::UnexpectedEof.into())
-            }
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 
@@ -197,9 +207,10 @@ impl Show<'_> {
         Ok(())
     }
 
-    fn signals(&mut self, size: &mut TerminalSize) -> io::Result<()> {
+    fn signals(&self, size: &mut TerminalSize) -> io::Result<()> {
         let mut heard = [0; 64];
-        let n = self.wake.read(&mut heard)?;
+        let mut wake = self.wake;
+        let n = wake.read(&mut heard)?;
         if heard[..n].contains(&END) {
             self.session.cancel();
         }
@@ -220,10 +231,10 @@ impl Show<'_> {
 /// Without a terminal of its own. A stream that is the user's terminal is not handed in: whoever holds a terminal can do more
 /// with it than write.
 fn on_streams(session: &ShellSession, document: bool) -> Result<ShellEnd, EngineError> {
-    let (mut wake, mut woken) = Wake::spawn(Some(SignalKind::interrupt())).map_err(fail)?;
-    let (input, feeding) = input().map_err(fail)?;
-    let (output, from_output) = output(if document { stderr() } else { stdout() }).map_err(fail)?;
-    let (errors, from_errors) = output_error().map_err(fail)?;
+    let (wake, woken) = Wake::spawn(Some(SignalKind::interrupt())).map_err(fail)?;
+    let (input, feeding) = typed().map_err(fail)?;
+    let (output, from_output) = shown(if document { stderr() } else { stdout() }).map_err(fail)?;
+    let (errors, from_errors) = shown(stderr()).map_err(fail)?;
     if let Some(mut pipe) = feeding {
         // Not waited for: it ends with this process, or with the pipe.
         thread::spawn(move || io::copy(&mut io::stdin().lock(), &mut pipe));
@@ -234,23 +245,16 @@ fn on_streams(session: &ShellSession, document: bool) -> Result<ShellEnd, Engine
                 scope.spawn(move || copy_shown(from, to));
             }
         }
-        scope.spawn(move || {
-            let mut heard = [0; 64];
-            while let Ok(n @ 1..) = woken.read(&mut heard) {
-                if heard[..n].contains(&END) {
-                    session.cancel();
-                }
-            }
-        });
+        scope.spawn(|| heed(session, &woken));
         let end = session.run(ShellStreams::Given([input, output, errors]));
-        wake.end();
+        drop(wake);
         end
     })
 }
 
 type Piped<T> = (OwnedFd, Option<T>);
 
-fn input() -> io::Result<Piped<io::PipeWriter>> {
+fn typed() -> io::Result<Piped<io::PipeWriter>> {
     if !io::stdin().is_terminal() {
         return Ok((stdin().try_clone_to_owned()?, None));
     }
@@ -258,16 +262,12 @@ fn input() -> io::Result<Piped<io::PipeWriter>> {
     Ok((reader.into(), Some(writer)))
 }
 
-fn output(to: BorrowedFd<'_>) -> io::Result<Piped<io::PipeReader>> {
+fn shown(to: BorrowedFd<'_>) -> io::Result<Piped<io::PipeReader>> {
     if !rustix::termios::isatty(to) {
         return Ok((to.try_clone_to_owned()?, None));
     }
     let (reader, writer) = io::pipe()?;
     Ok((writer.into(), Some(reader)))
-}
-
-fn output_error() -> io::Result<Piped<io::PipeReader>> {
-    output(stderr())
 }
 
 fn copy_shown(mut from: io::PipeReader, to: BorrowedFd<'_>) {
@@ -286,10 +286,10 @@ fn copy_shown(mut from: io::PipeReader, to: BorrowedFd<'_>) {
 const SIZE: u8 = b's';
 const END: u8 = b'e';
 
-/// Hears signals on a thread of its own and writes them as bytes.
+/// Hears signals on a thread of its own and writes them as bytes, until it is dropped: then the other end of the stream sees
+/// its end.
 struct Wake {
-    stop: Option<oneshot::Sender<()>>,
-    ready: Receiver<io::Result<()>>,
+    _stop: oneshot::Sender<()>,
 }
 
 impl Wake {
@@ -302,14 +302,8 @@ impl Wake {
             let heard = hear(further, writer, stopped, &say);
             let _ = heard.map_err(|error| say.send(Err(error)));
         });
-        let wake = Self { stop: Some(stop), ready };
-        wake.ready.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
-        Ok((wake, reader))
-    }
-
-    /// Nothing is heard from now on; the other end of the stream sees its end.
-    fn end(&mut self) {
-        drop(self.stop.take());
+        ready.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+        Ok((Self { _stop: stop }, reader))
     }
 }
 
@@ -317,7 +311,7 @@ fn hear(
     further: Option<SignalKind>,
     mut to: UnixStream,
     mut stopped: oneshot::Receiver<()>,
-    ready: &std::sync::mpsc::Sender<io::Result<()>>,
+    ready: &Sender<io::Result<()>>,
 ) -> io::Result<()> {
     use std::io::Write;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -179,7 +179,7 @@ fn a_shell_opens_at_the_selected_step_and_not_while_a_build_runs() {
     bench.keys("!2j$");
     assert_eq!(bench.left, [Effect::Shell(3, Side::After), Effect::Shell(4, Side::Before)]);
     bench.send(Msg::ShellLeft(Ok("the shell was left; it changed nothing".to_owned())));
-    assert!(bench.screen(80, 24).contains("it changed nothing"));
+    assert!(bench.screen(80, 24).contains("The shell was left; it changed nothing."));
     bench.left.clear();
     bench.keys("s!");
     assert!(bench.left.is_empty(), "there is no step to stand at among the fixes");
