@@ -192,6 +192,11 @@ impl ShellSession {
         &self.standing.caches
     }
 
+    /// Ids of the step's secrets that were not given.
+    pub fn missing_secrets(&self) -> &[String] {
+        &self.standing.missing
+    }
+
     /// User and directory that it begins with.
     pub fn user_and_directory(&self) -> (&str, &str) {
         let process = &self.standing.process;

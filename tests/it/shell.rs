@@ -169,6 +169,33 @@ fn what_a_failed_step_left_lasts_until_it_is_tried_again() {
     program.run(&["check"]).says(0, &["all is well"]);
 }
 
+#[test]
+fn secrets_network_and_shell_are_the_steps() {
+    let test = "secrets_network_and_shell_are_the_steps";
+    let Some(layout) = busybox(test) else { return };
+    let program = Program::new(
+        "FROM base\nSHELL [\"/bin/ash\", \"-ec\"]\n\
+         RUN --mount=type=secret,id=s,required=true --network=none cat /run/secrets/s\nCOPY --link f /linked/f\nRUN true \\\n  && true\n",
+    );
+    program.write("f", "file\n");
+    program.write("secret", "hush\n");
+    let base = format!("--build-context=base=oci-layout://{}", layout.display());
+    let secret = "--secret=id=s,src=secret";
+    program.build(&[&base, secret]);
+    let command = "cat /run/secrets/s; ls /sys/class/net";
+    let with = program.run(&["shell", "3", &base, secret, "--", "sh", "-c", command]);
+    assert_eq!((with.code, with.stdout.as_str()), (Some(0), "hush\nlo\n"), "{}", with.stderr);
+    let ended = program.run(&["shell", "3", &base, "--json", "--", "sh", "-c", "cat /run/secrets/s"]);
+    ended.says(1, &["\"missing_secrets\":[\"s\"]", "/run/secrets/s"]);
+    // The shell of the stage, its script from standard input; a line in the middle of an instruction.
+    program.write("script", "echo $0; exit 9\n");
+    let script = File::open(program.context.join("script")).unwrap();
+    let output = program.command(&["shell", "6", &base]).stdin(Stdio::from(script)).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(9), b"/bin/ash\n".as_slice()));
+    assert_eq!(at(&program, &base, &["4"], "cat /linked/f"), "file\n");
+    assert_eq!(at(&program, &base, &["4", "--before"], "test -e /linked || echo none"), "none\n");
+}
+
 /// The program on a terminal of its own, which is its controlling one.
 struct Terminal {
     outer: File,

@@ -1,6 +1,7 @@
 //! Looks for the program of a shell before anything is started: an image without one is no riddle then.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::child::DEFAULT_PATH;
 use crate::engine::protocol::{EntryKind, Failure, ProcessSpec};
@@ -21,7 +22,7 @@ pub fn find_program(view: &RootDir, process: &ProcessSpec) -> Result<(), Failure
         true => vec![format!("{}/{program}", process.cwd)],
         false => folders.iter().map(|folder| format!("{folder}/{program}")).collect(),
     };
-    let mounted = |path: &String| process.mounts.iter().any(|mount| path.starts_with(mount.target.as_str()));
+    let mounted = |path: &String| process.mounts.iter().any(|mount| Path::new(path).starts_with(&mount.target));
     if candidates.iter().any(|path| mounted(path) || is_there(view, path)) {
         return Ok(());
     }

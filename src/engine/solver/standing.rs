@@ -7,6 +7,7 @@ use super::record::Left;
 use super::{Solver, guard};
 use crate::engine::cache::preimage::operation_digest;
 use crate::engine::event::VertexId;
+use crate::engine::graph::op::{Mount, MountKind};
 use crate::engine::graph::{Operation, Surroundings, Vertex};
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::ProcessSpec;
@@ -34,6 +35,8 @@ pub struct Standing {
     pub failed: bool,
     /// Ids of the cache mounts.
     pub caches: Vec<String>,
+    /// Ids of the secrets that were not given.
+    pub missing: Vec<String>,
 }
 
 impl Solver<'_> {
@@ -50,7 +53,16 @@ impl Solver<'_> {
             _ => self.plain_process(vertex, surroundings),
         };
         let caches = guard(&self.state.mounted).iter().map(|(_, id, _)| id.clone()).collect();
-        Ok(Standing { layers, process, shell, failed, caches })
+        Ok(Standing { layers, process, shell, failed, caches, missing: self.missing_secrets(vertex) })
+    }
+
+    fn missing_secrets(&self, vertex: &Vertex) -> Vec<String> {
+        let Some(Operation::Run { mounts, .. }) = &vertex.operation else { return Vec::new() };
+        let missing = |mount: &Mount| match &mount.kind {
+            MountKind::Secret { id, .. } if !self.secrets.contains_key(id) => Some(id.clone()),
+            _ => None,
+        };
+        mounts.iter().filter_map(missing).collect()
     }
 
     /// What the instruction before has set, or this one.

@@ -26,6 +26,10 @@ pub fn introduction(out: &mut dyn Write, session: &ShellSession) -> io::Result<(
         let caches = session.caches().join(", ");
         writeln!(out, "but cache mounts are those of the builds, and keep what is written: {}", text::line(&caches))?;
     }
+    if !session.missing_secrets().is_empty() {
+        let missing = session.missing_secrets().join(", ");
+        writeln!(out, "secrets that were not given with --secret are not here: {}", text::line(&missing))?;
+    }
     Ok(())
 }
 
@@ -84,6 +88,7 @@ pub fn json(out: &mut dyn Write, session: &ShellSession, end: &ShellEnd) -> io::
         &json!({
             "schema": 1, "step": session.place, "line": session.line, "side": side, "failed": session.is_failed(),
             "user": user, "directory": directory, "caches": session.caches(),
+            "missing_secrets": session.missing_secrets(),
             "code": end.code, "cancelled": end.cancelled,
             "added": end.changes.added, "changed": end.changes.changed, "deleted": end.changes.deleted,
             "changes": changes,

@@ -2,6 +2,7 @@
 
 mod session;
 mod terminal;
+mod wake;
 
 use std::io::Write;
 
@@ -54,7 +55,7 @@ pub fn from_interface(engine: &Engine, request: &ShellRequest) -> Result<String,
     if !end.cancelled && end.changes.count() > 0 {
         let _ = write!(err, "press enter to go back ");
         let _ = err.flush();
-        let _ = session::pause();
+        let _ = wake::pause();
     }
     Ok(report::summary(&end))
 }

@@ -4,7 +4,6 @@
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -12,10 +11,10 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{Winsize, tcsetwinsize};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::signal::unix::SignalKind;
 
 use super::terminal::{self, Raw, write_all};
+use super::wake::{END, Wake, heed};
 use crate::engine::protocol::TerminalSize;
 use crate::engine::{EngineError, ShellEnd, ShellSession, ShellStreams};
 
@@ -82,16 +81,6 @@ fn on_terminal(session: &ShellSession) -> Result<ShellEnd, EngineError> {
     })
 }
 
-/// Ends the shell when a signal asks for it; returns when no more can come.
-fn heed(session: &ShellSession, mut woken: &UnixStream) {
-    let mut heard = [0; 64];
-    while let Ok(n @ 1..) = woken.read(&mut heard) {
-        if heard[..n].contains(&END) {
-            session.cancel();
-        }
-    }
-}
-
 /// A scope waits for its threads: without this a panic would wait for a shell that nobody sees.
 struct EndedByPanic<'a>(&'a ShellSession);
 
@@ -99,26 +88,6 @@ impl Drop for EndedByPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.cancel();
-        }
-    }
-}
-
-/// Waits until a line is typed, or a signal asks for the end.
-pub fn pause() -> io::Result<()> {
-    let (_wake, mut woken) = Wake::spawn(None)?;
-    loop {
-        let mut fds = [PollFd::from_borrowed_fd(stdin(), PollFlags::IN), PollFd::new(&woken, PollFlags::IN)];
-        match poll(&mut fds, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let (typed, signal) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
-        let mut buffer = [0; 4096];
-        if typed {
-            return rustix::io::read(stdin(), &mut buffer).map(drop).map_err(Into::into);
-        }
-        if signal && woken.read(&mut buffer)? > 0 && buffer[0] == END {
-            return Ok(());
         }
     }
 }
@@ -280,62 +249,4 @@ fn copy_shown(mut from: io::PipeReader, to: BorrowedFd<'_>) {
     if !is_plain {
         terminal::reset(to);
     }
-}
-
-/// What the thread of the signals writes: a new size, and the wish for an end.
-const SIZE: u8 = b's';
-const END: u8 = b'e';
-
-/// Hears signals on a thread of its own and writes them as bytes, until it is dropped: then the other end of the stream sees
-/// its end.
-struct Wake {
-    _stop: oneshot::Sender<()>,
-}
-
-impl Wake {
-    /// `further`: a signal that means the end beside TERM and HUP.
-    fn spawn(further: Option<SignalKind>) -> io::Result<(Self, UnixStream)> {
-        let (reader, writer) = UnixStream::pair()?;
-        let (stop, stopped) = oneshot::channel();
-        let (say, ready) = channel();
-        thread::spawn(move || {
-            let heard = hear(further, writer, stopped, &say);
-            let _ = heard.map_err(|error| say.send(Err(error)));
-        });
-        ready.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
-        Ok((Self { _stop: stop }, reader))
-    }
-}
-
-fn hear(
-    further: Option<SignalKind>,
-    mut to: UnixStream,
-    mut stopped: oneshot::Receiver<()>,
-    ready: &Sender<io::Result<()>>,
-) -> io::Result<()> {
-    use std::io::Write;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut size = signal(SignalKind::window_change())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut interrupt = further.map(signal).transpose()?;
-        let _ = ready.send(Ok(()));
-        loop {
-            let interrupted = async {
-                match &mut interrupt {
-                    Some(interrupt) => interrupt.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let byte = tokio::select! {
-                _ = size.recv() => SIZE,
-                _ = terminate.recv() => END,
-                _ = hangup.recv() => END,
-                _ = interrupted => END,
-                _ = &mut stopped => return Ok(()),
-            };
-            to.write_all(&[byte])?;
-        }
-    })
 }
