@@ -141,44 +141,17 @@ fn rebuild(work: &Path, buildkit: Option<&Buildkit>, files: usize, times: usize)
     vec![cached, changed]
 }
 
-/// Four stages beside each other, each of which sleeps two seconds.
-fn stages(work: &Path, buildkit: Option<&Buildkit>) -> Row {
-    let engine = Ours::new(&work.join("store-stages"));
+/// The same Dockerfile, on a base of this machine's tools, run through without the cache on both sides: time of ours and of
+/// BuildKit's, and our memory.
+fn without_cache(
+    work: &Path,
+    name: &str,
+    buildkit: Option<&Buildkit>,
+    dockerfile: &dyn Fn(&str) -> String,
+) -> (Duration, Option<Duration>, u64) {
+    let engine = Ours::new(&work.join(format!("store-{name}")));
     let base = engine.base();
-    let folder = work.join("stages");
-    let dockerfile = |base: &str| {
-        let stages: String = (0..4).map(|n| format!("FROM {base} AS s{n}\nRUN sleep 2; echo {n} > /{n}\n")).collect();
-        let copies: String = (0..4).map(|n| format!("COPY --from=s{n} /{n} /{n}\n")).collect();
-        format!("{stages}FROM scratch\n{copies}")
-    };
-    context::write(&folder, 0, 0, 0, &dockerfile(&base));
-    engine.build(&folder, &[]);
-    let mut memory = 0;
-    let ours = median(3, |_| {
-        let (time, peak) = engine.build(&folder, &["--no-cache"]);
-        memory = memory.max(peak);
-        time
-    });
-    let theirs = buildkit.and_then(|b| {
-        let theirs = b.load(&engine.export(&folder, work))?;
-        context::write(&folder, 0, 0, 0, &dockerfile(&theirs));
-        let time = median(3, |_| b.build(&folder, &["--no-cache"]));
-        b.forget(&theirs);
-        Some(time)
-    });
-    let limit = std::time::Duration::from_secs(2);
-    Row { work: "four parallel stages of 2 s".into(), ours, limit, limit_name: "sleep 2", buildkit: theirs, memory }
-}
-
-/// Many RUNs that do nothing.
-fn runs(work: &Path, buildkit: Option<&Buildkit>) -> Row {
-    let engine = Ours::new(&work.join("store-runs"));
-    let base = engine.base();
-    let folder = work.join("runs");
-    let dockerfile = |base: &str| {
-        let runs: String = (0..RUNS).map(|n| format!("RUN : {n}\n")).collect();
-        format!("FROM {base}\n{runs}")
-    };
+    let folder = work.join(name);
     context::write(&folder, 0, 0, 0, &dockerfile(&base));
     // The base is unpacked by the first build.
     engine.build(&folder, &[]);
@@ -195,6 +168,26 @@ fn runs(work: &Path, buildkit: Option<&Buildkit>) -> Row {
         let time = median(3, |_| b.build(&folder, &["--no-cache"]));
         b.forget(&theirs);
         Some(time)
+    });
+    (ours, theirs, memory)
+}
+
+/// Four stages beside each other, each of which sleeps two seconds.
+fn stages(work: &Path, buildkit: Option<&Buildkit>) -> Row {
+    let (ours, buildkit, memory) = without_cache(work, "stages", buildkit, &|base| {
+        let stages: String = (0..4).map(|n| format!("FROM {base} AS s{n}\nRUN sleep 2; echo {n} > /{n}\n")).collect();
+        let copies: String = (0..4).map(|n| format!("COPY --from=s{n} /{n} /{n}\n")).collect();
+        format!("{stages}FROM scratch\n{copies}")
+    });
+    let limit = Duration::from_secs(2);
+    Row { work: "four parallel stages of 2 s".into(), ours, limit, limit_name: "sleep 2", buildkit, memory }
+}
+
+/// Many RUNs that do nothing.
+fn runs(work: &Path, buildkit: Option<&Buildkit>) -> Row {
+    let (ours, theirs, memory) = without_cache(work, "runs", buildkit, &|base| {
+        let runs: String = (0..RUNS).map(|n| format!("RUN : {n}\n")).collect();
+        format!("FROM {base}\n{runs}")
     });
     let each = |time: Duration| time / RUNS as u32;
     Row {
