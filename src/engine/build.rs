@@ -8,22 +8,22 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::Engine;
 use super::agent::{Agents, SshSource};
-use super::bases::NamedContext;
-use super::context::{IgnoreFile, Selector, StatIndex, scan};
-use super::contexts::Prepared;
+use super::contexts::scan_contexts;
 use super::delivery::ExportTo;
+use super::elsewhere::Prepared;
 use super::error::{EngineError, ErrorKind};
 use super::event::log::EventLog;
 use super::event::{BuildEvent, Outcome, Stamped, VertexId};
-use super::fetch::Fetched;
+use super::fetching::fetch_sources;
 use super::graph::op::Operation;
 use super::graph::{BuildGraph, Vertex, slots};
 use super::handle::{BuildHandle, CancelToken};
 use super::image::assemble;
+use super::oci::LayerId;
 use super::project::{Loaded, Project};
 use super::protocol::{Network, Reply, Request};
 use super::solver::record::BuildRecord;
-use super::solver::{ScannedContext, Solver, Speaker, State};
+use super::solver::{Solver, Speaker, State};
 use super::sources::Remote;
 use super::store::{BuildRow, Store};
 use crate::ground::digest::Digest;
@@ -171,14 +171,10 @@ impl Run<'_> {
             self.speaker.say(BuildEvent::Diagnosed { text, error: false, line: 0 });
         }
         self.register(&graph, previous.as_ref());
-        let default_network = match project.network.as_deref() {
-            Some("none") => Network::None,
-            Some(crate::engine::project::ISOLATED) => Network::Isolated,
-            _ => Network::Host,
-        };
+        let default_network = project.default_network();
         self.survey(&graph, default_network)?;
-        let fetched = self.fetch(&graph, &lease, &remote, fetched)?;
-        let contexts = self.scan(&graph, &loaded.ignore, &fetched)?;
+        let fetched = fetch_sources(self.store(), self.speaker, &remote, &graph, &lease, fetched)?;
+        let contexts = scan_contexts(self.store(), &project, self.speaker, &graph, (&loaded.ignore, &fetched))?;
         let place = self.store().layout.root().join("tmp");
         let agents = Agents::start(&graph, &self.request.ssh, &self.engine.sources.git.path, &place)?;
         let jobs = match self.request.jobs {
@@ -239,69 +235,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Reads what the steps select of each context.
-    fn scan(
-        &self,
-        graph: &BuildGraph,
-        ignore: &IgnoreFile,
-        fetched: &BTreeMap<String, Fetched>,
-    ) -> Result<BTreeMap<String, ScannedContext>, EngineError> {
-        let mut wanted: BTreeMap<String, Vec<Selector>> = BTreeMap::new();
-        for vertex in &graph.vertices {
-            for edge in &vertex.edges {
-                if let Some(name) = edge.source.context() {
-                    wanted.entry(name).or_default().extend(edge.selectors.iter().cloned());
-                }
-            }
-        }
-        let mut out = BTreeMap::new();
-        for (name, selectors) in wanted {
-            let known = fetched.get(&name);
-            let (root, ignore) = match known {
-                Some(known) => (known.root.clone(), IgnoreFile::default()),
-                None => self.context(&name, ignore)?,
-            };
-            let index_path = self.store().layout.stat_index(&root);
-            let index = StatIndex::load(&index_path);
-            let scanned = scan(&root, &selectors, &ignore, &index)?;
-            let files = scanned.tree.entries().len() as u64;
-            let what = if known.is_some() {
-                "reading what was fetched".to_owned()
-            } else if name.is_empty() {
-                "reading context".to_owned()
-            } else {
-                format!("reading context {name}")
-            };
-            self.speaker.say(BuildEvent::Progress { vertex: None, what, done: files, total: Some(files) });
-            if scanned.index != index {
-                // An index that cannot be written costs time, nothing else.
-                let _ = scanned.index.save(&index_path);
-            }
-            let fetched = known.map(|known| (known.definition, known.revision.clone()));
-            out.insert(name, ScannedContext { root, tree: scanned.tree, ignore, fetched });
-        }
-        Ok(out)
-    }
-
-    fn context(&self, name: &str, ignore: &IgnoreFile) -> Result<(PathBuf, IgnoreFile), EngineError> {
-        let project = &self.request.project;
-        if name.is_empty() {
-            return Ok((project.context.clone(), ignore.clone()));
-        }
-        match project.contexts.get(name) {
-            Some(NamedContext::Directory(path)) => {
-                let root = path.canonicalize().map_err(|e| {
-                    let cause = crate::ground::fs::error::describe(&e);
-                    let shown = path.display().to_string().escape_debug().to_string();
-                    EngineError::user(format!("cannot open the build context {name}=`{shown}`: {cause}"), None)
-                })?;
-                let ignore = IgnoreFile::find(&root, None)?;
-                Ok((root, ignore))
-            }
-            _ => Err(EngineError::user(format!("there is no build context `{name}`"), None)),
-        }
-    }
-
     /// Puts the image together where somebody wants it: a name or an output. Else the result stays in the cache, and the layers
     /// are not read once more for their DiffIDs.
     fn finish_image(
@@ -348,6 +281,7 @@ impl Run<'_> {
     ) -> Result<(), EngineError> {
         let project = &self.request.project;
         let old = previous.cloned().unwrap_or_default();
+        let old_left = old.left;
         let mut record = BuildRecord {
             dockerfile: project.file_name(),
             target: project.target.clone(),
@@ -363,8 +297,14 @@ impl Run<'_> {
             ..BuildRecord::default()
         };
         record.ingredients.extend(solver.ingredients());
+        record.left = solver.lefts();
         for vertex in &graph.vertices {
-            match solver.outcome(vertex.id) {
+            let outcome = solver.outcome(vertex.id);
+            if let (Some(left), Some(Outcome::Skipped | Outcome::Cancelled)) = (old_left.get(&vertex.slot), &outcome) {
+                // Not tried again: what it left then is still the last that is known of it.
+                record.left.insert(vertex.slot.clone(), left.clone());
+            }
+            match outcome {
                 Some(Outcome::Ran) => record.ran += 1,
                 Some(Outcome::Cached) => record.hits += 1,
                 Some(Outcome::Failed { .. }) => {
@@ -391,7 +331,10 @@ impl Run<'_> {
             record: serde_json::to_string(&record).unwrap_or_default(),
         };
         self.store().index.put_uses(row.finished, &solver.used())?;
-        Ok(self.store().index.put_build(&row)?)
+        self.store().index.put_build(&row)?;
+        let still = |layer: &LayerId| record.left.values().any(|left| left.layer == *layer);
+        let gone = old_left.into_values().map(|left| left.layer).filter(|layer| !still(layer));
+        self.engine.forget_left(gone.collect())
     }
 }
 

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::build::Run;
 use super::error::EngineError;
 use super::fetch::{FetchError, Fetched, Fetcher};
 use super::graph::{BuildGraph, Fetch, SourceRef, Vertex};
-use super::solver::SolveError;
+use super::solver::{SolveError, Speaker};
 use super::sources::Remote;
 use super::store::{Lease, Store};
 use crate::ground::hint::Hint;
@@ -25,49 +24,48 @@ impl<'a> Remote<'a> {
     }
 }
 
-impl Run<'_> {
-    /// Everything that the steps need, by the names under which contexts are known. Errors: with the place of the step.
-    pub(super) fn fetch(
-        &self,
-        graph: &BuildGraph,
-        lease: &Lease,
-        remote: &Remote<'_>,
-        known: BTreeMap<String, Fetched>,
-    ) -> Result<BTreeMap<String, Fetched>, EngineError> {
-        let mut wanted: Vec<(String, &Vertex, &Fetch)> = Vec::new();
-        for vertex in &graph.vertices {
-            for edge in &vertex.edges {
-                if let (SourceRef::Fetched(fetch), Some(name)) = (&edge.source, edge.source.context())
-                    && !known.contains_key(&name)
-                    && !wanted.iter().any(|(known, ..)| *known == name)
-                {
-                    wanted.push((name, vertex, fetch));
-                }
+/// Everything that the steps need, by the names under which contexts are known. Errors: with the place of the step.
+pub(super) fn fetch_sources(
+    store: &Store,
+    speaker: &Speaker,
+    remote: &Remote<'_>,
+    graph: &BuildGraph,
+    lease: &Lease,
+    known: BTreeMap<String, Fetched>,
+) -> Result<BTreeMap<String, Fetched>, EngineError> {
+    let mut wanted: Vec<(String, &Vertex, &Fetch)> = Vec::new();
+    for vertex in &graph.vertices {
+        for edge in &vertex.edges {
+            if let (SourceRef::Fetched(fetch), Some(name)) = (&edge.source, edge.source.context())
+                && !known.contains_key(&name)
+                && !wanted.iter().any(|(known, ..)| *known == name)
+            {
+                wanted.push((name, vertex, fetch));
             }
         }
-        if wanted.is_empty() {
-            return Ok(known);
-        }
-        let fetcher = remote.fetcher(self.store(), Some(lease));
-        let mut out = known;
-        for some in wanted.chunks(PARALLEL) {
-            let results = std::thread::scope(|scope| {
-                let threads: Vec<_> = some.iter().map(|(_, _, fetch)| scope.spawn(|| fetcher.fetch(fetch))).collect();
-                threads.into_iter().map(|thread| thread.join().unwrap_or(Err(FetchError::Cancelled))).collect::<Vec<_>>()
-            });
-            for ((name, vertex, _), result) in some.iter().zip(results) {
-                out.insert(name.clone(), result.map_err(|error| self.at(vertex, &error))?);
-            }
-        }
-        Ok(out)
     }
-
-    fn at(&self, vertex: &Vertex, error: &FetchError) -> EngineError {
-        let (file, hint) = (&self.speaker.file, error.hint());
-        match () {
-            () if error.is_cancelled() => SolveError::cancelled(vertex.id).into(),
-            () if error.is_users() => SolveError::user(file, vertex, error, hint).into(),
-            () => SolveError::environment(file, vertex, error, hint).into(),
+    if wanted.is_empty() {
+        return Ok(known);
+    }
+    let fetcher = remote.fetcher(store, Some(lease));
+    let mut out = known;
+    for some in wanted.chunks(PARALLEL) {
+        let results = std::thread::scope(|scope| {
+            let threads: Vec<_> = some.iter().map(|(_, _, fetch)| scope.spawn(|| fetcher.fetch(fetch))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or(Err(FetchError::Cancelled))).collect::<Vec<_>>()
+        });
+        for ((name, vertex, _), result) in some.iter().zip(results) {
+            out.insert(name.clone(), result.map_err(|error| at(&speaker.file, vertex, &error))?);
         }
+    }
+    Ok(out)
+}
+
+fn at(file: &str, vertex: &Vertex, error: &FetchError) -> EngineError {
+    let hint = error.hint();
+    match () {
+        () if error.is_cancelled() => SolveError::cancelled(vertex.id).into(),
+        () if error.is_users() => SolveError::user(file, vertex, error, hint).into(),
+        () => SolveError::environment(file, vertex, error, hint).into(),
     }
 }

@@ -25,11 +25,13 @@ mod build;
 mod contexts;
 mod daemon;
 mod delivery;
+mod elsewhere;
 mod error;
 mod fetching;
 mod forecast;
 mod housekeeping;
 mod project;
+mod shell;
 mod sources;
 
 pub use agent::SshSource;
@@ -40,6 +42,8 @@ pub use delivery::{ExportKind, ExportTo};
 pub use error::{EngineError, ErrorKind};
 pub use forecast::{Price, Touched};
 pub use project::Project;
+pub use shell::{Chosen, ShellEnd, ShellRequest, ShellSession, ShellStreams};
+pub use solver::Side;
 pub use sources::{Remote, Sources, ToPush};
 
 use std::path::Path;

@@ -11,6 +11,7 @@ mod private;
 mod program;
 mod registry;
 mod rootless;
+mod shell;
 mod surroundings;
 mod upkeep;
 mod web;

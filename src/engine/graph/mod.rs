@@ -12,4 +12,4 @@ pub use base::{BaseLayer, ResolvedBase};
 pub use fetch::{Fetch, GitSource, MainContext, WebFile, redacted};
 pub use lower::{LowerRequest, Lowered, lower};
 pub use op::{Operation, Variable, VariableOrigin};
-pub use vertex::{BuildGraph, Counts, Edge, HistoryStep, SourceRef, Vertex};
+pub use vertex::{BuildGraph, Counts, Edge, HistoryStep, SourceRef, Surroundings, Vertex};

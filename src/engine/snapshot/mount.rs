@@ -139,6 +139,12 @@ fn tree(lowers: &[PathBuf], work: &WorkDir) -> Result<PathBuf, Failure> {
     plain::assemble(lowers, &tree, Files::Copied)?;
     let baseline = Baseline::of(&tree)?;
     let _ = work.baseline.set(baseline);
+    // What the layer has already (mount points) is a change like those to come.
+    let upper = work.upper();
+    for entry in std::fs::read_dir(&upper).during("list", &upper)? {
+        let entry = entry.during("list", &upper)?;
+        std::fs::rename(entry.path(), tree.join(entry.file_name())).during("move", entry.path())?;
+    }
     Ok(tree)
 }
 

@@ -21,6 +21,9 @@ use crate::engine::protocol::{CopySource, CopySpec, FileMode, Network, ProcessSp
 use crate::engine::verdict::HitReason;
 use crate::ground::digest::Digest;
 
+/// The host name of every step, as BuildKit's.
+pub(super) const HOSTNAME: &str = "buildkitsandbox";
+
 /// What an operation gave.
 struct Made {
     /// What it laid over its parent.
@@ -50,6 +53,7 @@ impl Solver<'_> {
     /// Runs a step; of several builders that reach it together one runs it, the others take its result.
     pub(super) fn execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
         let Some(operation) = &vertex.operation else { return Err(self.not_an_operation(vertex)) };
+        self.may_run(vertex)?;
         let parents = match vertex.parent {
             Some(parent) => self.result(parent)?.layers,
             None => Vec::new(),
@@ -152,32 +156,8 @@ impl Solver<'_> {
                 let result = self.result(copied)?;
                 Ok(Made { layers: result.layers, stat: result.stat, usage: None })
             }
-            Operation::Run { args, env, cwd, user, network, security, mounts, secrets, ulimits, .. } => {
-                let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
-                for hidden in &vertex.hidden_env {
-                    let name = hidden.split_once('=').map_or(hidden.as_str(), |(name, _)| name);
-                    variables.retain(|known| known.split_once('=').is_none_or(|(known, _)| known != name));
-                    variables.push(hidden.clone());
-                }
-                variables.extend(self.secret_variables(vertex, secrets)?);
-                let network = match network.as_deref() {
-                    Some("none") => Network::None,
-                    Some("host") => Network::Host,
-                    _ => self.default_network,
-                };
-                let process = ProcessSpec {
-                    args: args.clone(),
-                    env: variables,
-                    cwd: cwd.clone(),
-                    user: user.clone(),
-                    hostname: "buildkitsandbox".into(),
-                    network,
-                    mounts: self.mounts(vertex, mounts)?,
-                    hosts: vertex.hosts.clone(),
-                    ulimits: ulimits.clone(),
-                    limits: self.limits.clone(),
-                    insecure: security.as_deref() == Some("insecure"),
-                };
+            Operation::Run { .. } => {
+                let process = self.process(vertex, operation)?;
                 self.run(vertex, process, parents, layer)
             }
             Operation::Copy { instruction, destination, chown, chmod, inline, unpack, .. } => {
@@ -202,6 +182,38 @@ impl Solver<'_> {
                 self.layer(vertex, layer, request)
             }
         }
+    }
+
+    /// The process of a RUN.
+    pub(super) fn process(&self, vertex: &Vertex, operation: &Operation) -> Result<ProcessSpec, SolveError> {
+        let Operation::Run { args, env, cwd, user, network, security, mounts, secrets, ulimits, .. } = operation else {
+            return Err(self.not_an_operation(vertex));
+        };
+        let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
+        for hidden in &vertex.hidden_env {
+            let name = hidden.split_once('=').map_or(hidden.as_str(), |(name, _)| name);
+            variables.retain(|known| known.split_once('=').is_none_or(|(known, _)| known != name));
+            variables.push(hidden.clone());
+        }
+        variables.extend(self.secret_variables(vertex, secrets)?);
+        let network = match network.as_deref() {
+            Some("none") => Network::None,
+            Some("host") => Network::Host,
+            _ => self.default_network,
+        };
+        Ok(ProcessSpec {
+            args: args.clone(),
+            env: variables,
+            cwd: cwd.clone(),
+            user: user.clone(),
+            hostname: HOSTNAME.into(),
+            network,
+            mounts: self.mounts(vertex, mounts)?,
+            hosts: vertex.hosts.clone(),
+            ulimits: ulimits.clone(),
+            limits: self.limits.clone(),
+            insecure: security.as_deref() == Some("insecure"),
+        })
     }
 
     fn layer(&self, vertex: &Vertex, layer: LayerId, request: Request) -> Result<Made, SolveError> {
@@ -283,11 +295,13 @@ impl Solver<'_> {
         let output = Mutex::new(Output { file: File::create(&log).map_err(io)?, offset: 0, lost: None });
         let (out_reader, out_writer) = std::io::pipe().map_err(io)?;
         let (err_reader, err_writer) = std::io::pipe().map_err(io)?;
+        let left = self.left_layer(vertex)?;
         guard(&self.state.running).push(token);
         let reply = std::thread::scope(|scope| {
             scope.spawn(|| self.pump(vertex, out_reader, Stream::Stdout, &output));
             scope.spawn(|| self.pump(vertex, err_reader, Stream::Stderr, &output));
-            let request = Request::Run { layer: layer.clone(), parents, process, token };
+            let (layer, parents) = (layer.clone(), parents.clone());
+            let request = Request::Run { layer, left: Some(left.clone()), parents, process, token };
             self.ask(vertex, request, vec![OwnedFd::from(out_writer), OwnedFd::from(err_writer)])
         });
         guard(&self.state.running).retain(|running| *running != token);
@@ -296,7 +310,10 @@ impl Solver<'_> {
             Reply::Exited { code: 0, stat, usage, .. } => {
                 Ok(Made { layers: vec![layer], stat: stat.unwrap_or_default(), usage: Some(usage) })
             }
-            Reply::Exited { code, out_of_memory, hint, .. } => {
+            Reply::Exited { code, out_of_memory, hint, left: is_left, .. } => {
+                if is_left {
+                    self.note_left(vertex, left, parents);
+                }
                 if let Some(error) = self.full_disk(vertex, code, &output) {
                     return Err(error);
                 }

@@ -13,6 +13,7 @@ mod output;
 mod output_spec;
 mod results;
 mod screen;
+mod shell;
 mod sources;
 mod suggest;
 mod upkeep;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         None => screen::run(&context, &context.cli.project),
         Some(Command::Build(args)) => build::run(&context, args),
         Some(Command::Why(args)) => why::run(&context, args),
+        Some(Command::Shell(args)) => shell::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
