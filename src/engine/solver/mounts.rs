@@ -54,7 +54,7 @@ impl Solver<'_> {
                 },
                 MountKind::Ssh { id, uid, gid, mode, required } => match self.agents.get(id) {
                     Some(to) => MountContent::Socket { to: to.clone(), uid: *uid, gid: *gid, mode: *mode },
-                    None if !required => continue,
+                    None if !required || !self.state.may_run => continue,
                     None => {
                         let message = format!("the ssh agent `{}` is required, but was not given", id.escape_debug());
                         let hint = format!("give it with --ssh {0}, or its keys with --ssh {0}=FILE", id.escape_debug());
@@ -79,7 +79,7 @@ impl Solver<'_> {
                     let message = format!("the secret `{}` is no text, so it cannot be a variable", id.escape_debug());
                     return fail(message, "mount it as a file: leave out env=".into());
                 }
-                None if !required => {}
+                None if !required || !self.state.may_run => {}
                 None => {
                     let message = format!("the secret `{}` is required, but was not given", id.escape_debug());
                     return fail(message, format!("give it with --secret id={},src=FILE", id.escape_debug()));
