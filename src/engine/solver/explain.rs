@@ -91,7 +91,7 @@ impl Solver<'_> {
     }
 
     /// Where the cascade of a vertex that had to run began.
-    fn cause(&self, id: VertexId) -> Option<VertexId> {
+    pub(super) fn cause(&self, id: VertexId) -> Option<VertexId> {
         guard(&self.state(id).said).cause
     }
 }

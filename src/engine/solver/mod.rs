@@ -86,7 +86,8 @@ pub struct State {
     unpacking: Mutex<()>,
     tokens: AtomicU64,
     /// What this build made, by the names of the locks: identical steps are run once even under `--no-cache`.
-    made: Mutex<BTreeMap<String, (Vec<KeyId>, StepResult)>>,
+    /// With the vertex that did it.
+    made: Mutex<BTreeMap<String, (Vec<KeyId>, StepResult, VertexId)>>,
     running: Mutex<Vec<u64>>,
     /// Cache mounts of the steps that ran: folder, id, step.
     mounted: Mutex<Vec<(String, String, Place)>>,
