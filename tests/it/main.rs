@@ -2,10 +2,12 @@
 //! the lab's busybox, is skipped by name.
 
 mod confinement;
+mod contexts;
 mod errors;
 mod hits;
 mod program;
 mod registry;
 mod rootless;
+mod secrets;
 mod surroundings;
 mod upkeep;

@@ -113,7 +113,7 @@ fn m_matrix() {
         }
     };
     // Both sides wait for the disk most of the time.
-    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
+    std::thread::scope(|scope| (0..6).for_each(|_| drop(scope.spawn(work))));
     let board = board.into_inner().unwrap();
     board.print();
     assert!(board.wrong.is_empty(), "{} differ:\n{}", board.wrong.len(), board.wrong.join("\n"));
