@@ -8,28 +8,20 @@ mod buildkit;
 mod context;
 mod limit;
 mod ours;
+mod table;
 
 use std::path::Path;
 use std::time::Duration;
 
 use buildkit::Buildkit;
 use ours::Ours;
+use table::{Row, print_table};
 
 const FILES: usize = 10_000;
 const BYTES: usize = 100 << 20;
 const RUNS: usize = 50;
 /// How often cheap rows are measured; dear ones three times.
 const TIMES: usize = 7;
-
-/// One line of the table.
-struct Row {
-    work: String,
-    ours: Duration,
-    limit: Duration,
-    limit_name: &'static str,
-    buildkit: Option<Duration>,
-    memory: u64,
-}
 
 fn main() {
     // `cargo bench` passes `--bench`; `cargo test` runs bench targets without it, and has nothing to measure.
@@ -48,7 +40,13 @@ fn main() {
         rows.extend(cold(work.path(), buildkit.as_ref()));
     }
     if wanted("cached") || wanted("changed") {
-        rows.extend(rebuild(work.path(), buildkit.as_ref()));
+        rows.extend(rebuild(work.path(), buildkit.as_ref(), FILES, TIMES));
+    }
+    if wanted("huge") {
+        rows.extend(rebuild(work.path(), buildkit.as_ref(), 10 * FILES, 3));
+    }
+    if wanted("stages") {
+        rows.push(stages(work.path(), buildkit.as_ref()));
     }
     if wanted("runs") {
         rows.push(runs(work.path(), buildkit.as_ref()));
@@ -98,11 +96,11 @@ fn cold(work: &Path, buildkit: Option<&Buildkit>) -> Vec<Row> {
     vec![row(middle(&copies), "cp -a"), row(middle(&archives), "read + tar")]
 }
 
-/// Builds again: with nothing changed, and with one file changed.
-fn rebuild(work: &Path, buildkit: Option<&Buildkit>) -> Vec<Row> {
-    let folder = work.join("context");
-    context::write(&folder, FILES, BYTES, u64::from(std::process::id()), COPY_ALL);
-    let engine = Ours::new(&work.join("store"));
+/// Builds again, so many times each: with nothing changed, and with one file changed.
+fn rebuild(work: &Path, buildkit: Option<&Buildkit>, files: usize, times: usize) -> Vec<Row> {
+    let folder = work.join(format!("context-{files}"));
+    context::write(&folder, files, BYTES, u64::from(std::process::id()), COPY_ALL);
+    let engine = Ours::new(&work.join(format!("store-{files}")));
     // Twice: a file younger than the scan that saw it is read again once.
     std::thread::sleep(Duration::from_millis(50));
     engine.build(&folder, &[]);
@@ -110,31 +108,31 @@ fn rebuild(work: &Path, buildkit: Option<&Buildkit>) -> Vec<Row> {
     buildkit.map(|b| b.build(&folder, &[]));
     let mut memory = 0;
     let cached = Row {
-        work: "cached rebuild, 10,000 files".into(),
-        limit: median(TIMES, |_| limit::walk(&folder)),
+        work: format!("cached rebuild, {files} files"),
+        limit: median(times, |_| limit::walk(&folder)),
         limit_name: "parallel stat walk",
-        ours: median(TIMES, |_| {
+        ours: median(times, |_| {
             let (time, peak) = engine.build(&folder, &[]);
             memory = memory.max(peak);
             time
         }),
-        buildkit: buildkit.map(|b| median(TIMES, |_| b.build(&folder, &[]))),
+        buildkit: buildkit.map(|b| median(times, |_| b.build(&folder, &[]))),
         memory,
     };
     let mut memory = 0;
     let changed = Row {
-        work: "one file of 10,000 changed".into(),
-        limit: median(3, |at| limit::walk(&folder) + limit::link_all(&folder, &work.join(format!("linked-{at}")))),
+        work: format!("one file of {files} changed"),
+        limit: median(3, |at| limit::walk(&folder) + limit::link_all(&folder, &work.join(format!("linked-{files}-{at}")))),
         limit_name: "stat walk + a link each",
-        ours: median(TIMES, |at| {
+        ours: median(times, |at| {
             context::touch(&folder, at);
             let (time, peak) = engine.build(&folder, &[]);
             memory = memory.max(peak);
             time
         }),
         buildkit: buildkit.map(|b| {
-            median(TIMES, |at| {
-                context::touch(&folder, TIMES + at);
+            median(times, |at| {
+                context::touch(&folder, times + at);
                 b.build(&folder, &[])
             })
         }),
@@ -143,15 +141,17 @@ fn rebuild(work: &Path, buildkit: Option<&Buildkit>) -> Vec<Row> {
     vec![cached, changed]
 }
 
-/// Many RUNs that do nothing.
-fn runs(work: &Path, buildkit: Option<&Buildkit>) -> Row {
-    let engine = Ours::new(&work.join("store-runs"));
+/// The same Dockerfile, on a base of this machine's tools, run through without the cache on both sides: time of ours and of
+/// BuildKit's, and our memory.
+fn without_cache(
+    work: &Path,
+    name: &str,
+    buildkit: Option<&Buildkit>,
+    dockerfile: &dyn Fn(&str) -> String,
+) -> (Duration, Option<Duration>, u64) {
+    let engine = Ours::new(&work.join(format!("store-{name}")));
     let base = engine.base();
-    let folder = work.join("runs");
-    let dockerfile = |base: &str| {
-        let runs: String = (0..RUNS).map(|n| format!("RUN : {n}\n")).collect();
-        format!("FROM {base}\n{runs}")
-    };
+    let folder = work.join(name);
     context::write(&folder, 0, 0, 0, &dockerfile(&base));
     // The base is unpacked by the first build.
     engine.build(&folder, &[]);
@@ -169,6 +169,26 @@ fn runs(work: &Path, buildkit: Option<&Buildkit>) -> Row {
         b.forget(&theirs);
         Some(time)
     });
+    (ours, theirs, memory)
+}
+
+/// Four stages beside each other, each of which sleeps two seconds.
+fn stages(work: &Path, buildkit: Option<&Buildkit>) -> Row {
+    let (ours, buildkit, memory) = without_cache(work, "stages", buildkit, &|base| {
+        let stages: String = (0..4).map(|n| format!("FROM {base} AS s{n}\nRUN sleep 2; echo {n} > /{n}\n")).collect();
+        let copies: String = (0..4).map(|n| format!("COPY --from=s{n} /{n} /{n}\n")).collect();
+        format!("{stages}FROM scratch\n{copies}")
+    });
+    let limit = Duration::from_secs(2);
+    Row { work: "four parallel stages of 2 s".into(), ours, limit, limit_name: "sleep 2", buildkit, memory }
+}
+
+/// Many RUNs that do nothing.
+fn runs(work: &Path, buildkit: Option<&Buildkit>) -> Row {
+    let (ours, theirs, memory) = without_cache(work, "runs", buildkit, &|base| {
+        let runs: String = (0..RUNS).map(|n| format!("RUN : {n}\n")).collect();
+        format!("FROM {base}\n{runs}")
+    });
     let each = |time: Duration| time / RUNS as u32;
     Row {
         work: format!("one RUN (of {RUNS} in a row)"),
@@ -177,24 +197,5 @@ fn runs(work: &Path, buildkit: Option<&Buildkit>) -> Row {
         limit_name: "unshare and exec a shell",
         buildkit: theirs.map(each),
         memory,
-    }
-}
-
-fn print_table(rows: &[Row]) {
-    let shown = |time: Duration| match time.as_secs_f64() {
-        long if long >= 1.0 => format!("{long:.2} s"),
-        short => format!("{:.1} ms", short * 1000.0),
-    };
-    println!("| work | ours | limit | ours / limit | BuildKit | BuildKit / ours | peak memory |");
-    println!("|---|---|---|---|---|---|---|");
-    for row in rows {
-        let ratio = row.ours.as_secs_f64() / row.limit.as_secs_f64();
-        let (theirs, gain) = match row.buildkit {
-            Some(time) => (shown(time), format!("{:.1}x", time.as_secs_f64() / row.ours.as_secs_f64())),
-            None => ("not measured".to_owned(), "-".to_owned()),
-        };
-        let (work, ours, limit, name) = (&row.work, shown(row.ours), shown(row.limit), row.limit_name);
-        let memory = row.memory >> 20;
-        println!("| {work} | {ours} | {limit} ({name}) | {ratio:.1}x | {theirs} | {gain} | {memory} MiB |");
     }
 }

@@ -7,20 +7,19 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::Engine;
-use super::bases::NamedContext;
-use super::context::{IgnoreFile, Selector, StatIndex, scan};
+use super::contexts::scan_contexts;
 use super::error::{EngineError, ErrorKind};
 use super::event::log::EventLog;
 use super::event::{BuildEvent, Outcome, Stamped, VertexId};
 use super::graph::op::Operation;
-use super::graph::{BuildGraph, SourceRef, Vertex, slots};
+use super::graph::{BuildGraph, Vertex, slots};
 use super::handle::{BuildHandle, CancelToken};
 use super::image::{Assembled, ExportFormat, ExportRequest, assemble, export};
-use super::oci::Reference;
+use super::oci::{LayerId, Reference};
 use super::project::{Loaded, Project};
 use super::protocol::{Network, Reply, Request};
 use super::solver::record::BuildRecord;
-use super::solver::{ScannedContext, Solver, Speaker, State};
+use super::solver::{Solver, Speaker, State};
 use super::sources::{Remote, ToPush};
 use super::store::{BuildRow, Store};
 use crate::ground::digest::Digest;
@@ -180,13 +179,9 @@ impl Run<'_> {
             self.speaker.say(BuildEvent::Diagnosed { text, error: false, line: 0 });
         }
         self.register(&graph, previous.as_ref());
-        let default_network = match project.network.as_deref() {
-            Some("none") => Network::None,
-            Some(crate::engine::project::ISOLATED) => Network::Isolated,
-            _ => Network::Host,
-        };
+        let default_network = project.default_network();
         self.survey(&graph, default_network)?;
-        let contexts = self.scan(&graph, &loaded.ignore)?;
+        let contexts = scan_contexts(self.store(), project, self.speaker, &graph, &loaded.ignore)?;
         let jobs = match self.request.jobs {
             // Steps mostly wait for disks, networks and their own processes.
             0 => std::thread::available_parallelism().map_or(4, |n| n.get() * 2).max(4),
@@ -242,53 +237,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Reads what the steps select of each context.
-    fn scan(&self, graph: &BuildGraph, ignore: &IgnoreFile) -> Result<BTreeMap<String, ScannedContext>, EngineError> {
-        let mut wanted: BTreeMap<String, Vec<Selector>> = BTreeMap::new();
-        for vertex in &graph.vertices {
-            for edge in &vertex.edges {
-                if let SourceRef::Context(name) = &edge.source {
-                    wanted.entry(name.clone()).or_default().extend(edge.selectors.iter().cloned());
-                }
-            }
-        }
-        let mut out = BTreeMap::new();
-        for (name, selectors) in wanted {
-            let (root, ignore) = self.context(&name, ignore)?;
-            let index_path = self.store().layout.stat_index(&root);
-            let index = StatIndex::load(&index_path);
-            let scanned = scan(&root, &selectors, &ignore, &index)?;
-            let files = scanned.tree.entries().len() as u64;
-            let what = if name.is_empty() { "reading context".to_owned() } else { format!("reading context {name}") };
-            self.speaker.say(BuildEvent::Progress { vertex: None, what, done: files, total: Some(files) });
-            if scanned.index != index {
-                // An index that cannot be written costs time, nothing else.
-                let _ = scanned.index.save(&index_path);
-            }
-            out.insert(name, ScannedContext { root, tree: scanned.tree, ignore });
-        }
-        Ok(out)
-    }
-
-    fn context(&self, name: &str, ignore: &IgnoreFile) -> Result<(PathBuf, IgnoreFile), EngineError> {
-        let project = &self.request.project;
-        if name.is_empty() {
-            return Ok((project.context.clone(), ignore.clone()));
-        }
-        match project.contexts.get(name) {
-            Some(NamedContext::Directory(path)) => {
-                let root = path.canonicalize().map_err(|e| {
-                    let cause = crate::ground::fs::error::describe(&e);
-                    let shown = path.display().to_string().escape_debug().to_string();
-                    EngineError::user(format!("cannot open the build context {name}=`{shown}`: {cause}"), None)
-                })?;
-                let ignore = IgnoreFile::find(&root, None)?;
-                Ok((root, ignore))
-            }
-            _ => Err(EngineError::user(format!("there is no build context `{name}`"), None)),
-        }
     }
 
     /// Puts the image together where somebody wants it: a name or an output. Else the result stays in the cache, and the layers
@@ -410,6 +358,7 @@ impl Run<'_> {
     ) -> Result<(), EngineError> {
         let project = &self.request.project;
         let old = previous.cloned().unwrap_or_default();
+        let old_left = old.left;
         let mut record = BuildRecord {
             dockerfile: project.file_name(),
             target: project.target.clone(),
@@ -425,8 +374,14 @@ impl Run<'_> {
             ..BuildRecord::default()
         };
         record.ingredients.extend(solver.ingredients());
+        record.left = solver.lefts();
         for vertex in &graph.vertices {
-            match solver.outcome(vertex.id) {
+            let outcome = solver.outcome(vertex.id);
+            if let (Some(left), Some(Outcome::Skipped | Outcome::Cancelled)) = (old_left.get(&vertex.slot), &outcome) {
+                // Not tried again: what it left then is still the last that is known of it.
+                record.left.insert(vertex.slot.clone(), left.clone());
+            }
+            match outcome {
                 Some(Outcome::Ran) => record.ran += 1,
                 Some(Outcome::Cached) => record.hits += 1,
                 Some(Outcome::Failed { .. }) => {
@@ -453,7 +408,10 @@ impl Run<'_> {
             record: serde_json::to_string(&record).unwrap_or_default(),
         };
         self.store().index.put_uses(row.finished, &solver.used())?;
-        Ok(self.store().index.put_build(&row)?)
+        self.store().index.put_build(&row)?;
+        let still = |layer: &LayerId| record.left.values().any(|left| left.layer == *layer);
+        let gone = old_left.into_values().map(|left| left.layer).filter(|layer| !still(layer));
+        self.engine.forget_left(gone.collect())
     }
 }
 

@@ -1,6 +1,8 @@
 //! The store, looked after: what takes space, what may go, what is damaged.
 
+use super::oci::LayerId;
 use super::protocol::{Reply, Request};
+use super::store::{Leased, StoreError};
 use super::upkeep::check::Report;
 use super::upkeep::{self, Collected, Inventory, Limits, Selection, UpkeepError};
 use super::{Engine, EngineError};
@@ -28,6 +30,18 @@ impl Engine {
     /// Takes it away; `why` goes into the ledger.
     pub fn collect(&self, selection: Selection, why: &str) -> Result<Collected, EngineError> {
         Ok(upkeep::collect(&self.store, &self.worker, selection, super::build::unix_micros(), why)?)
+    }
+
+    /// Takes away what failed runs of earlier builds left. Call when no record names it any more; what a shell stands in
+    /// stays until somebody prunes.
+    pub(super) fn forget_left(&self, mut layers: Vec<LayerId>) -> Result<(), EngineError> {
+        if layers.is_empty() {
+            return Ok(());
+        }
+        let leased = Leased::read(&self.store.layout.leases()).map_err(StoreError::from)?;
+        layers.retain(|layer| !leased.names.contains(layer.as_str()));
+        self.worker.call(Request::Remove { layers }, Vec::new())?;
+        Ok(())
     }
 
     /// Verifies everything, and repairs.

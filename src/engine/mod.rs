@@ -20,11 +20,13 @@ pub mod worker;
 
 mod bases;
 mod build;
+mod contexts;
 mod daemon;
 mod error;
 mod forecast;
 mod housekeeping;
 mod project;
+mod shell;
 mod sources;
 
 pub use bases::NamedContext;
@@ -33,6 +35,8 @@ pub use context::IgnoreFile;
 pub use error::{EngineError, ErrorKind};
 pub use forecast::{Price, Touched};
 pub use project::Project;
+pub use shell::{Chosen, ShellEnd, ShellRequest, ShellSession, ShellStreams};
+pub use solver::Side;
 pub use sources::{Remote, Sources, ToPush};
 
 use std::path::Path;

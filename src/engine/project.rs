@@ -9,6 +9,7 @@ use super::error::EngineError;
 use super::graph::lower::LowerRequest;
 use super::graph::{BuildGraph, lower, slots};
 use super::oci::Platform;
+use super::protocol::Network;
 use super::protocol::settings::{Limits, RunSettings};
 use super::solver::record::BuildRecord;
 use super::sources::Remote;
@@ -123,6 +124,15 @@ impl Project {
     pub fn file_name(&self) -> String {
         let relative = self.dockerfile.strip_prefix(&self.context).unwrap_or(&self.dockerfile);
         relative.display().to_string().escape_debug().to_string()
+    }
+
+    /// The network of RUNs that do not say.
+    pub fn default_network(&self) -> Network {
+        match self.network.as_deref() {
+            Some("none") => Network::None,
+            Some(ISOLATED) => Network::Isolated,
+            _ => Network::Host,
+        }
     }
 
     /// Reads Dockerfile and ignore file. Errors: unreadable, too large, not UTF-8; or all errors of the file, rendered.

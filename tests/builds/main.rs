@@ -8,12 +8,12 @@ mod base;
 mod case;
 mod compare;
 mod context;
-
 mod judge;
 mod known;
 mod lab;
 mod ours;
 mod play;
+mod rootless;
 mod sets;
 mod table;
 mod tree;

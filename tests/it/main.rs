@@ -9,5 +9,6 @@ mod program;
 mod registry;
 mod rootless;
 mod secrets;
+mod shell;
 mod surroundings;
 mod upkeep;

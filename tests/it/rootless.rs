@@ -136,3 +136,30 @@ fn x05_a_killed_builder_without_root_leaves_nothing() {
     std::fs::write(user.program.context.join("Dockerfile"), "FROM base\nRUN true\n").unwrap();
     user.run(&["build", "--build-context", &base]).says(0, &[]);
 }
+
+#[test]
+fn a_shell_without_root_stands_where_the_step_does_with_a_terminal_too() {
+    let test = "a_shell_without_root_stands_where_the_step_does_with_a_terminal_too";
+    let dockerfile = "FROM base\nUSER 1000:1001\nRUN --network=none touch /tmp/half; exit 3\n";
+    let (Some(layout), Some(user)) = (busybox(test), AsUser::new(test, dockerfile)) else { return };
+    let base = format!("--build-context=base=oci-layout://{}", layout.display());
+    for snapshotter in ["overlay", "copy"] {
+        let run = |args: &[&str]| Ended::of(user.command(args).env("RBUILD_TUI_SNAPSHOTTER", snapshotter).output().unwrap());
+        run(&["build", &base]).says(1, &["line 3"]);
+        let command = "ls /tmp; id -u; echo new > /tmp/new; rm /tmp/half";
+        let ended = run(&["shell", &base, "--", "sh", "-c", command]);
+        ended.says(0, &["half\n1000\n", "- /tmp/half", "+ /tmp/new  4 B", "1 added, 0 changed, 1 deleted"]);
+        // `script` gives it a terminal of the user's own.
+        let own = user.command(&["shell", &base, "--", "sh", "-c", "tty; stty size; echo $TERM"]);
+        let words: Vec<String> = own.get_args().map(|word| word.to_str().unwrap().replace('$', "\\$")).collect();
+        let program = own.get_program().to_str().unwrap();
+        let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("{program} {}", quoted.join(" ")), "/dev/null"]).stdin(Stdio::null()).env_clear();
+        own.get_envs().for_each(|(name, value)| {
+            script.env(name, value.unwrap_or_default());
+        });
+        script.env("TERM", "xterm").env("RBUILD_TUI_SNAPSHOTTER", snapshotter).current_dir(&user.program.context);
+        Ended::of(script.output().unwrap()).says(0, &["/dev/pts/0", "24 80", "xterm", "the shell was left"]);
+    }
+}

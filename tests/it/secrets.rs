@@ -222,7 +222,7 @@ fn k06_files_that_are_no_secrets() {
     ends("large").says(2, &["is larger than 500 KiB"]);
     program.run(&["build", "--secret", "id=f,src=/dev/zero"]).says(2, &["is not a regular file"]);
     fs::write(path("closed"), "x").unwrap();
-    fs::set_permissions(path("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(path("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     if !rustix::process::geteuid().is_root() {
         ends("closed").says(2, &["cannot read", "closed", "EACCES"]);
     }

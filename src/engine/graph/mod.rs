@@ -10,4 +10,4 @@ pub mod vertex;
 pub use base::{BaseLayer, ResolvedBase};
 pub use lower::{LowerRequest, Lowered, lower};
 pub use op::{Operation, Variable, VariableOrigin};
-pub use vertex::{BuildGraph, Counts, Edge, HistoryStep, SourceRef, Vertex};
+pub use vertex::{BuildGraph, Counts, Edge, HistoryStep, SourceRef, Surroundings, Vertex};

@@ -105,6 +105,7 @@ mod tests {
             ignore_cache: false,
             hidden_env: Vec::new(),
             hosts: Vec::new(),
+            surroundings: Default::default(),
         };
         lines.iter().enumerate().map(vertex).collect()
     }

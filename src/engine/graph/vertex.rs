@@ -38,6 +38,23 @@ pub struct Vertex {
     pub hidden_env: Vec<String>,
     /// `--add-host`: names, which are part of the key, and addresses, which are not.
     pub hosts: Vec<(String, String)>,
+    /// What a command would meet after it.
+    pub surroundings: Surroundings,
+}
+
+/// What instructions before a command have set for it. Not part of any key by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The operation whose result is the file system; none when it is empty.
+    pub head: Option<VertexId>,
+    /// `NAME=value`, arguments in scope too.
+    pub env: Vec<String>,
+    /// WORKDIR.
+    pub cwd: String,
+    /// USER.
+    pub user: String,
+    /// SHELL, where it was set.
+    pub shell: Option<Vec<String>>,
 }
 
 /// Something that a step reads beside its parent: the source of a COPY, a bind mount.

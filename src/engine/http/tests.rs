@@ -4,6 +4,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use std::io;
+use std::io::Read;
+use std::sync::Mutex;
+use std::time::Instant;
+
 use super::*;
 
 /// Answers each connection with the next of the given texts, then closes; keeps the heads of the requests.

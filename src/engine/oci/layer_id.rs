@@ -15,6 +15,9 @@ pub struct LayerId(String);
 pub struct LayerIdError(String);
 
 impl LayerId {
+    /// What the names of layers begin with that failed steps left.
+    pub const FAILED: &str = "failed-";
+
     /// As a path component.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -3,6 +3,7 @@
 
 pub mod frame;
 pub mod settings;
+pub mod shell;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use crate::engine::oci::{LayerId, Packing};
 use crate::ground::digest::Digest;
 pub use crate::language::dockerfile::FileMode;
 pub use settings::Ulimit;
+pub use shell::{Change, ChangeKind, Changes, Opened, TerminalSize};
 
 /// What the worker can be asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,12 +42,28 @@ pub enum Request {
     /// Runs a process on `parents` and keeps what it wrote as `layer`, when it exits with 0.
     /// Descriptors: standard output, standard error (files or pipes).
     Run {
+        /// The layer that becomes of what the process wrote when it fails: somebody may want to look at it.
+        #[serde(default)]
+        left: Option<LayerId>,
         /// The layer to make.
         layer: LayerId,
         /// Layers below, lowest first.
         parents: Vec<LayerId>,
         /// What to run.
         process: ProcessSpec,
+        /// Names this run, so that it can be cancelled.
+        token: u64,
+    },
+    /// Runs a process on `parents` for somebody to look around; what it writes is listed and thrown away.
+    /// Descriptors: standard input, output and error; for a terminal instead a socket, over which its other end comes back
+    /// as [`Opened`].
+    Shell {
+        /// Layers below, lowest first.
+        parents: Vec<LayerId>,
+        /// What to run.
+        process: ProcessSpec,
+        /// A terminal of this size.
+        terminal: Option<TerminalSize>,
         /// Names this run, so that it can be cancelled.
         token: u64,
     },
@@ -151,6 +169,18 @@ pub enum Reply {
         /// What may have been in its way.
         #[serde(default)]
         hint: Option<String>,
+        /// The layer `left` is there.
+        #[serde(default)]
+        left: bool,
+    },
+    /// A shell was left.
+    ShellEnded {
+        /// Exit code, or 128 + signal.
+        code: i32,
+        /// It was cancelled.
+        cancelled: bool,
+        /// What it wrote.
+        changes: Changes,
     },
     /// How steps run here.
     Surveyed {

@@ -9,15 +9,15 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal};
 use rustix::thread::{Gid, Uid};
 
-use super::process::Order;
-use super::{capabilities, mounts, seccomp, sys};
+use super::process::{Order, Streams};
+use super::{capabilities, mounts, seccomp, sys, terminal};
 use crate::engine::protocol::{Failure, Network, Ulimit};
 use crate::engine::snapshot::failure::{internal, mount_refused, user};
 use crate::engine::snapshot::ids::{Ids, MORE_IDS, unmapped};
 use crate::ground::fs::error::describe;
 
 /// Search path where the environment has none, as runc's.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where the socket to the worker is (the lowest free number when the helper starts), while everything else is closed.
 const SOCKET: i32 = 3;
 
@@ -36,9 +36,8 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|e| refused("confine the step")(e.into()))?;
     let mut fds = fds.into_iter();
-    let (Some(root), Some(stdout), Some(stderr)) = (fds.next(), fds.next(), fds.next()) else {
-        return Err(internal("a run needs a root and two outputs"));
-    };
+    let root = fds.next().ok_or_else(|| internal("a run needs a root"))?;
+    let given: Vec<OwnedFd> = fds.by_ref().take(order.streams.descriptors()).collect();
     let volumes: Vec<_> = order.volumes.iter().cloned().zip(fds).collect();
     rustix::process::umask(Mode::empty());
     mounts::enter_root(&root, &order.mount_point, &order.binds, &volumes, order.process.insecure)
@@ -51,7 +50,7 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     }
     let _ = rustix::process::setsid();
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    streams(socket, stdout, stderr).map_err(refused("set up the step's streams"))?;
+    streams(socket, order, given).map_err(refused("set up the step's streams"))?;
     work_directory(&order.process.cwd)?;
     let command = Command::new(order)?;
     limits(&order.process.ulimits)?;
@@ -60,17 +59,31 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
 }
 
 /// Standard streams, and nothing else but the socket, which closes when the command is executed.
-fn streams(socket: &OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<()> {
+fn streams(socket: &OwnedFd, order: &Order, given: Vec<OwnedFd>) -> io::Result<()> {
     if socket.as_raw_fd() != SOCKET {
         return Err(rustix::io::Errno::BADF.into());
     }
-    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    // First above all numbers that are given out below, so that none is overwritten before it is used.
-    for (number, fd) in [null, stdout, stderr].into_iter().enumerate() {
-        let high = rustix::io::fcntl_dupfd_cloexec(&fd, 64)?;
-        drop(fd);
-        sys::place(&high, i32::try_from(number).unwrap_or(0))?;
+    let mut fds = given;
+    match order.streams {
+        Streams::Outputs => {
+            fds.insert(0, rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+        }
+        Streams::All => {}
+        Streams::Terminal(size) => {
+            let out = fds.pop().ok_or(rustix::io::Errno::BADF)?;
+            fds = terminal::open(&out, size, order.uid)?;
+        }
     }
+    if fds.len() != 3 {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    // First above all numbers that are given out below, so that none is overwritten before it is used.
+    let high = fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 64)).collect::<Result<Vec<_>, _>>()?;
+    drop(fds);
+    for (fd, number) in high.iter().zip(0..) {
+        sys::place(fd, number)?;
+    }
+    drop(high);
     sys::close_from(4)
 }
 

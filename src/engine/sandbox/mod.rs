@@ -14,12 +14,14 @@ mod helper;
 mod mounts;
 mod network;
 mod process;
+mod program;
 mod seccomp;
 mod sys;
 mod syscalls;
+mod terminal;
 mod volumes;
 
 pub use cgroup::Cgroups;
 pub use helper::{RUN_ARGUMENT, run_main};
-pub use process::{Cancelled, Machine, Program, run, survey};
+pub use process::{Asked, Cancelled, Machine, Program, Streams, run, shell, survey};
 pub use sys::{drop_groups, ignore_file_size_signal, private_mounts, take_standard_input, user_namespace};

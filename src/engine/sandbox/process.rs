@@ -18,25 +18,28 @@ use super::cgroup::{Cgroups, Devices, Group};
 use super::files::provide;
 use super::helper::RUN_ARGUMENT;
 use super::network::{self, Connector};
+use super::program::find_program;
 use super::sys;
 use super::volumes::{Volume, prepare};
 use crate::engine::event::Usage;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::frame;
 use crate::engine::protocol::settings::Limits;
-use crate::engine::protocol::{Failure, Network, ProcessSpec, Reply};
+use crate::engine::protocol::{Failure, Network, ProcessSpec, Reply, TerminalSize};
 use crate::engine::snapshot::failure::{environment, internal, mount_refused};
 use crate::engine::snapshot::ids::{Ids, MORE_IDS};
-use crate::engine::snapshot::{Layers, owner};
+use crate::engine::snapshot::layers::WorkDir;
+use crate::engine::snapshot::{Layers, View, changes, owner};
 use crate::ground::fs::error::describe;
 
 /// Time between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What the helper is told. Descriptors beside it: the root's mount, standard output, standard error.
+/// What the helper is told. Descriptors beside it: the root's mount, those of the streams, the volumes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) process: ProcessSpec,
+    pub(super) streams: Streams,
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) groups: Vec<u32>,
@@ -170,22 +173,105 @@ fn handles_term(init: &OwnedFd) -> bool {
     caught.is_none_or(|mask| mask >> (Signal::TERM.as_raw() - 1) & 1 == 1)
 }
 
-/// Answers `Request::Run`.
+/// Where a run's streams lead.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub enum Streams {
+    /// Nothing to read; descriptors: output and error.
+    Outputs,
+    /// Descriptors: input, output and error.
+    All,
+    /// A terminal of its own. Descriptor: the socket on which its outer end is handed out.
+    Terminal(TerminalSize),
+}
+
+impl Streams {
+    /// How many descriptors belong to it.
+    pub fn descriptors(self) -> usize {
+        match self {
+            Self::Outputs => 2,
+            Self::All => 3,
+            Self::Terminal(_) => 1,
+        }
+    }
+}
+
+/// A process, and what it stands on.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Layers below, lowest first.
+    pub parents: &'a [LayerId],
+    /// The process.
+    pub process: &'a ProcessSpec,
+    /// Where its streams lead.
+    pub streams: Streams,
+    /// The descriptors of the streams.
+    pub descriptors: &'a [BorrowedFd<'a>],
+}
+
+/// A process that has ended, with everything in its namespaces.
+struct Ended {
+    work: WorkDir,
+    group: Group,
+    code: i32,
+    usage: Usage,
+    out_of_memory: bool,
+    cancelled: bool,
+}
+
+impl Ended {
+    /// Nobody waits for the removal of what is left; a worker that ends meanwhile leaves it to the next one.
+    fn clear(self) {
+        std::thread::spawn(move || drop((self.work, self.group)));
+    }
+}
+
+/// Answers `Request::Run`: what the process wrote becomes `id`, or `left` when it fails.
 pub fn run(
     layers: &Layers,
     machine: &Machine,
-    id: &LayerId,
-    parents: &[LayerId],
-    process: &ProcessSpec,
-    outputs: [BorrowedFd<'_>; 2],
+    (id, left): (&LayerId, Option<&LayerId>),
+    asked: &Asked<'_>,
     cancelled: &Cancelled,
 ) -> Result<Reply, Failure> {
     if let Some(stat) = layers.stat(id)? {
-        let usage = Usage::default();
-        return Ok(Reply::Exited { code: 0, stat: Some(stat), usage, cancelled: false, out_of_memory: false, hint: None });
+        let (code, stat, usage) = (0, Some(stat), Usage::default());
+        return Ok(Reply::Exited { code, stat, usage, cancelled: false, out_of_memory: false, hint: None, left: false });
     }
+    let view = layers.view(asked.parents)?;
+    let ended = execute(layers, machine, view, asked, cancelled)?;
+    let Ended { code, usage, out_of_memory, cancelled, .. } = ended;
+    // What a cancelled process wrote is not to be kept, even if it ended well in the last moment.
+    let stat = if code == 0 && !cancelled { Some(layers.commit(&ended.work, id)?) } else { None };
+    // That what a failed one wrote cannot be kept (a full disk) must not hide why it failed.
+    let left = left.filter(|_| code != 0 && !cancelled).is_some_and(|id| layers.commit(&ended.work, id).is_ok());
+    ended.clear();
+    let single = "this build has no id but its own, so a chown to another one fails";
+    let hint = (code != 0 && Ids::current().are_single()).then(|| format!("{single}: {MORE_IDS}"));
+    Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint, left })
+}
+
+/// Answers `Request::Shell`: what the process wrote is listed and thrown away.
+pub fn shell(layers: &Layers, machine: &Machine, asked: &Asked<'_>, cancelled: &Cancelled) -> Result<Reply, Failure> {
+    let view = layers.view(asked.parents)?;
+    find_program(&view, asked.process)?;
+    let ended = execute(layers, machine, view, asked, cancelled)?;
+    let upper = layers.settled(&ended.work)?;
+    let changes = changes::list(&layers.view(asked.parents)?, &upper)?;
+    let (code, cancelled) = (ended.code, ended.cancelled);
+    ended.clear();
+    Ok(Reply::ShellEnded { code, cancelled, changes })
+}
+
+/// Mounts, starts the helper, and waits.
+fn execute(
+    layers: &Layers,
+    machine: &Machine,
+    view: View,
+    asked: &Asked<'_>,
+    cancelled: &Cancelled,
+) -> Result<Ended, Failure> {
+    let Asked { parents, process, streams, .. } = *asked;
     let work = layers.work_dir(parents)?;
-    let view = layers.view(parents)?;
     let user = owner::process_user(&view, &process.user)?;
     let volumes = prepare(layers, &process.mounts)?;
     let connector = if process.network == Network::Isolated { Some(network::connector()?) } else { None };
@@ -208,6 +294,7 @@ pub fn run(
     let order = Order {
         // The mounts travel as descriptors: what they hold is nothing for the helper.
         process: ProcessSpec { mounts: Vec::new(), ..process.clone() },
+        streams,
         uid: user.uid,
         gid: user.gid,
         groups: user.groups,
@@ -217,21 +304,14 @@ pub fn run(
         volumes: volumes.mounts.iter().map(|v| (v.target.clone(), v.is_directory)).collect(),
     };
     let outside = Outside { group: &group, connector: connector.as_ref(), notes: work.path() };
-    let (code, mut usage) = helper(&machine.program, &order, root, outputs, &volumes.mounts, &outside, cancelled)?;
+    let (code, mut usage) = helper(&machine.program, &order, root, asked.descriptors, &volumes.mounts, &outside, cancelled)?;
     drop(volumes);
     let measured = group.measured();
     // Processes that nobody waited for count in the group alone.
     usage.cpu_micros = usage.cpu_micros.max(measured.cpu_micros.unwrap_or(0));
     usage.peak_together = measured.peak_memory;
     let cancelled = cancelled.asked.load(Ordering::SeqCst);
-    // What a cancelled process wrote is not to be kept, even if it ended well in the last moment.
-    let stat = if code == 0 && !cancelled { Some(layers.commit(&work, id)?) } else { None };
-    // Nobody waits for the removal of what is left; a worker that ends meanwhile leaves it to the next one.
-    std::thread::spawn(move || drop((work, group)));
-    let single = "this build has no id but its own, so a chown to another one fails";
-    let hint = (code != 0 && Ids::current().are_single()).then(|| format!("{single}: {MORE_IDS}"));
-    let out_of_memory = measured.out_of_memory;
-    Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint })
+    Ok(Ended { work, group, code, usage, out_of_memory: measured.out_of_memory, cancelled })
 }
 
 /// What the worker does for a step from outside of it.
@@ -247,7 +327,7 @@ fn helper(
     program: &Program,
     order: &Order,
     root: OwnedFd,
-    outputs: [BorrowedFd<'_>; 2],
+    streams: &[BorrowedFd<'_>],
     volumes: &[Volume],
     outside: &Outside<'_>,
     cancelled: &Cancelled,
@@ -263,7 +343,8 @@ fn helper(
         .map_err(refused)?;
     // The helper waits for its order, so everything that it starts is in the group from the beginning.
     outside.group.add(helper.id());
-    let mut descriptors = vec![root.as_fd(), outputs[0], outputs[1]];
+    let mut descriptors = vec![root.as_fd()];
+    descriptors.extend_from_slice(streams);
     descriptors.extend(volumes.iter().map(|volume| volume.mount.as_fd()));
     let sent = frame::send(&ours, 0, order, &descriptors);
     // The mount must end with the helper's namespace, before its upper becomes a layer.

@@ -137,6 +137,15 @@ impl Layers {
         fs::rename(&temporary, &beside).during("write", &beside)
     }
 
+    /// The directory that holds what was written in `work`, in overlayfs' form. Call when nobody writes any more.
+    pub fn settled(&self, work: &WorkDir) -> Result<PathBuf, Failure> {
+        let upper = work.upper();
+        if let Some(baseline) = work.baseline.get() {
+            baseline.settle(&upper)?;
+        }
+        Ok(upper)
+    }
+
     /// Makes `work`'s upper the layer `id`: synced, renamed, its directory synced. If another process was first, its layer
     /// is used and ours dropped.
     pub fn commit(&self, work: &WorkDir, id: &LayerId) -> Result<LayerStat, Failure> {
@@ -145,10 +154,7 @@ impl Layers {
 
     /// The same for a layer that says what its hard links are.
     pub fn commit_with(&self, work: &WorkDir, id: &LayerId, links: Links) -> Result<LayerStat, Failure> {
-        let upper = work.upper();
-        if let Some(baseline) = work.baseline.get() {
-            baseline.settle(&upper)?;
-        }
+        let upper = self.settled(work)?;
         let stat = stat::of(&upper)?;
         let many = match links {
             Links::New => stat.entries + stat.removed > SYNC_SINGLY,

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::content::selected;
 use super::error::SolveError;
 use super::probe::{LinkUse, now_micros};
-use super::{Solver, guard};
+use super::{Remembered, Solver, guard};
 use crate::engine::cache::preimage::operation_digest;
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::context::{Entry, EntryKind, Selector, Tree};
@@ -20,6 +20,9 @@ use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CopySource, CopySpec, FileMode, Network, ProcessSpec, Reply, Request};
 use crate::engine::verdict::HitReason;
 use crate::ground::digest::Digest;
+
+/// The host name of every step, as BuildKit's.
+pub(super) const HOSTNAME: &str = "buildkitsandbox";
 
 /// What an operation gave.
 struct Made {
@@ -50,7 +53,7 @@ impl Solver<'_> {
     /// A step that takes the result of an identical one was a miss as much as that one: what stands on it runs for the same
     /// cause. Where another build made it, the cause is not known here, and the cascade begins with this step.
     fn share_cause(&self, id: VertexId, result: &StepResult) {
-        let maker = guard(&self.state.made).values().find(|made| made.1.id == result.id).map(|made| made.2);
+        let maker = guard(&self.state.made).values().find(|made| made.result.id == result.id).map(|made| made.by);
         let cause = maker.and_then(|maker| self.cause(maker)).unwrap_or(id);
         guard(&self.state(id).said).cause = Some(cause);
     }
@@ -58,6 +61,7 @@ impl Solver<'_> {
     /// Runs a step; of several builders that reach it together one runs it, the others take its result.
     pub(super) fn execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
         let Some(operation) = &vertex.operation else { return Err(self.not_an_operation(vertex)) };
+        self.may_run(vertex)?;
         let parents = match vertex.parent {
             Some(parent) => self.result(parent)?.layers,
             None => Vec::new(),
@@ -68,7 +72,7 @@ impl Solver<'_> {
         let name = lock_name(&digest, &links);
         let lock = self.lock_step(vertex.id, &name)?;
         let twin = guard(&self.state.made).get(&name).cloned();
-        if let Some((ids, result, _)) = twin {
+        if let Some(Remembered { ids, result, .. }) = twin {
             self.share_cause(vertex.id, &result);
             self.say_hit(vertex, HitReason::Merged, &result);
             return Ok((ids, result));
@@ -113,7 +117,7 @@ impl Solver<'_> {
                 let _ = self.worker.call(Request::Remove { layers: vec![layer.clone()] }, Vec::new());
             }
         })?;
-        guard(&self.state.made).insert(name, (ids.clone(), result.clone(), vertex.id));
+        guard(&self.state.made).insert(name, Remembered { by: vertex.id, ids: ids.clone(), result: result.clone() });
         drop(lock);
         self.finish(vertex.id, Outcome::Ran, Some(made.stat), made.usage, micros);
         Ok((ids, result))
@@ -163,31 +167,8 @@ impl Solver<'_> {
                 let result = self.result(copied)?;
                 Ok(Made { layers: result.layers, stat: result.stat, usage: None })
             }
-            Operation::Run { args, env, cwd, user, network, security, mounts, ulimits, .. } => {
-                let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
-                for hidden in &vertex.hidden_env {
-                    let name = hidden.split_once('=').map_or(hidden.as_str(), |(name, _)| name);
-                    variables.retain(|known| known.split_once('=').is_none_or(|(known, _)| known != name));
-                    variables.push(hidden.clone());
-                }
-                let network = match network.as_deref() {
-                    Some("none") => Network::None,
-                    Some("host") => Network::Host,
-                    _ => self.default_network,
-                };
-                let process = ProcessSpec {
-                    args: args.clone(),
-                    env: variables,
-                    cwd: cwd.clone(),
-                    user: user.clone(),
-                    hostname: "buildkitsandbox".into(),
-                    network,
-                    mounts: self.mounts(vertex, mounts)?,
-                    hosts: vertex.hosts.clone(),
-                    ulimits: ulimits.clone(),
-                    limits: self.limits.clone(),
-                    insecure: security.as_deref() == Some("insecure"),
-                };
+            Operation::Run { .. } => {
+                let process = self.process(vertex, operation)?;
                 self.run(vertex, process, parents, layer)
             }
             Operation::Copy { instruction, destination, chown, chmod, inline, unpack, .. } => {
@@ -211,6 +192,33 @@ impl Solver<'_> {
                 self.layer(vertex, layer, request)
             }
         }
+    }
+
+    /// The process of a RUN.
+    pub(super) fn process(&self, vertex: &Vertex, operation: &Operation) -> Result<ProcessSpec, SolveError> {
+        let Operation::Run { args, env, cwd, user, network, security, mounts, ulimits, .. } = operation else {
+            return Err(self.not_an_operation(vertex));
+        };
+        let mut variables: Vec<String> = env.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
+        variables.extend(vertex.hidden_env.iter().cloned());
+        let network = match network.as_deref() {
+            Some("none") => Network::None,
+            Some("host") => Network::Host,
+            _ => self.default_network,
+        };
+        Ok(ProcessSpec {
+            args: args.clone(),
+            env: variables,
+            cwd: cwd.clone(),
+            user: user.clone(),
+            hostname: HOSTNAME.into(),
+            network,
+            mounts: self.mounts(vertex, mounts)?,
+            hosts: vertex.hosts.clone(),
+            ulimits: ulimits.clone(),
+            limits: self.limits.clone(),
+            insecure: security.as_deref() == Some("insecure"),
+        })
     }
 
     fn layer(&self, vertex: &Vertex, layer: LayerId, request: Request) -> Result<Made, SolveError> {
@@ -274,11 +282,13 @@ impl Solver<'_> {
         let output = Mutex::new(Output { file: File::create(&log).map_err(io)?, offset: 0, lost: None });
         let (out_reader, out_writer) = std::io::pipe().map_err(io)?;
         let (err_reader, err_writer) = std::io::pipe().map_err(io)?;
+        let left = self.left_layer(vertex)?;
         guard(&self.state.running).push(token);
         let reply = std::thread::scope(|scope| {
             scope.spawn(|| self.pump(vertex, out_reader, Stream::Stdout, &output));
             scope.spawn(|| self.pump(vertex, err_reader, Stream::Stderr, &output));
-            let request = Request::Run { layer: layer.clone(), parents, process, token };
+            let (layer, parents) = (layer.clone(), parents.clone());
+            let request = Request::Run { layer, left: Some(left.clone()), parents, process, token };
             self.ask(vertex, request, vec![OwnedFd::from(out_writer), OwnedFd::from(err_writer)])
         });
         guard(&self.state.running).retain(|running| *running != token);
@@ -287,7 +297,10 @@ impl Solver<'_> {
             Reply::Exited { code: 0, stat, usage, .. } => {
                 Ok(Made { layers: vec![layer], stat: stat.unwrap_or_default(), usage: Some(usage) })
             }
-            Reply::Exited { code, out_of_memory, hint, .. } => {
+            Reply::Exited { code, out_of_memory, hint, left: is_left, .. } => {
+                if is_left {
+                    self.note_left(vertex, left, parents);
+                }
                 if let Some(error) = self.full_disk(vertex, code, &output) {
                     return Err(error);
                 }

@@ -14,6 +14,7 @@ mod mounts;
 mod probe;
 pub mod record;
 mod speaker;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +23,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 pub use error::{FailureSource, SolveError};
 pub use speaker::Speaker;
+pub use standing::{Side, Standing};
 
 use super::cache::{Cache, Content, Ingredients, KeyId, StepResult};
 use super::context::Tree;
@@ -32,7 +34,7 @@ use super::oci::LayerId;
 use super::store::uses::{Place, Used};
 use super::store::{Lease, Store};
 use super::worker::Worker;
-use record::BuildRecord;
+use record::{BuildRecord, Left};
 
 /// Locks without caring about a panic elsewhere: what is behind these locks is replaced whole, never half-changed.
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -79,6 +81,14 @@ pub struct ScannedContext {
     pub ignore: super::context::IgnoreFile,
 }
 
+/// What a step of this build made, and which step that was.
+#[derive(Clone)]
+struct Remembered {
+    by: VertexId,
+    ids: Vec<KeyId>,
+    result: StepResult,
+}
+
 /// What a solve has found out so far.
 pub struct State {
     vertices: Vec<VertexState>,
@@ -86,9 +96,12 @@ pub struct State {
     unpacking: Mutex<()>,
     tokens: AtomicU64,
     /// What this build made, by the names of the locks: identical steps are run once even under `--no-cache`.
-    /// With the vertex that did it.
-    made: Mutex<BTreeMap<String, (Vec<KeyId>, StepResult, VertexId)>>,
+    made: Mutex<BTreeMap<String, Remembered>>,
     running: Mutex<Vec<u64>>,
+    /// Steps may run; else a step that the cache has not is an error.
+    may_run: bool,
+    /// What failed runs left, by slot.
+    left: Mutex<BTreeMap<String, Left>>,
     /// Cache mounts of the steps that ran: folder, id, step.
     mounted: Mutex<Vec<(String, String, Place)>>,
     /// The first failure: everything else is ended because of it.
@@ -145,10 +158,19 @@ impl State {
             tokens: AtomicU64::new(1),
             made: Mutex::new(BTreeMap::new()),
             running: Mutex::new(Vec::new()),
+            may_run: true,
+            left: Mutex::new(BTreeMap::new()),
             mounted: Mutex::new(Vec::new()),
             failure: Mutex::new(None),
             executed: AtomicUsize::new(0),
         }
+    }
+}
+
+impl State {
+    /// For a look at what the cache has: nothing runs.
+    pub fn looking(vertices: usize) -> Self {
+        Self { may_run: false, ..Self::new(vertices, 1) }
     }
 }
 

@@ -38,8 +38,22 @@ pub struct BuildRecord {
     /// Slots whose last run failed.
     #[serde(default)]
     pub failed: BTreeSet<String>,
+    /// What the failed runs left, by slot: those of this build, and of slots that it did not reach.
+    #[serde(default)]
+    pub left: BTreeMap<String, Left>,
     /// The layer that each slot made last.
     pub layers: BTreeMap<String, LayerId>,
     /// The rules in force.
     pub ignore: IgnoreFile,
+}
+
+/// What a failed run left, for who wants to look around in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// What it had written.
+    pub layer: LayerId,
+    /// What it ran on, lowest first.
+    pub parents: Vec<LayerId>,
+    /// Digest of the operation.
+    pub operation: Digest,
 }

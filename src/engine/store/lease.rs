@@ -5,7 +5,7 @@
 //! record is still there; a collector *removes* the record and then looks whether the name is noted. Whoever comes second sees
 //! the first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +18,8 @@ use crate::ground::fs::{PathError, PathResultExt};
 /// Held as long as a build is under way.
 #[derive(Debug)]
 pub struct Lease {
-    file: Mutex<File>,
+    /// The file, and what it says already: each step names all layers below it.
+    noted: Mutex<(File, HashSet<String>)>,
     path: PathBuf,
 }
 
@@ -31,20 +32,22 @@ impl Lease {
             file.lock().at("lock", &path)?;
             // A reader may have taken it for a dead one's between these two lines, and removed it.
             if file.metadata().at("lock", &path)?.nlink() > 0 {
-                return Ok(Self { file: Mutex::new(file), path });
+                return Ok(Self { noted: Mutex::new((file, HashSet::new())), path });
             }
         }
     }
 
     /// Says that this build uses these. A note that cannot be written (a full disk) is an error: the name would be unprotected.
     pub fn note<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), PathError> {
-        let mut text = String::new();
-        for name in names {
-            text.push_str(name);
-            text.push('\n');
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, known) = &mut *noted;
+        let new: Vec<&str> = names.into_iter().filter(|name| !known.contains(*name)).collect();
+        if new.is_empty() {
+            return Ok(());
         }
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(text.as_bytes()).at("write", &self.path)
+        file.write_all((new.join("\n") + "\n").as_bytes()).at("write", &self.path)?;
+        known.extend(new.into_iter().map(str::to_owned));
+        Ok(())
     }
 }
 

@@ -132,7 +132,8 @@ fn digest_of(store: &Store, digest: &Digest) -> Result<Digest, UpkeepError> {
 fn layers(store: &Store, worker: &Worker, inventory: &Inventory, report: &mut Report) -> Result<(), UpkeepError> {
     let recorded: BTreeMap<&str, u64> =
         inventory.results.iter().filter_map(|row| Some((row.layers.last()?.as_str(), row.bytes))).collect();
-    let is_layer = |item: &&Item| matches!(item.kind, ItemKind::Step | ItemKind::Base | ItemKind::Context);
+    let is_layer =
+        |item: &&Item| matches!(item.kind, ItemKind::Step | ItemKind::Base | ItemKind::Failed | ItemKind::Context);
     for item in inventory.items.iter().filter(is_layer).filter(|item| !item.leased) {
         let Ok(layer) = item.id.parse::<LayerId>() else { continue };
         report.layers += 1;

@@ -60,7 +60,7 @@ pub fn collect(store: &Store, worker: &Worker, selection: Selection, now: u64, w
     out.kept = kept;
     for item in going {
         let gone = match item.kind {
-            ItemKind::Step | ItemKind::Base | ItemKind::Context => remove_layer(worker, &item)?,
+            ItemKind::Step | ItemKind::Base | ItemKind::Failed | ItemKind::Context => remove_layer(worker, &item)?,
             ItemKind::CacheMount => remove_cache(worker, &item)?,
             _ => {
                 remove_file(store, &item)?;
@@ -125,7 +125,7 @@ fn forget_blobs(store: &Store, going: &[Item]) -> Result<(), UpkeepError> {
     Ok(store.index.transact(|db| {
         for item in going {
             match item.kind {
-                ItemKind::Step | ItemKind::Base | ItemKind::Context => {
+                ItemKind::Step | ItemKind::Base | ItemKind::Failed | ItemKind::Context => {
                     db.prepare_cached("delete from blobs where layer = ?1")?.execute([&item.id])?;
                     db.prepare_cached("delete from digests where layer = ?1")?.execute([&item.id])?;
                 }

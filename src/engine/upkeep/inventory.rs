@@ -26,6 +26,8 @@ pub enum ItemKind {
     Step,
     /// An unpacked layer of a base image.
     Base,
+    /// What a failed step had written, kept for a shell in it.
+    Failed,
     /// A part of a build context, kept for `RUN --mount=type=bind`.
     Context,
     /// A cache mount.
@@ -42,14 +44,24 @@ pub enum ItemKind {
 
 impl ItemKind {
     /// All kinds.
-    pub const ALL: [Self; 8] =
-        [Self::Step, Self::Base, Self::Context, Self::CacheMount, Self::Blob, Self::Log, Self::StatIndex, Self::Leftover];
+    pub const ALL: [Self; 9] = [
+        Self::Step,
+        Self::Base,
+        Self::Failed,
+        Self::Context,
+        Self::CacheMount,
+        Self::Blob,
+        Self::Log,
+        Self::StatIndex,
+        Self::Leftover,
+    ];
 
     /// The word of reports and filters.
     pub fn word(self) -> &'static str {
         match self {
             Self::Step => "step",
             Self::Base => "base",
+            Self::Failed => "failed",
             Self::Context => "context",
             Self::CacheMount => "cache-mount",
             Self::Blob => "blob",
@@ -189,6 +201,7 @@ impl Inventory {
             let kind = match () {
                 () if name.starts_with("base-") => ItemKind::Base,
                 () if name.starts_with("context-") => ItemKind::Context,
+                () if name.starts_with(crate::engine::oci::LayerId::FAILED) => ItemKind::Failed,
                 () => ItemKind::Step,
             };
             let mut item = Item::new(kind, name, stat.bytes, changed(&meta));

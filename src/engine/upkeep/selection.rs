@@ -199,7 +199,7 @@ impl Choice<'_> {
             .flat_map(|row| row.layers.iter().map(ToString::to_string))
             .chain(self.selection.items.iter().map(|item| item.id.clone()))
             .collect();
-        for kind in [ItemKind::Step, ItemKind::Context, ItemKind::Base] {
+        for kind in [ItemKind::Failed, ItemKind::Step, ItemKind::Context, ItemKind::Base] {
             for mut item in self.items(kind) {
                 if kind == ItemKind::Base && self.limits.all && self.can_be_unpacked_again(&item) {
                     item.images.clear();

@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::mapping::{Hello, Mapped};
+use crate::engine::oci::LayerId;
 use crate::engine::protocol::frame;
-use crate::engine::protocol::{Failure, Reply, Request};
-use crate::engine::sandbox::{self, Cancelled, Machine, Program, caches};
+use crate::engine::protocol::{Failure, ProcessSpec, Reply, Request};
+use crate::engine::sandbox::{self, Asked, Cancelled, Machine, Program, Streams, caches};
 use crate::engine::snapshot::failure::{internal, mount_refused, user_namespace_refused};
 use crate::engine::snapshot::{Layers, Snapshotter, copy, make_directory, scan, unpack, write_layer};
 
@@ -59,13 +60,16 @@ pub fn main(args: &[OsString]) -> ExitCode {
     });
     while let Ok(Some((id, request, fds))) = frame::receive::<Request>(&server.socket) {
         server.serving.fetch_add(1, Ordering::SeqCst);
-        if let Request::Run { token, .. } = &request {
+        if let Request::Run { token, .. } | Request::Shell { token, .. } = &request {
             // Before the next frame is read, which may be its cancellation.
             locked(&server.runs).insert(*token, Arc::default());
         }
         let own = Arc::clone(&server);
         let work = move || {
-            let token = if let Request::Run { token, .. } = &request { Some(*token) } else { None };
+            let token = match &request {
+                Request::Run { token, .. } | Request::Shell { token, .. } => Some(*token),
+                _ => None,
+            };
             let reply = own.answer(request, fds).unwrap_or_else(Reply::Failed);
             if let Some(token) = token {
                 locked(&own.runs).remove(&token);
@@ -171,11 +175,16 @@ impl Server {
                 make_directory::make_directory(layers, &layer, &parents, &path, owner.as_deref(), timestamp).map(stat)
             }
             Request::Scan { layers: chain, selectors } => scan::scan(layers, &chain, &selectors),
-            Request::Run { layer, parents, process, token } => {
-                let [stdout, stderr] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| internal("a run needs two outputs"))?;
-                let cancelled = locked(&self.runs).get(&token).cloned().unwrap_or_default();
-                let outputs = [stdout.as_fd(), stderr.as_fd()];
-                sandbox::run(layers, &self.machine, &layer, &parents, &process, outputs, &cancelled)
+            Request::Run { layer, left, parents, process, token } => {
+                self.process(token, Streams::Outputs, &fds, &parents, &process, |machine, asked, cancelled| {
+                    sandbox::run(layers, machine, (&layer, left.as_ref()), asked, cancelled)
+                })
+            }
+            Request::Shell { parents, process, terminal, token } => {
+                let streams = terminal.map_or(Streams::All, Streams::Terminal);
+                self.process(token, streams, &fds, &parents, &process, |machine, asked, cancelled| {
+                    sandbox::shell(layers, machine, asked, cancelled)
+                })
             }
             // Answered above.
             Request::Survey { .. }
@@ -186,6 +195,24 @@ impl Server {
             | Request::Caches { .. }
             | Request::RemoveCaches { .. } => Ok(Reply::Done),
         }
+    }
+
+    /// Has a process run that can be cancelled.
+    fn process(
+        &self,
+        token: u64,
+        streams: Streams,
+        fds: &[OwnedFd],
+        parents: &[LayerId],
+        process: &ProcessSpec,
+        run: impl FnOnce(&Machine, &Asked<'_>, &Cancelled) -> Result<Reply, Failure>,
+    ) -> Result<Reply, Failure> {
+        if fds.len() != streams.descriptors() {
+            return Err(internal("a run has not got the streams that it needs"));
+        }
+        let cancelled = locked(&self.runs).get(&token).cloned().unwrap_or_default();
+        let descriptors: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        run(&self.machine, &Asked { parents, process, streams, descriptors: &descriptors }, &cancelled)
     }
 }
 

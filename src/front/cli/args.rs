@@ -11,6 +11,7 @@ Examples:
   rbuild-tui image load base.tar  bring a base image in
   rbuild-tui build -t app .       build
   rbuild-tui why                  why did each step run, or not
+  rbuild-tui shell 7              look around after line 7, or in what it left when it failed
   rbuild-tui suggest              what to change, and what it saves";
 
 /// A build explorer and cache debugger for Dockerfiles, on a builder of its own.
@@ -60,6 +61,8 @@ pub enum Command {
     Build(BuildArgs),
     /// Explain hits and misses of the last build.
     Why(WhyArgs),
+    /// Open a shell in the file system before or after a step; what it writes is listed and thrown away.
+    Shell(ShellArgs),
     /// Show rewrites that save time, with their evidence.
     Suggest(SuggestArgs),
     /// Check a Dockerfile with BuildKit's build checks; build nothing.
@@ -207,6 +210,28 @@ pub enum Progress {
     Json,
     /// Only failures.
     Quiet,
+}
+
+/// `shell`.
+#[derive(Debug, Args)]
+pub struct ShellArgs {
+    /// A line of the Dockerfile, a stage, or STAGE:LINE [default: the step that failed last, else the last one].
+    #[arg(value_name = "STEP")]
+    pub step: Option<String>,
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// The file system that the step begins with.
+    #[arg(long)]
+    pub before: bool,
+    /// Build first; a failed build is no obstacle.
+    #[arg(long)]
+    pub build: bool,
+    /// A file that `RUN --mount=type=secret` sees: id=ID[,src=FILE|,env=NAME].
+    #[arg(long, value_name = "SPEC")]
+    pub secret: Vec<String>,
+    /// What to run instead of the stage's shell; its output goes to standard error with --json.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 /// `why`.

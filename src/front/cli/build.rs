@@ -212,7 +212,7 @@ impl Delivery {
 const SECRET_LIMIT: u64 = 500 << 10;
 
 /// `id=ID,src=FILE`, `id=ID,env=NAME`; without either, the variable ID, else the file ID.
-fn secret(context: &Context, spec: &str) -> Result<(String, Vec<u8>), EngineError> {
+pub fn secret(context: &Context, spec: &str) -> Result<(String, Vec<u8>), EngineError> {
     let (mut id, mut file, mut variable) = (None, None, None);
     for part in spec.split(',') {
         match part.split_once('=') {
@@ -297,7 +297,8 @@ pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {
     // Before any thread.
     let engine = context.engine()?;
     if args.progress == Progress::Tui {
-        return super::screen::open(context, host::ProjectHost::new(engine, request), true, ViewName::Build, false);
+        let host = host::ProjectHost::new(engine, request, context.config.variable("TERM"));
+        return super::screen::open(context, host, true, ViewName::Build, false);
     }
     let handle = engine.start(request);
     let reporter: Box<dyn Reporter> = match (args.progress, context.output.json) {

@@ -151,7 +151,7 @@ impl<'c> Demo<'c> {
         self.head(
             "5. Now the interface, with the miss explained: `s` shows the fix, `a` applies it, `b` builds, `q` quits",
         )?;
-        let host = host::ProjectHost::new(self.engine.clone(), self.request()?);
+        let host = host::ProjectHost::new(self.engine.clone(), self.request()?, context.config.variable("TERM"));
         let code = screen::open(context, host, false, ViewName::Explain, false)?;
         next_steps(context, &folder)?;
         Ok(code)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::engine::event::{BuildEvent, Stamped, VertexId, log};
 use crate::engine::handle::BuildHandle;
 use crate::engine::store::Store;
-use crate::engine::{BuildRequest, Engine, EngineError};
+use crate::engine::{BuildRequest, Chosen, Engine, EngineError, ShellRequest, Side};
 use crate::front::tui::host::Host;
 use crate::ground::fs::{AtomicFile, PathResultExt};
 use crate::insight::suggest::{SuggestReport, Suggestion};
@@ -17,11 +17,14 @@ use crate::language::dockerfile::encoding::encode;
 pub struct ProjectHost {
     engine: Engine,
     request: BuildRequest,
+    /// TERM.
+    terminal: Option<String>,
 }
 
 impl ProjectHost {
-    pub fn new(engine: Engine, request: BuildRequest) -> Self {
-        Self { engine, request }
+    /// `terminal` is TERM.
+    pub fn new(engine: Engine, request: BuildRequest, terminal: Option<&str>) -> Self {
+        Self { engine, request, terminal: terminal.map(str::to_owned) }
     }
 }
 
@@ -109,6 +112,18 @@ impl Host for ProjectHost {
     fn suggest(&self) -> Result<SuggestReport, String> {
         let last = self.last_build();
         advise(&self.request.project, &self.engine.store, last.as_deref()).map_err(|e| e.text())
+    }
+
+    fn shell(&self, line: u32, side: Side) -> Result<String, String> {
+        let request = ShellRequest {
+            project: self.request.project.clone(),
+            secrets: self.request.secrets.clone(),
+            step: Chosen::Line(line),
+            side,
+            command: Vec::new(),
+            terminal: self.terminal.clone(),
+        };
+        super::shell::from_interface(&self.engine, &request).map_err(|e| e.text())
     }
 
     fn apply(&self, suggestion: &Suggestion) -> Result<String, String> {

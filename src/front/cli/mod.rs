@@ -12,6 +12,7 @@ mod lint;
 mod output;
 mod results;
 mod screen;
+mod shell;
 mod sources;
 mod suggest;
 mod upkeep;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         None => screen::run(&context, &context.cli.project),
         Some(Command::Build(args)) => build::run(&context, args),
         Some(Command::Why(args)) => why::run(&context, args),
+        Some(Command::Shell(args)) => shell::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),

@@ -16,7 +16,8 @@ pub fn run(context: &Context, args: &ScreenArgs) -> Result<u8, EngineError> {
     // Before any thread.
     let engine = context.engine()?;
     let request = BuildRequest { project, ..BuildRequest::default() };
-    open(context, ProjectHost::new(engine, request), false, ViewName::Build, args.ascii)
+    let host = ProjectHost::new(engine, request, context.config.variable("TERM"));
+    open(context, host, false, ViewName::Build, args.ascii)
 }
 
 /// Opens the interface on a project.

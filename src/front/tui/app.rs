@@ -8,6 +8,7 @@ use super::model::{Activity, Fixes, Message, Model};
 use super::theme::Theme;
 use super::views::{self, explain::ExplainView, fix::FixView};
 use super::{Exit, TuiOptions, ViewName};
+use crate::engine::Side;
 use crate::engine::event::{BuildEvent, Stamped, VertexId};
 use crate::insight::model::BuildState;
 use crate::insight::suggest::{SuggestReport, Suggestion};
@@ -50,6 +51,8 @@ pub enum Msg {
     Suggested(u64, Result<SuggestReport, String>),
     /// A fix was written: the path of the backup, or why not.
     Applied(Result<String, String>),
+    /// A shell was left, or could not be opened.
+    ShellLeft(Result<String, String>),
     /// A thread panicked.
     Panicked(String),
     /// SIGTERM or SIGHUP.
@@ -80,6 +83,8 @@ pub enum Effect {
     Suggest(u64),
     /// Write a fix.
     Apply(Box<Suggestion>),
+    /// Open a shell at the step of a line.
+    Shell(u32, Side),
     /// Stop the process until it is continued.
     Suspend,
     /// Draw every cell anew.
@@ -184,6 +189,8 @@ impl App {
             Msg::Suggested(question, result) if question == self.question => self.suggested(result),
             Msg::Suggested(..) => {}
             Msg::Applied(result) => self.applied(result, &mut effects),
+            Msg::ShellLeft(Ok(words)) => self.model.message = Some(Message::Good(views::explain::sentence(&words))),
+            Msg::ShellLeft(Err(words)) => self.model.message = Some(Message::Bad(words)),
             Msg::Panicked(text) => self.model.message = Some(Message::Bad(format!("internal error: {text}"))),
             Msg::Terminate => {
                 if self.is_live() {
@@ -346,6 +353,7 @@ impl App {
             Action::NextView => self.show(turn(self.view, 1)),
             Action::PreviousView => self.show(turn(self.view, 2)),
             Action::Apply => self.ask_apply(),
+            Action::Shell(side) => self.shell(side, effects),
             Action::Filter => {
                 self.overlay = Some(Overlay::Filter);
             }
@@ -400,6 +408,14 @@ impl App {
             self.overlay = Some(Overlay::Dialog(Question::Apply, false));
         } else {
             self.model.message = Some(Message::Bad("there is nothing to apply here".to_owned()));
+        }
+    }
+
+    fn shell(&mut self, side: Side, effects: &mut Vec<Effect>) {
+        if self.is_live() {
+            self.model.message = Some(Message::Bad("wait for the build to end before opening a shell".to_owned()));
+        } else if let Some(step) = self.model.step() {
+            effects.push(Effect::Shell(step.line, side));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the interface asks of the world behind it: a project that can be built, explained and rewritten.
 
+use crate::engine::Side;
 use crate::engine::event::{Stamped, VertexId};
 use crate::engine::handle::BuildHandle;
 use crate::insight::suggest::{SuggestReport, Suggestion};
@@ -20,6 +21,9 @@ pub trait Host: Send + Sync {
     fn output(&self, build: &str, vertex: VertexId, offset: u64, len: u64) -> Result<Vec<u8>, String>;
     /// Suggestions for the project as it is (may take a second; called off the interface's thread).
     fn suggest(&self) -> Result<SuggestReport, String>;
+    /// Opens a shell at the step of a line, before or after it, on the terminal, which is nobody else's meanwhile. Returns
+    /// what there is to say about it.
+    fn shell(&self, line: u32, side: Side) -> Result<String, String>;
     /// Writes a suggestion's Dockerfile; returns the path of the backup.
     fn apply(&self, suggestion: &Suggestion) -> Result<String, String>;
 }

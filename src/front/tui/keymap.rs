@@ -3,6 +3,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::ViewName;
+use crate::engine::Side;
 
 /// Where a key means something; a scope in front hides the same key behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub enum Action {
     Apply,
     /// Open the selected thing.
     Open,
+    /// A shell before or after the selected step.
+    Shell(Side),
     /// Type a filter.
     Filter,
     /// The log over the whole screen, and back.
@@ -161,6 +164,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(S::Everywhere, &[c('s')], A::Fixes, "step.fix", "fix", "show what to change in the Dockerfile"),
     bind(S::Everywhere, &[c('b')], A::Build, "build.start", "build", "build the project"),
     bind(S::Steps, &[c('/')], A::Filter, "steps.filter", "filter", "show only steps that contain a text"),
+    bind(S::Steps, &[c('!')], A::Shell(Side::After), "step.shell", "shell", "a shell after the step, also a failed one"),
+    bind(S::Steps, &[c('$')], A::Shell(Side::Before), "step.shell-before", "", "a shell before the step"),
     bind(S::Everywhere, &[c('l'), c('L')], A::Log, "step.log", "log", "the whole output of the step"),
     bind(S::Everywhere, &[k(KeyCode::Up), c('k')], A::Up, "move.up", "", "one up"),
     bind(S::Everywhere, &[k(KeyCode::Down), c('j')], A::Down, "move.down", "move", "one down"),

@@ -15,6 +15,7 @@ use super::app::{App, Effect, Msg};
 use super::host::Host;
 use super::terminal::{PanicGuard, Screen};
 use super::{Exit, TuiOptions};
+use crate::engine::Side;
 use crate::engine::handle::CancelToken;
 
 /// Shortest time between two drawings: 30 a second.
@@ -29,15 +30,17 @@ pub fn run(host: Arc<dyn Host>, options: TuiOptions) -> io::Result<Exit> {
     let (sender, receiver) = mpsc::channel();
     let _hook = PanicGuard::new(sender.clone());
     let screen = Screen::enter(options.no_color)?;
-    let _input = Input::spawn(sender.clone());
+    let input = Some(Input::spawn(sender.clone()));
     let _signals = Signals::spawn(sender.clone());
     let (app, effects) = App::new(&options);
     let world = World { host, sender, cancelling: Arc::default(), began: None };
-    Runtime { app, screen, world }.run(&receiver, effects)
+    Runtime { app, input, screen, world }.run(&receiver, effects)
 }
 
 struct Runtime {
     app: App,
+    /// Ends before the terminal is given back.
+    input: Option<Input>,
     screen: Screen,
     world: World,
 }
@@ -92,10 +95,24 @@ impl Runtime {
                 Effect::Leave(exit) => return Ok(Some(exit)),
                 Effect::Suspend => self.screen.suspend()?,
                 Effect::Redraw => self.screen.clear()?,
+                Effect::Shell(line, side) => self.shell(line, side)?,
                 effect => self.world.perform(effect),
             }
         }
         Ok(None)
+    }
+
+    /// The thread that reads keys ends before the shell begins: it would take what is typed there.
+    fn shell(&mut self, line: u32, side: Side) -> io::Result<()> {
+        drop(self.input.take());
+        let host = Arc::clone(&self.world.host);
+        let left = self.screen.lend(|| host.shell(line, side))?;
+        self.input = Some(Input::spawn(self.world.sender.clone()));
+        // The window may have changed meanwhile.
+        let (columns, rows) = self.screen.size()?;
+        let _ = self.world.sender.send(Msg::Resize(columns, rows));
+        let _ = self.world.sender.send(Msg::ShellLeft(left));
+        Ok(())
     }
 }
 
@@ -152,7 +169,7 @@ impl World {
             }),
             Effect::Suggest(question) => self.ask(move |host| Msg::Suggested(question, host.suggest())),
             Effect::Apply(suggestion) => self.ask(move |host| Msg::Applied(host.apply(&suggestion))),
-            Effect::Suspend | Effect::Redraw | Effect::Leave(_) => {}
+            Effect::Suspend | Effect::Redraw | Effect::Shell(..) | Effect::Leave(_) => {}
         }
     }
 

@@ -57,6 +57,15 @@ impl Screen {
         self.terminal.resize(Rect::new(0, 0, columns, rows))
     }
 
+    /// Gives the terminal to somebody else for as long as `use_it` takes. Nobody may read keys meanwhile.
+    pub fn lend<T>(&mut self, use_it: impl FnOnce() -> T) -> io::Result<T> {
+        give_back();
+        let result = use_it();
+        take()?;
+        self.clear()?;
+        Ok(result)
+    }
+
     /// Gives the terminal back, stops the process until it is continued, and takes the terminal again.
     pub fn suspend(&mut self) -> io::Result<()> {
         give_back();

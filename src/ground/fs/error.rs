@@ -57,6 +57,12 @@ pub fn errno_name(code: i32) -> String {
         (40, "ELOOP"),
         (75, "EOVERFLOW"),
         (95, "EOPNOTSUPP"),
+        (98, "EADDRINUSE"),
+        (101, "ENETUNREACH"),
+        (104, "ECONNRESET"),
+        (110, "ETIMEDOUT"),
+        (111, "ECONNREFUSED"),
+        (113, "EHOSTUNREACH"),
         (122, "EDQUOT"),
     ];
     known.iter().find(|(n, _)| *n == code).map_or_else(|| format!("errno {code}"), |(_, name)| (*name).to_owned())

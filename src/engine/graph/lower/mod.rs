@@ -263,6 +263,7 @@ fn in_file_order(graph: &mut BuildGraph) {
     for vertex in &mut graph.vertices {
         vertex.id = renamed(vertex.id);
         vertex.parent = vertex.parent.map(renamed);
+        vertex.surroundings.head = vertex.surroundings.head.map(renamed);
         for edge in &mut vertex.edges {
             if let SourceRef::Vertex(Some(id)) = &mut edge.source {
                 *id = renamed(*id);

@@ -3,7 +3,7 @@
 use super::{Lowering, StageSource, config_role};
 use crate::engine::event::{Role, StageName, VertexId};
 use crate::engine::graph::op::{Operation, Variable, VariableOrigin};
-use crate::engine::graph::vertex::{HistoryStep, SourceRef, Vertex};
+use crate::engine::graph::vertex::{HistoryStep, SourceRef, Surroundings, Vertex};
 use crate::engine::oci::config::DEFAULT_PATH;
 use crate::engine::oci::{ImageConfig, Platform};
 use crate::language::dockerfile::expand::expand_word;
@@ -109,13 +109,30 @@ impl<'a> Lowering<'a> {
             let name = name.clone();
             return self.start_image(from, &name, None, from.span, stage);
         }
+        let first = self.graph.vertices.len();
         let mut state = self.start(at, from, stage)?;
+        self.surround(first, &state);
         let errors_before = self.errors.len();
         self.triggers(&mut state, from);
         for instruction in instructions {
+            let first = self.graph.vertices.len();
             self.instruction(&mut state, instruction);
+            self.surround(first, &state);
         }
         (self.errors.len() == errors_before).then_some(state)
+    }
+
+    /// Notes what a command would meet after the vertices of an instruction. Other stages may have been lowered meanwhile.
+    fn surround(&mut self, first: usize, state: &StageState) {
+        let surroundings = Surroundings {
+            head: state.head,
+            env: state.env.iter().map(|v| format!("{}={}", v.name, v.value)).collect(),
+            cwd: state.cwd.clone(),
+            user: state.config.config.user.clone(),
+            shell: state.config.config.shell.clone(),
+        };
+        let of_stage = |vertex: &&mut Vertex| vertex.stage.index == state.name.index;
+        self.graph.vertices.iter_mut().skip(first).filter(of_stage).for_each(|v| v.surroundings = surroundings.clone());
     }
 
     /// Runs the ONBUILD triggers that the base brought; they are spent then.
@@ -138,7 +155,9 @@ impl<'a> Lowering<'a> {
             for instruction in parsed.instructions.iter().skip(1) {
                 let mut instruction = instruction.clone();
                 (instruction.line, instruction.end_line) = (from.line, from.end_line);
+                let first = self.graph.vertices.len();
                 self.instruction(state, &instruction);
+                self.surround(first, state);
             }
         }
         self.trigger_span = None;
@@ -263,6 +282,7 @@ impl<'a> Lowering<'a> {
             ignore_cache: false,
             hidden_env: Vec::new(),
             hosts: Vec::new(),
+            surroundings: Surroundings::default(),
         });
         id
     }

@@ -55,6 +55,9 @@ impl Host for Evil {
     fn start_build(&self) -> Result<BuildHandle, String> {
         Err(EVIL.to_owned())
     }
+    fn shell(&self, _: u32, _: crate::engine::Side) -> Result<String, String> {
+        Err(EVIL.to_owned())
+    }
     fn output(&self, _: &str, _: VertexId, _: u64, _: u64) -> Result<Vec<u8>, String> {
         Ok([EVIL.as_bytes(), b"\xff\xfe\x1b[31;1Hz\n"].concat())
     }

@@ -171,3 +171,19 @@ fn a_build_that_stops_talking_is_over() {
     let screen = bench.screen(80, 24);
     assert!(screen.contains("did not come to its end") && !screen.contains("running"), "{screen}");
 }
+
+#[test]
+fn a_shell_opens_at_the_selected_step_and_not_while_a_build_runs() {
+    use crate::engine::Side;
+    let mut bench = Bench::new();
+    bench.keys("!2j$");
+    assert_eq!(bench.left, [Effect::Shell(3, Side::After), Effect::Shell(4, Side::Before)]);
+    bench.send(Msg::ShellLeft(Ok("the shell was left; it changed nothing".to_owned())));
+    assert!(bench.screen(80, 24).contains("The shell was left; it changed nothing."));
+    bench.left.clear();
+    bench.keys("s!");
+    assert!(bench.left.is_empty(), "there is no step to stand at among the fixes");
+    bench.keys("1b!");
+    assert_eq!(bench.left, [Effect::StartBuild]);
+    assert!(bench.screen(80, 24).contains("wait for the build"));
+}

@@ -50,6 +50,10 @@ impl Host for FakeHost {
         Ok(crate::front::report::fixture::suggestions())
     }
 
+    fn shell(&self, _: u32, _: crate::engine::Side) -> Result<String, String> {
+        Err("no engine in this test".to_owned())
+    }
+
     fn apply(&self, _: &Suggestion) -> Result<String, String> {
         Ok("Dockerfile.bak".to_owned())
     }

@@ -38,6 +38,9 @@ impl Host for Fresh {
     fn output(&self, b: &str, v: crate::engine::event::VertexId, o: u64, l: u64) -> Result<Vec<u8>, String> {
         FakeHost.output(b, v, o, l)
     }
+    fn shell(&self, line: u32, side: crate::engine::Side) -> Result<String, String> {
+        FakeHost.shell(line, side)
+    }
     fn suggest(&self) -> Result<SuggestReport, String> {
         FakeHost.suggest()
     }

@@ -204,7 +204,7 @@ impl Page<'_> {
 }
 
 /// A clause of the report as a sentence of its own.
-fn sentence(words: &str) -> String {
+pub fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).chain(['.']).collect())
 }
