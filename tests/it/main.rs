@@ -2,11 +2,13 @@
 //! the lab's busybox, is skipped by name.
 
 mod confinement;
+mod contexts;
 mod errors;
 mod hits;
 mod program;
 mod registry;
 mod rootless;
+mod secrets;
 mod shell;
 mod surroundings;
 mod upkeep;
