@@ -209,6 +209,11 @@ pub enum MissReason {
         /// Nothing of the step's own differs.
         alone: bool,
     },
+    /// C1: the step above it came from the cache, but it is another one than in the last build.
+    ParentDiffers {
+        /// Line of the step above it.
+        line: u32,
+    },
     /// C2: the stage or image it copies from was made anew, and the copied files differ (they are listed beside this).
     SourceRan {
         /// Line of the step it copies from.
@@ -245,14 +250,14 @@ impl MissReason {
             Self::FailedBefore => "M1",
             Self::EngineChanged => "M26",
             Self::ParentChanged { .. } => "M1",
-            Self::ParentRan { .. } => "C1",
+            Self::ParentRan { .. } | Self::ParentDiffers { .. } => "C1",
             Self::SourceRan { .. } => "C2",
         }
     }
 
     /// True for reasons that lie in the step itself, false for those of its parents.
     pub fn is_own(&self) -> bool {
-        !matches!(self, Self::ParentRan { .. } | Self::SourceRan { .. })
+        !matches!(self, Self::ParentRan { .. } | Self::ParentDiffers { .. } | Self::SourceRan { .. })
     }
 }
 
@@ -333,6 +338,11 @@ impl fmt::Display for MissReason {
                 write!(f, "nothing of its own changed; it ran because the step above it (line {line}) ran again")
             }
             Self::ParentRan { line, alone: false } => write!(f, "the step above it (line {line}) ran again, too"),
+            Self::ParentDiffers { line } => write!(
+                f,
+                "nothing of its own changed; the step above it (line {line}) came from the cache, but is another one than in \
+                 the last build"
+            ),
             Self::SourceRan { line } => write!(f, "the step it copies from (line {line}) ran again with another result"),
         }
     }

@@ -1,187 +1,355 @@
-//! Build contexts that are no folder of this machine, and named ones of every kind.
+//! Contexts that are not what they seem: nothing outside is read, nothing hangs, everything else is copied as it is. Ids are
+//! those of the reliability plan, section C; C06, C18, C19 and C29 stand beside the worker's copies.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::process::Stdio;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use super::program::{Ended, Program, busybox, can_build, line};
-use super::registry::server::{Action, Registry};
+use rustix::fs::{CWD, FileType};
+use serde_json::Value;
 
-fn archive(files: &[(&str, &str)]) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    for (name, text) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(text.len() as u64);
-        header.set_mode(0o640);
-        header.set_uid(5);
-        header.set_gid(6);
-        builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+use super::program::{Ended, Program, can_build, codes, line};
+
+/// Builds into a folder, in bounded time.
+fn built(program: &Program) -> (Ended, PathBuf) {
+    let (image, out) = (program.path("image"), program.path("out"));
+    for folder in [&image, &out] {
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir(folder).unwrap();
     }
-    builder.into_inner().unwrap()
+    let started = Instant::now();
+    let ended = program.run(&["build", "-o", &format!("type=oci,tar=false,dest={}", image.display())]);
+    assert!(started.elapsed() < Duration::from_secs(30), "it took {:?}", started.elapsed());
+    if ended.code == Some(0) {
+        unpack(&image, &out);
+    }
+    (ended, out)
 }
 
-fn packed(tar: &[u8], packing: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    match packing {
-        "gzip" => {
-            let mut encoder = flate2::write::GzEncoder::new(&mut out, flate2::Compression::fast());
-            encoder.write_all(tar).unwrap();
-            encoder.finish().unwrap();
-        }
-        "zstd" => out = zstd::encode_all(tar, 1).unwrap(),
-        "bzip2" | "xz" => {
-            let mut child = std::process::Command::new(packing);
-            let mut child = child.arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-            child.stdin.take().unwrap().write_all(tar).unwrap();
-            out = child.wait_with_output().unwrap().stdout;
-        }
-        _ => out = tar.to_vec(),
+/// The layers of an OCI layout, laid over each other by the machine's own tar.
+fn unpack(image: &Path, out: &Path) {
+    let json = |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let blob = |descriptor: &Value| image.join("blobs").join(descriptor["digest"].as_str().unwrap().replace(':', "/"));
+    let manifest = json(blob(&json(image.join("index.json"))["manifests"][0]));
+    for layer in manifest["layers"].as_array().unwrap() {
+        let mut tar = std::process::Command::new("tar");
+        tar.args(["--no-same-owner", "-xzpf"]).arg(blob(layer)).arg("-C").arg(out);
+        assert!(tar.status().unwrap().success());
     }
+}
+
+fn tree(program: &Program) -> PathBuf {
+    let (ended, out) = built(program);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     out
 }
 
-fn piped(program: &Program, args: &[&str], input: &[u8]) -> Ended {
-    let mut command = program.command(args);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A build that refuses does not read to the end.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    Ended::of(child.wait_with_output().unwrap())
+fn target(path: &Path) -> String {
+    fs::read_link(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).display().to_string()
 }
 
-const FILES: &[(&str, &str)] =
-    &[("./Dockerfile", "FROM scratch\nCOPY . /all/\nCOPY d/a /a\n"), ("./d/a", "text"), (".dockerignore", "d")];
-
-fn check_all(out: &Path) {
-    assert_eq!(fs::read_to_string(out.join("all/d/a")).unwrap(), "text", "no .dockerignore applies");
-    let meta = fs::metadata(out.join("a")).unwrap();
-    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (5, 6, 0o640), "owners of an archive count");
+fn fifo(path: &Path) {
+    rustix::fs::mknodat(CWD, path, FileType::Fifo, 0o644.into(), 0).unwrap();
 }
 
 #[test]
-fn a_tar_on_standard_input_in_every_packing() {
-    if !can_build("a_tar_on_standard_input_in_every_packing") {
+fn c01_c02_c15_links_out_of_the_context() {
+    if !can_build("c01_c02_c15_links_out_of_the_context") {
         return;
     }
-    let program = Program::new("");
-    let tar = archive(FILES);
-    let out = program.path("out");
-    let place = out.to_str().unwrap();
-    for packing in ["plain", "gzip", "bzip2", "xz", "zstd"] {
-        if matches!(packing, "bzip2" | "xz")
-            && !Path::new("/usr/bin").join(packing).exists()
-            && !Path::new("/bin").join(packing).exists()
-        {
-            println!("skipped: {packing}: there is no such program");
-            continue;
-        }
-        let _ = fs::remove_dir_all(&out);
-        let ended = piped(&program, &["build", "-o", place, "-"], &packed(&tar, packing));
-        assert_eq!(ended.code, Some(0), "{packing}: {}{}", ended.stdout, ended.stderr);
-        check_all(&out);
-    }
-    // The same tar again: all of it is served, whatever it was packed in.
-    let ended = piped(&program, &["build", "--json", "-"], &tar);
-    let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
-    assert_eq!((line(&document, 2)["result"].as_str(), line(&document, 3)["result"].as_str()), (Some("hit"), Some("hit")));
+    let program = Program::new("FROM scratch\nCOPY leak /\n");
+    symlink("/etc/hostname", program.context.join("leak")).unwrap();
+    symlink("../../../etc", program.context.join("folder")).unwrap();
+    symlink("nowhere", program.context.join("dangling")).unwrap();
+    program.run(&["build"]).says(1, &["Dockerfile:2 COPY leak /", "`leak`", "does not exist"]);
+    program.write("Dockerfile", "FROM scratch\nCOPY dangling /\n");
+    program.run(&["build"]).says(1, &["Dockerfile:2 COPY dangling /", "`dangling`", "does not exist"]);
+    program.write("Dockerfile", "FROM scratch\nCOPY . /\n");
+    let out = tree(&program);
+    let links = ["leak", "folder", "dangling"].map(|name| target(&out.join(name)));
+    assert_eq!(links, ["/etc/hostname", "../../../etc", "nowhere"]);
 }
 
 #[test]
-fn a_dockerfile_alone_on_standard_input_has_no_context() {
-    if !can_build("a_dockerfile_alone_on_standard_input_has_no_context") {
+fn c03_c04_paths_that_lead_out() {
+    if !can_build("c03_c04_paths_that_lead_out") {
         return;
     }
-    let program = Program::new("");
-    program.write("secret", "not copied");
-    assert_eq!(piped(&program, &["build", "-"], b"FROM scratch\nCOPY <<x /x\ny\nx\n").code, Some(0));
-    piped(&program, &["build", "-"], b"FROM scratch\nCOPY secret /\n").says(1, &["Dockerfile:2", "`secret` does not exist"]);
-    piped(&program, &["build", "-"], b"").says(1, &["standard input", "is empty"]);
-    piped(&program, &["build", "-f", "other", "-"], b"FROM scratch\n").says(1, &["standard input is a Dockerfile"]);
-    piped(&program, &["build", "-f", "-", "-"], b"FROM scratch\n").says(2, &["cannot be both"]);
-    piped(&program, &["build", "-f", "x/other", "-"], &archive(FILES)).says(1, &["there is no Dockerfile `x/other`"]);
-}
-
-#[test]
-fn c33_a_broken_archive_leaves_nothing_behind() {
-    if !can_build("c33_a_broken_archive_leaves_nothing_behind") {
-        return;
-    }
-    let program = Program::new("");
-    let canary = program.path("canary");
-    fs::write(&canary, "unchanged").unwrap();
-    let mut builder = tar::Builder::new(Vec::new());
-    let mut link = tar::Header::new_ustar();
-    link.set_entry_type(tar::EntryType::Symlink);
-    link.set_size(0);
-    builder.append_link(&mut link, "Dockerfile", &canary).unwrap();
-    let mut broken = builder.into_inner().unwrap();
-    broken.truncate(512);
-    broken.extend_from_slice(b"FROM scratch\nCOPY . /\n");
-    piped(&program, &["build", "-"], &broken).says(1, &[]);
-    let gzip = packed(&archive(FILES), "gzip");
-    piped(&program, &["build", "-"], &gzip[..gzip.len() - 9]).says(1, &["no archive that can be read to its end"]);
-    let server = Registry::new();
-    server.fault("GET /c.tar", 1, Action::Answer(200, String::new(), broken));
-    server.fault("GET /c.tar", 9, Action::Answer(200, String::new(), b"FROM scratch\n".to_vec()));
-    program.run(&["build", &format!("http://{}/c.tar", server.address)]).says(1, &[]);
-    assert_eq!(fs::read_to_string(&canary).unwrap(), "unchanged");
-    assert!(fs::symlink_metadata(&canary).unwrap().is_file());
-}
-
-#[test]
-fn an_archive_and_a_dockerfile_of_a_server() {
-    if !can_build("an_archive_and_a_dockerfile_of_a_server") {
-        return;
-    }
-    let program = Program::new("");
-    let server = Registry::new();
-    let url = |path: &str| format!("http://{}{path}", server.address);
-    server.fault("GET /c.tgz", 9, Action::Answer(200, String::new(), packed(&archive(FILES), "gzip")));
-    server.fault("GET /D", 9, Action::Answer(200, String::new(), b"FROM scratch\nCOPY <<x /x\ny\nx\n".to_vec()));
-    let out = program.path("out");
-    let ended = program.run(&["build", "-o", out.to_str().unwrap(), &url("/c.tgz")]);
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    check_all(&out);
-    assert_eq!(program.run(&["build", &url("/D")]).code, Some(0));
-    program.run(&["build", &url("/missing")]).says(1, &["cannot get the build context", "404"]);
-    program.run(&["build", "http://127.0.0.1:1/x"]).says(3, &["cannot get the build context", "127.0.0.1:1"]);
-    program.run(&["lint", &url("/D")]).says(2, &["has to be a folder"]);
-}
-
-#[test]
-fn named_contexts_of_every_kind() {
-    let Some(busybox) = busybox("named_contexts_of_every_kind") else { return };
-    let program = Program::new(
-        "FROM folder AS a\nFROM web AS b\nFROM image\nCOPY --from=a /f /a\nCOPY --from=b /d/a /b\nCOPY --from=folder f /c\nRUN --network=none --mount=from=web,target=/m --mount=from=folder,target=/n cat /m/d/a /n/f > /e\n",
-    );
-    let folder = program.path("folder");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("f"), "1").unwrap();
-    fs::write(folder.join("left"), "out").unwrap();
-    fs::write(folder.join(".dockerignore"), "left").unwrap();
-    let server = Registry::new();
-    server.fault("GET /c.tar", 9, Action::Answer(200, String::new(), archive(FILES)));
-    let contexts = [
-        format!("--build-context=folder={}", folder.display()),
-        format!("--build-context=web=http://{}/c.tar", server.address),
-        format!("--build-context=image=oci-layout://{}", busybox.display()),
+    let program = Program::new("FROM scratch\n");
+    symlink("/etc", program.context.join("d")).unwrap();
+    fs::write(program.path("x"), "outside\n").unwrap();
+    let sources = [
+        "d/hostname",
+        "d/*",
+        "d/..",
+        "../x",
+        "/../x",
+        "a/../../x",
+        "d/../../x",
+        "./../../../../../../../../../../etc/hostname",
     ];
-    let contexts: Vec<&str> = contexts.iter().map(String::as_str).collect();
-    let out = program.path("out");
-    let place = out.to_str().unwrap();
-    let all = |more: &'static [&'static str]| [&["-o", place], &contexts[..], more, &["."]].concat();
-    program.build(&all(&[]));
-    let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
-    assert_eq!((read("a"), read("b"), read("c"), read("e")), ("1".into(), "text".into(), "1".into(), "text1".into()));
-    let document = program.build(&all(&[]));
-    assert!(document["steps"].as_array().unwrap().iter().all(|step| step["result"] == "hit"), "{document}");
-    fs::remove_dir_all(&out).unwrap();
-    program.build(&all(&["--target=a"]));
-    assert!(out.join("f").exists() && !out.join("left").exists());
-    for (given, part) in
-        [("x=target:b", "bake"), ("x=ftp://h/x", "is no context"), ("x=https://h/x.git?what=1", "unknown option")]
-    {
-        program.run(&["build", "--build-context", given, "."]).says(2, &[part]);
+    for source in sources {
+        program.write("Dockerfile", &format!("FROM scratch\nARG UP={source}\nCOPY $UP /to/\n"));
+        let (ended, out) = built(&program);
+        match ended.code {
+            Some(1) => ended.says(1, &["Dockerfile:3 COPY", "does not exist"]),
+            // `d/..` is the context itself.
+            Some(0) => assert!(!out.join("to/hostname").exists() && !out.join("to/passwd").exists(), "{source}"),
+            other => panic!("{source}: {other:?} {}", ended.stderr),
+        }
     }
+    program.write("x", "inside\n");
+    program.write("Dockerfile", "FROM scratch\nCOPY ../../x /\n");
+    assert_eq!(fs::read_to_string(tree(&program).join("x")).unwrap(), "inside\n", "`..` ends at the context");
+}
+
+#[test]
+fn c05_links_of_a_stage_stay_in_the_stage() {
+    if !can_build("c05_links_of_a_stage_stay_in_the_stage") {
+        return;
+    }
+    let program = Program::new("FROM scratch AS st\nCOPY . /\nFROM scratch\nCOPY --from=st /link /up /got/\n");
+    symlink("/etc/shadow", program.context.join("link")).unwrap();
+    symlink("../../../../etc/shadow", program.context.join("up")).unwrap();
+    program.run(&["build"]).says(1, &["Dockerfile:4 COPY --from=st", "`link`, `up` do not exist in what it copies from"]);
+    program.write("etc/shadow", "the stage's own\n");
+    let out = tree(&program);
+    for name in ["link", "up"] {
+        assert_eq!(fs::read_to_string(out.join("got").join(name)).unwrap(), "the stage's own\n");
+    }
+}
+
+#[test]
+fn c07_destinations_that_cannot_be() {
+    if !can_build("c07_destinations_that_cannot_be") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY loop /loop\nCOPY a /loop/x/\n");
+    program.write("a", "1\n");
+    fs::create_dir(program.context.join("loop")).unwrap();
+    symlink("y", program.context.join("loop/x")).unwrap();
+    symlink("x", program.context.join("loop/y")).unwrap();
+    program.run(&["build"]).says(1, &["Dockerfile:3 COPY a /loop/x/", "/loop/", "ELOOP"]);
+    program.write("Dockerfile", "FROM scratch\nCOPY a /file\nCOPY a /file/x\n");
+    program.run(&["build"]).says(1, &["Dockerfile:3 COPY a /file/x", "/file"]);
+}
+
+#[test]
+fn c08_flags_that_make_no_sense() {
+    let program = Program::new("FROM scratch\n");
+    program.write("a", "1\n");
+    for flag in ["--chmod=9999", "--chmod=abc", "--chown=4294967296", "--chown=-1", "--exclude=[", "--parents=maybe"] {
+        program.write("Dockerfile", &format!("FROM scratch\nCOPY {flag} a /\n"));
+        let ended = program.run(&["build"]);
+        if can_build("c08_flags_that_make_no_sense") {
+            ended.says(1, &["Dockerfile:2"]);
+        }
+    }
+}
+
+#[test]
+fn c09_dockerfiles_that_are_none() {
+    let program = Program::new("FROM scratch\n");
+    let path = program.context.join("Dockerfile");
+    let refused = |parts: &[&str]| {
+        let started = Instant::now();
+        let ended = program.run(&["build"]);
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        ended.says(1, parts);
+        fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
+    };
+    fs::write(&path, "").unwrap();
+    refused(&["Dockerfile"]);
+    fs::write(&path, "FROM scratch\nCOPY \0 /\n").unwrap();
+    refused(&["Dockerfile"]);
+    fs::create_dir(&path).unwrap_or_else(|_| panic!("the Dockerfile is still there"));
+    refused(&["Dockerfile"]);
+    fifo(&path);
+    refused(&["Dockerfile"]);
+    symlink("/dev/zero", &path).unwrap();
+    refused(&["Dockerfile"]);
+    fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    refused(&["Dockerfile"]);
+    if can_build("c09_dockerfiles_that_are_none") {
+        fs::write(&path, "\u{feff}FROM scratch\nCOPY Dockerfile /\n").unwrap();
+        assert_eq!(program.run(&["build"]).code, Some(0), "a byte order mark is no instruction");
+    }
+}
+
+#[test]
+fn c10_ignore_files_that_are_none() {
+    let program = Program::new("FROM scratch\nCOPY . /\n");
+    let path = program.context.join(".dockerignore");
+    let bounded = || {
+        let started = Instant::now();
+        let ended = program.run(&["build"]);
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        assert!(matches!(ended.code, Some(0 | 1)), "{ended:?}");
+        fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
+        ended
+    };
+    if !can_build("c10_ignore_files_that_are_none") {
+        return;
+    }
+    fifo(&path);
+    bounded().says(1, &[".dockerignore"]);
+    fs::create_dir(&path).unwrap();
+    bounded().says(1, &[".dockerignore"]);
+    symlink("/dev/zero", &path).unwrap();
+    bounded().says(1, &[".dockerignore"]);
+    fs::write(&path, "x\n".repeat(5 << 20)).unwrap();
+    bounded().says(1, &[".dockerignore"]);
+}
+
+#[test]
+fn c13_c16_special_files_and_loops() {
+    if !can_build("c13_c16_special_files_and_loops") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY d /d\n");
+    program.write("d/a", "1\n");
+    fifo(&program.context.join("d/fifo"));
+    symlink("self", program.context.join("d/self")).unwrap();
+    symlink("..", program.context.join("d/parent")).unwrap();
+    let out = tree(&program);
+    assert_eq!((target(&out.join("d/self")), target(&out.join("d/parent"))), ("self".into(), "..".into()));
+    assert_eq!(fs::read_to_string(out.join("d/a")).unwrap(), "1\n");
+    let _socket = std::os::unix::net::UnixListener::bind(program.context.join("d/socket")).unwrap();
+    let (ended, out) = built(&program);
+    match ended.code {
+        Some(0) => assert!(!out.join("d/socket").exists() || fs::metadata(out.join("d/socket")).unwrap().len() == 0),
+        _ => ended.says(1, &["Dockerfile:2 COPY d /d", "socket"]),
+    }
+    program.write("Dockerfile", "FROM scratch\nCOPY d/self /\n");
+    program.run(&["build"]).says(1, &["Dockerfile:2 COPY d/self /"]);
+}
+
+#[test]
+fn c14_what_may_not_be_read_is_named_unless_it_is_ignored() {
+    let name = "c14_what_may_not_be_read_is_named_unless_it_is_ignored";
+    if rustix::process::geteuid().is_root() {
+        return println!("skipped: {name}: root reads everything");
+    }
+    if !can_build(name) {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY . /\n");
+    program.write("d/closed", "1\n");
+    let path = program.context.join("d/closed");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    program.run(&["build"]).says(3, &["d/closed", "EACCES"]);
+    program.write(".dockerignore", "d/closed\n");
+    assert_eq!(program.run(&["build"]).code, Some(0));
+    let folder = program.context.join("d");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o000)).unwrap();
+    program.run(&["build"]).says(3, &["/d`", "EACCES"]);
+    program.write(".dockerignore", "d\n");
+    let ended = program.run(&["build"]);
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn c17_hard_links_lose_nothing() {
+    if !can_build("c17_hard_links_lose_nothing") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY d /d\n");
+    program.write("d/a", "same\n");
+    fs::hard_link(program.context.join("d/a"), program.context.join("d/b")).unwrap();
+    let out = tree(&program);
+    assert_eq!(["a", "b"].map(|name| fs::read_to_string(out.join("d").join(name)).unwrap()), ["same\n", "same\n"]);
+    fs::remove_file(program.context.join("d/b")).unwrap();
+    program.write("d/b", "same\n");
+    assert_eq!(line(&program.build(&[]), 2)["result"], "hit", "a copy has the digest of a hard link");
+    fs::hard_link(program.context.join("d/a"), program.context.join("d/c")).unwrap();
+    assert_eq!(codes(line(&program.build(&[]), 2)), ["M3"]);
+}
+
+#[test]
+fn c21_a_change_in_the_same_tick_is_seen() {
+    if !can_build("c21_a_change_in_the_same_tick_is_seen") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY a /a\n");
+    for round in 0..10 {
+        program.write("a", &format!("{round}\n"));
+        assert_eq!(line(&program.build(&[]), 2)["result"], "ran", "round {round}");
+    }
+}
+
+#[test]
+fn c25_names_of_any_bytes() {
+    if !can_build("c25_names_of_any_bytes") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY d /d\n");
+    let long = "n".repeat(255);
+    let names: [&[u8]; 7] = [b"new\nline", b"\x1b[31m", b"-rf", b"--help", b" ", long.as_bytes(), "\u{202e}".as_bytes()];
+    fs::create_dir(program.context.join("d")).unwrap();
+    for name in names {
+        fs::write(program.context.join("d").join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
+    }
+    let out = tree(&program);
+    for name in names {
+        assert_eq!(fs::read(out.join("d").join(std::ffi::OsStr::from_bytes(name))).unwrap(), name);
+    }
+    for name in [".wh.x", ".wh..wh..opq"] {
+        fs::write(program.context.join("d").join(name), "").unwrap();
+        program.run(&["build"]).says(1, &["Dockerfile:2 COPY d /d", name, "removals"]);
+        fs::remove_file(program.context.join("d").join(name)).unwrap();
+    }
+}
+
+#[test]
+fn c26_paths_longer_than_a_call_takes() {
+    if !can_build("c26_paths_longer_than_a_call_takes") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY d /d\n");
+    let name = "x".repeat(200);
+    let mut folder = rustix::fs::open(&program.context, rustix::fs::OFlags::DIRECTORY, 0.into()).unwrap();
+    for part in std::iter::once("d").chain(std::iter::repeat_n(name.as_str(), 25)) {
+        rustix::fs::mkdirat(&folder, part, 0o755.into()).unwrap();
+        folder = rustix::fs::openat(&folder, part, rustix::fs::OFlags::DIRECTORY, 0.into()).unwrap();
+    }
+    let ended = program.run(&["build"]);
+    match ended.code {
+        Some(0) => {}
+        _ => ended.says(3, &["ENAMETOOLONG"]),
+    }
+}
+
+#[test]
+fn c27_modes_and_holes_are_kept() {
+    if !can_build("c27_modes_and_holes_are_kept") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY d /d\n");
+    program.write("d/tool", "1\n");
+    fs::set_permissions(program.context.join("d/tool"), fs::Permissions::from_mode(0o6711)).unwrap();
+    let sparse = fs::File::create(program.context.join("d/sparse")).unwrap();
+    sparse.set_len(64 << 20).unwrap();
+    let out = tree(&program);
+    assert_eq!(fs::metadata(out.join("d/sparse")).unwrap().size(), 64 << 20);
+    assert_eq!(fs::metadata(out.join("d/tool")).unwrap().mode() & 0o7777, 0o6711);
+}
+
+#[test]
+fn c28_nothing_is_written_into_a_context() {
+    if !can_build("c28_nothing_is_written_into_a_context") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY . /\n");
+    program.write("a", "1\n");
+    let before = fs::metadata(&program.context).unwrap();
+    let names = || fs::read_dir(&program.context).unwrap().flatten().map(|e| e.file_name()).collect::<Vec<_>>();
+    let listed = names();
+    fs::set_permissions(&program.context, fs::Permissions::from_mode(0o555)).unwrap();
+    assert_eq!(program.run(&["build"]).code, Some(0));
+    let after = fs::metadata(&program.context).unwrap();
+    assert_eq!((before.mtime(), before.mtime_nsec(), listed), (after.mtime(), after.mtime_nsec(), names()));
+    fs::set_permissions(&program.context, fs::Permissions::from_mode(0o755)).unwrap();
 }

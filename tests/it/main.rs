@@ -3,6 +3,7 @@
 
 mod confinement;
 mod contexts;
+mod elsewhere;
 mod errors;
 mod git;
 mod hits;
@@ -11,6 +12,7 @@ mod private;
 mod program;
 mod registry;
 mod rootless;
+mod secrets;
 mod shell;
 mod surroundings;
 mod upkeep;

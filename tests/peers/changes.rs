@@ -31,18 +31,26 @@ impl Play<'_> {
     }
 
     /// A line nobody can guess.
-    fn fresh(&mut self) -> String {
+    pub fn fresh(&mut self) -> String {
         format!("{:x}\n", self.random.next())
     }
 
-    fn edit(&self, from: &str, to: &str) {
+    pub fn edit(&self, from: &str, to: &str) {
         let path = self.context.join("Dockerfile");
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(&self.text(from)), "the Dockerfile has no {from}");
         fs::write(&path, text.replacen(&self.text(from), &self.text(to), 1)).unwrap();
     }
 
-    fn mode(&self, path: &str, mode: u32) {
+    /// Gives a flag to the RUN that holds `step-one`.
+    pub fn edit_run(&self, flag: &str) {
+        let path = self.context.join("Dockerfile");
+        let text = fs::read_to_string(&path).unwrap();
+        let run = text[..text.find("step-one").unwrap()].rfind("RUN ").unwrap() + "RUN ".len();
+        fs::write(&path, format!("{}{flag} {}", &text[..run], &text[run..])).unwrap();
+    }
+
+    pub fn mode(&self, path: &str, mode: u32) {
         fs::set_permissions(self.context.join(path), fs::Permissions::from_mode(mode)).unwrap();
     }
 
@@ -58,7 +66,7 @@ impl Play<'_> {
         }
     }
 
-    fn arg(&mut self, name: &str, value: &str) {
+    pub fn arg(&mut self, name: &str, value: &str) {
         self.options.args.retain(|(known, _)| known != name);
         self.options.args.push((name.into(), value.into()));
     }
@@ -253,6 +261,6 @@ fn same_size_and_times(play: &mut Play) {
     fs::File::options().write(true).open(&path).unwrap().set_modified(before.modified().unwrap()).unwrap();
 }
 
-fn mark(play: &mut Play, path: &str) {
+pub fn mark(play: &mut Play, path: &str) {
     rustix::fs::setxattr(play.context.join(path), "user.peers", b"1", rustix::fs::XattrFlags::empty()).unwrap();
 }

@@ -114,6 +114,11 @@ COPY a.txt ./b.txt
 COPY --chown=11:22 src /c/owned/
 COPY --chown=daemon a.txt /c/owned/by-name
 COPY --chown=33 b.txt /c/owned/by-number
+COPY --chown=nobody-here:nor-here a.txt /c/owned/unknown
+COPY --chown=34:nor-here a.txt /c/owned/unknown-group
+COPY --chown=nobody-here:35 a.txt /c/owned/unknown-user
+COPY --chown=36: a.txt /c/owned/empty-group
+ADD --chown=nobody-here archive.tar /c/owned/archive/
 # feature 35: --chmod in numbers and in letters
 COPY --chmod=0604 src /c/mode/
 COPY --chmod=u=rwX,go=rX src /c/letters/

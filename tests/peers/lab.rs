@@ -12,6 +12,7 @@ use serde_json::Value;
 const TESTS: &[&str] = &[
     "cache_facts",
     "seeded_changes",
+    "matrix",
     "image_equals_what_run_saw",
     "express",
     "forty_features",
@@ -142,17 +143,31 @@ pub struct Ours {
 
 impl Ours {
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory, where that can be: nothing waits for a disk.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        let can = memory.is_dir().then(|| tempfile::tempdir_in(memory)).and_then(Result::ok);
+        Self::at(can.unwrap_or_else(|| tempfile::tempdir().unwrap()))
+    }
+
+    fn at(dir: tempfile::TempDir) -> Self {
         Self { store: dir.path().join("store"), dir }
     }
 
     /// With an image of the lab under a name.
     pub fn with_image(layout: &Path, tags: &[&str]) -> Self {
         let ours = Self::new();
-        for tag in tags {
-            ours.ok(&["image", "load", "-t", tag, layout.to_str().unwrap()]);
-        }
+        ours.load(layout, tags);
         ours
+    }
+
+    pub fn load(&self, layout: &Path, tags: &[&str]) {
+        for tag in tags {
+            self.ok(&["image", "load", "-t", tag, layout.to_str().unwrap()]);
+        }
     }
 
     /// A folder beside the store.

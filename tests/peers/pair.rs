@@ -84,7 +84,8 @@ fn parse_name(name: &str) -> Option<Vertex> {
     let (stage, count) = label.rsplit_once(' ').unwrap_or(("", label));
     let (number, total) = count.split_once('/')?;
     let (number, total) = (number.parse().ok()?, total.parse().ok()?);
-    Some(Vertex { stage: stage.to_owned(), number, total, name: rest.to_owned(), cached: None })
+    // From ten steps on the numbers are padded: `[b  2/12]`.
+    Some(Vertex { stage: stage.trim_end().to_owned(), number, total, name: rest.to_owned(), cached: None })
 }
 
 /// One line of the comparison.
@@ -102,6 +103,10 @@ impl Row {
     }
 }
 
+fn is_merge(step: &Value) -> bool {
+    step["instruction"].as_str().unwrap().starts_with("LINK ")
+}
+
 /// Our steps beside the vertices: the k-th of a stage is the k-th of the other side. FROM of an image has a number there.
 pub fn compare(document: &Value, vertices: &[Vertex]) -> Vec<Row> {
     let steps: Vec<&Value> = super::lab::work(document);
@@ -109,9 +114,10 @@ pub fn compare(document: &Value, vertices: &[Vertex]) -> Vec<Row> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for step in &steps {
         let stage = step["stage"].as_str().unwrap();
-        let of_stage = steps.iter().filter(|s| s["stage"] == stage).count();
+        let of_stage = steps.iter().filter(|s| s["stage"] == stage && !is_merge(s)).count();
         let at = counts.entry(stage).or_default();
-        *at += 1;
+        // The merge of COPY --link has the number of its copy.
+        *at += usize::from(!is_merge(step));
         let instruction = step["instruction"].as_str().unwrap();
         let word = instruction.split(' ').next().unwrap().to_uppercase();
         let same = |v: &&Vertex| {

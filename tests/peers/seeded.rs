@@ -1,26 +1,9 @@
 //! Issue 2, must show 3: the same CACHED lines as BuildKit after each of these changes, and the right reason beside them.
 
 use super::changes::{CASES, Case, Play};
+use super::differences::SEEDED as MEANT;
 use super::lab::{Docker, Ours, Random, Running, at_line, codes, image, write};
 use super::pair::{Options, buildkit, compare, ours};
-
-/// Differences that are meant: case, line, why.
-const MEANT: &[(&str, u64, &str)] = &[
-    (
-        "file content, same size and times",
-        3,
-        "BuildKit does not send a file of equal size and mtime (moby/buildkit#1368); we hash it",
-    ),
-    ("file content, same size and times", 4, "follows from line 3"),
-    (
-        "mode of a folder",
-        3,
-        "the mode counts (reference, section 2; BuildKit misses too when the context is new to it), but its transfer does not tell a folder's new mode to the hash",
-    ),
-    ("mode of a folder", 4, "follows from line 3"),
-    ("xattr", 3, "the xattr counts (see the next case), but BuildKit does not send a file of equal size and mtime"),
-    ("xattr", 4, "follows from line 3"),
-];
 
 #[test]
 fn seeded_changes() {

@@ -72,7 +72,8 @@ impl IgnoreFile {
         for path in own.into_iter().chain([context.join(".dockerignore")]) {
             let Ok(meta) = std::fs::metadata(&path) else { continue };
             if !meta.is_file() {
-                continue;
+                // Going on without would send what was meant to stay.
+                return Err(std::io::Error::other("it is not a regular file")).at("read", &path).map_err(Into::into);
             }
             let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             if meta.len() > LIMIT {

@@ -24,7 +24,8 @@ pub fn make_directory(
     }
     let work = layers.work_dir(parents)?;
     let root = layers.writable(parents, &work)?;
-    let (uid, gid) = user.map_or(Ok((0, 0)), |user| owner::owner_by_user(&root, user))?;
+    let image = (!parents.is_empty()).then_some(&root);
+    let (uid, gid) = user.map_or(Ok((0, 0)), |user| owner::owner(image, user))?;
     let mut made: Vec<RealPath> = Vec::new();
     let mut dress = |dir: BorrowedFd<'_>, path: &RealPath| -> io::Result<()> {
         made.push(path.clone());

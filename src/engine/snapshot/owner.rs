@@ -100,39 +100,42 @@ pub fn process_user(root: &RootDir, spec: &str) -> Result<ProcessUser, Failure> 
     Ok(out)
 }
 
-/// The owner of a WORKDIR's directory, by USER: as `--chown`, but a name that the image does not know counts for nothing. USER may
-/// be right only in the image that is made of this one, and BuildKit does not ask for it either.
+/// The owner that `--chown` or, of a WORKDIR's directory, USER names: `user[:group]`. A number alone is the group too, a name
+/// alone brings its own group, `root` and nothing at all are 0. `root` is what is there: none stands for `scratch`, and then
+/// there is nothing to look a name up in.
 ///
-/// Source: BuildKit `readUser`, `solver/llbsolver/file/user_linux.go`.
-pub fn owner_by_user(root: &RootDir, spec: &str) -> Result<(u32, u32), Failure> {
+/// A name that the image does not know counts for nothing: an unknown user is 0:0, an unknown group leaves that of the user.
+/// Seen with docker 28.5, which refuses names on scratch and with `--link`. Numbers out of range are refused here, where BuildKit
+/// takes them for names and thereby for root.
+///
+/// Source: BuildKit `parseUID`, `client/llb/fileop.go`; `readUser`, `solver/llbsolver/file/user_linux.go`.
+pub fn owner(root: Option<&RootDir>, spec: &str) -> Result<(u32, u32), Failure> {
     let (name, group) = spec.split_once(':').map_or((spec, None), |(name, group)| (name, Some(group)));
-    let (uid, gid) = match id(if name.is_empty() { "0" } else { name })? {
+    let (uid, gid) = match owner_id(name)? {
         Id::Number(uid) => (uid, uid),
-        Id::Name(name) => accounts(root)?.into_iter().find(|a| a.name == name).map_or((0, 0), |a| (a.uid, a.gid)),
+        Id::Name(name) => {
+            accounts(known(root, &name)?)?.into_iter().find(|a| a.name == name).map_or((0, 0), |a| (a.uid, a.gid))
+        }
     };
-    match group.filter(|g| !g.is_empty()).map(id).transpose()? {
+    match group.map(owner_id).transpose()? {
         None => Ok((uid, gid)),
         Some(Id::Number(gid)) => Ok((uid, gid)),
-        Some(Id::Name(name)) => Ok((uid, groups(root)?.into_iter().find(|g| g.name == name).map_or(gid, |g| g.gid))),
+        Some(Id::Name(name)) => {
+            let found = groups(known(root, &name)?)?.into_iter().find(|g| g.name == name);
+            Ok((uid, found.map_or(gid, |g| g.gid)))
+        }
     }
 }
 
-/// `--chown`: `user[:group]`. A number alone is the group too; a name alone brings its own group. A name that the image does not
-/// know is refused: BuildKit would take root in silence.
-pub fn owner(root: &RootDir, spec: &str) -> Result<(u32, u32), Failure> {
-    let (name, group) = spec.split_once(':').map_or((spec, None), |(name, group)| (name, Some(group)));
-    let (uid, gid) = match id(if name.is_empty() { "0" } else { name })? {
-        Id::Number(uid) => (uid, uid),
-        Id::Name(name) => accounts(root)?
-            .into_iter()
-            .find(|a| a.name == name)
-            .map(|a| (a.uid, a.gid))
-            .ok_or_else(|| user(format!("user `{}` is not in the image's `/etc/passwd`", name.escape_debug())))?,
-    };
-    match group.filter(|g| !g.is_empty()) {
-        Some(group) => Ok((uid, group_id(root, group)?)),
-        None => Ok((uid, gid)),
-    }
+fn owner_id(text: &str) -> Result<Id, Failure> {
+    if matches!(text, "" | "root") { Ok(Id::Number(0)) } else { id(text) }
+}
+
+fn known<'a>(root: Option<&'a RootDir>, name: &str) -> Result<&'a RootDir, Failure> {
+    let name = name.escape_debug();
+    root.ok_or_else(|| {
+        user(format!("`{name}` cannot be looked up: on scratch there is no `/etc/passwd`; give the id as a number"))
+    })
 }
 
 fn group_id(root: &RootDir, name: &str) -> Result<u32, Failure> {
@@ -221,9 +224,6 @@ mod tests {
         assert_eq!((staff.uid, staff.gid, staff.groups), (1000, 50, vec![]));
         assert_eq!(process_user(&root, "").unwrap().home, "/root");
         assert_eq!(process_user(&root, "7").unwrap().gid, 0);
-        assert_eq!(owner(&root, "7").unwrap(), (7, 7));
-        assert_eq!(owner(&root, "bob").unwrap(), (1000, 1001));
-        assert_eq!(owner(&root, "bob:0").unwrap(), (1000, 0));
     }
 
     #[test]
@@ -232,18 +232,33 @@ mod tests {
         for bad in ["2147483648", "4294967295", "4294967296", "-1", "0x0", " 0", "00", ":1", "1:4294967296", "nobody"] {
             assert!(process_user(&root, bad).is_err(), "{bad}");
         }
-        for bad in ["4294967295", "-1", "nobody", "bob:nobody"] {
-            assert!(owner(&root, bad).is_err(), "{bad}");
+        for bad in ["2147483648", "4294967295", "4294967296", "-1", "00", "bob:4294967296"] {
+            assert!(owner(Some(&root), bad).is_err(), "{bad}");
         }
     }
 
+    /// What docker 28.5 gives for each.
     #[test]
-    fn a_work_directory_of_an_unknown_user_is_roots() {
+    fn an_owner_that_the_image_does_not_know_is_root() {
         let (_dir, root) = image();
-        let by_user = |spec: &str| owner_by_user(&root, spec).unwrap();
-        assert_eq!((by_user("bob"), by_user("7"), by_user("7:staff")), ((1000, 1001), (7, 7), (7, 50)));
-        assert_eq!((by_user("nobody"), by_user("bob:nobody"), by_user("nobody:3")), ((0, 0), (1000, 1001), (0, 3)));
-        assert!(owner_by_user(&root, "4294967295").is_err());
+        let by_image = |spec: &str| owner(Some(&root), spec).unwrap();
+        assert_eq!(
+            (by_image("bob"), by_image("bob:0"), by_image("7"), by_image("7:staff")),
+            ((1000, 1001), (1000, 0), (7, 7), (7, 50))
+        );
+        assert_eq!((by_image("nobody"), by_image("nobody:nobody"), by_image("nobody:3")), ((0, 0), (0, 0), (0, 3)));
+        assert_eq!((by_image("bob:nobody"), by_image("7:nobody"), by_image("1:2:3")), ((1000, 1001), (7, 7), (1, 1)));
+        assert_eq!((by_image(":7"), by_image("7:"), by_image("root:root")), ((0, 7), (7, 0), (0, 0)));
+    }
+
+    #[test]
+    fn on_scratch_only_numbers_and_root_are_owners() {
+        let on_scratch = |spec: &str| owner(None, spec).ok();
+        assert_eq!(
+            (on_scratch("5"), on_scratch("root:root"), on_scratch("5:6")),
+            (Some((5, 5)), Some((0, 0)), Some((5, 6)))
+        );
+        assert_eq!((on_scratch("bob"), on_scratch("5:staff"), on_scratch("bob:6")), (None, None, None));
     }
 
     #[test]

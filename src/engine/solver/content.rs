@@ -10,10 +10,24 @@ use crate::engine::oci::Packing;
 use crate::engine::protocol::{Compression, Reply, Request};
 use crate::ground::digest::Digest;
 
+/// Names a look at the selected paths of a result.
+fn scan_id(layers: &[LayerId], edge: &Edge) -> String {
+    let names: Vec<&str> = layers.iter().map(LayerId::as_str).collect();
+    Digest::of(format!("{names:?}{:?}", edge.selectors)).to_string()
+}
+
 impl Solver<'_> {
     /// The content of an edge, when somebody looked at it in this build.
     pub(super) fn known_content(&self, vertex: &Vertex, edge: usize) -> Option<Content> {
         guard(&self.state(vertex.id).content).get(&edge)?.clone().ok()
+    }
+
+    /// The content of an edge, if an earlier look at the very result that its source has in this build is on record.
+    pub(super) fn recorded_content(&self, vertex: &Vertex, edge: usize) -> Option<Content> {
+        let edge = vertex.edges.get(edge)?;
+        let layers = self.keys(edge.vertex()?).ok()?.loadable?.layers;
+        let (digest, tree) = self.cache().scan(&scan_id(&layers, edge)).ok()??;
+        Some(Content { digest, tree })
     }
 
     /// Digest of the selected paths of an edge, and the name of their list. The list is kept as evidence for the next
@@ -37,8 +51,7 @@ impl Solver<'_> {
             }
             SourceRef::Vertex(Some(id)) => {
                 let layers = self.result(*id)?.layers;
-                let names: Vec<&str> = layers.iter().map(LayerId::as_str).collect();
-                let id = Digest::of(format!("{names:?}{:?}", edge.selectors)).to_string();
+                let id = scan_id(&layers, edge);
                 if let Some((digest, tree)) = self.cache().scan(&id).map_err(fail)? {
                     return Ok(Content { digest, tree });
                 }

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::content::selected;
 use super::error::SolveError;
 use super::probe::{LinkUse, now_micros};
-use super::{Solver, guard};
+use super::{Remembered, Solver, guard};
 use crate::engine::cache::preimage::operation_digest;
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::context::{Entry, EntryKind, Selector, Tree};
@@ -50,6 +50,14 @@ impl Solver<'_> {
         self.finish(id, outcome, None, None, micros);
     }
 
+    /// A step that takes the result of an identical one was a miss as much as that one: what stands on it runs for the same
+    /// cause. Where another build made it, the cause is not known here, and the cascade begins with this step.
+    fn share_cause(&self, id: VertexId, result: &StepResult) {
+        let maker = guard(&self.state.made).values().find(|made| made.result.id == result.id).map(|made| made.by);
+        let cause = maker.and_then(|maker| self.cause(maker)).unwrap_or(id);
+        guard(&self.state(id).said).cause = Some(cause);
+    }
+
     /// Runs a step; of several builders that reach it together one runs it, the others take its result.
     pub(super) fn execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
         let Some(operation) = &vertex.operation else { return Err(self.not_an_operation(vertex)) };
@@ -63,7 +71,9 @@ impl Solver<'_> {
         let digest = operation_digest(operation);
         let name = lock_name(&digest, &links);
         let lock = self.lock_step(vertex.id, &name)?;
-        if let Some((ids, result)) = guard(&self.state.made).get(&name).cloned() {
+        let twin = guard(&self.state.made).get(&name).cloned();
+        if let Some(Remembered { ids, result, .. }) = twin {
+            self.share_cause(vertex.id, &result);
             self.say_hit(vertex, HitReason::Merged, &result);
             return Ok((ids, result));
         }
@@ -74,6 +84,7 @@ impl Solver<'_> {
             false => self.lookup(vertex, &digest, &self.links(vertex, LinkUse::ProbeContent)?)?,
         };
         if let Some(result) = self.loadable(vertex, &known)? {
+            self.share_cause(vertex.id, &result);
             self.say_hit(vertex, HitReason::Merged, &result);
             return Ok((known, result));
         }
@@ -106,7 +117,7 @@ impl Solver<'_> {
                 let _ = self.worker.call(Request::Remove { layers: vec![layer.clone()] }, Vec::new());
             }
         })?;
-        guard(&self.state.made).insert(name, (ids.clone(), result.clone()));
+        guard(&self.state.made).insert(name, Remembered { by: vertex.id, ids: ids.clone(), result: result.clone() });
         drop(lock);
         self.finish(vertex.id, Outcome::Ran, Some(made.stat), made.usage, micros);
         Ok((ids, result))

@@ -35,9 +35,11 @@ impl Solver<'_> {
                     Source { slot: String::new(), name: fetch.shown(), content: None, revision }
                 }
             };
-            // Served by definition: nobody looked at the content, so what the last build knew is still true.
+            // Served by definition: nobody looked at the content. It is that of the source's result, which need not be the
+            // one of the last build; what that build knew stands in only where the result is gone.
             let before = || self.before(vertex).and_then(|then| then.sources.get(at)?.content.clone());
-            entry.content = self.known_content(vertex, at).or_else(before);
+            let recorded = || self.recorded_content(vertex, at).or_else(before);
+            entry.content = self.known_content(vertex, at).or_else(recorded);
             sources.push(entry);
         }
         let parent = vertex.parent.map(source);
@@ -87,11 +89,31 @@ impl Solver<'_> {
             reasons.push(MissReason::ParentRan { line: self.vertex(id).line, alone });
             cause = cause.or(Some(origin));
         }
+        if let (true, Some(origin)) = (reasons.is_empty(), self.another_above(vertex)) {
+            let line = vertex.parent.map_or(0, |id| self.vertex(id).line);
+            reasons.push(MissReason::ParentDiffers { line });
+            cause = Some(origin);
+        }
         if reasons.is_empty() {
             let failed = self.previous.is_some_and(|previous| previous.failed.contains(&vertex.slot));
             reasons.push(if failed { MissReason::FailedBefore } else { MissReason::ResultGone { collected: None } });
         }
         (reasons, cause.unwrap_or(vertex.id))
+    }
+
+    /// The nearest step above that was served from the cache, but is another one than in the last build.
+    fn another_above(&self, vertex: &Vertex) -> Option<VertexId> {
+        let mut next = vertex.parent;
+        while let Some(id) = next {
+            let above = self.vertex(id);
+            let now = guard(&self.state(id).ingredients).clone();
+            let differs = |now: &Ingredients| self.before(above).is_none_or(|then| !own_reasons(now, then, self).is_empty());
+            if now.as_ref().is_some_and(differs) {
+                return Some(id);
+            }
+            next = above.parent;
+        }
+        None
     }
 
     /// The result is not there any more; the ledger may know why.
@@ -101,7 +123,7 @@ impl Solver<'_> {
     }
 
     /// Where the cascade of a vertex that had to run began.
-    fn cause(&self, id: VertexId) -> Option<VertexId> {
+    pub(super) fn cause(&self, id: VertexId) -> Option<VertexId> {
         guard(&self.state(id).said).cause
     }
 }

@@ -86,6 +86,14 @@ pub struct ScannedContext {
     pub fetched: Option<(Digest, String)>,
 }
 
+/// What a step of this build made, and which step that was.
+#[derive(Clone)]
+struct Remembered {
+    by: VertexId,
+    ids: Vec<KeyId>,
+    result: StepResult,
+}
+
 /// What a solve has found out so far.
 pub struct State {
     vertices: Vec<VertexState>,
@@ -93,7 +101,7 @@ pub struct State {
     unpacking: Mutex<()>,
     tokens: AtomicU64,
     /// What this build made, by the names of the locks: identical steps are run once even under `--no-cache`.
-    made: Mutex<BTreeMap<String, (Vec<KeyId>, StepResult)>>,
+    made: Mutex<BTreeMap<String, Remembered>>,
     running: Mutex<Vec<u64>>,
     /// Steps may run; else a step that the cache has not is an error.
     may_run: bool,

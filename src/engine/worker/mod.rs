@@ -113,6 +113,8 @@ impl Worker {
             .arg(store)
             .args(rootless.then_some(MAP_ARGUMENT))
             .args((snapshots == Snapshots::Copied).then_some(COPY_ARGUMENT))
+            // It reads no variables, and those of the front may hold secrets (`--secret id=ID,env=NAME`).
+            .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             // Ctrl-C in the terminal is the front's to handle: it stops the steps and keeps what is finished.

@@ -1,7 +1,10 @@
 //! `build`.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+
+use rustix::fs::OFlags;
 
 use super::args::{BuildArgs, LimitArgs, LintFormat, Progress, ProjectArgs};
 use super::output_spec::export_to;
@@ -194,11 +197,26 @@ pub fn secret(context: &Context, spec: &str) -> Result<(String, Vec<u8>), Engine
         let cause = crate::ground::fs::error::describe(e);
         usage(format!("--secret: cannot read `{}`: {cause}", path.display().to_string().escape_debug()))
     };
-    let size = std::fs::metadata(path).map_err(|e| fail(&e))?.len();
-    if size > SECRET_LIMIT {
+    let bytes = read_secret(path).map_err(|e| fail(&e))?;
+    if bytes.len() as u64 > SECRET_LIMIT {
         return Err(usage(format!("--secret `{}` is larger than 500 KiB", id.escape_debug())));
     }
-    Ok((id.to_owned(), std::fs::read(path).map_err(|e| fail(&e))?))
+    Ok((id.to_owned(), bytes))
+}
+
+/// At most one byte more than a secret may have. A pipe that nobody writes to must not hold the build, and a device has no end:
+/// only regular files are read.
+fn read_secret(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() {
+        let what = if kind.is_dir() { "is a directory" } else { "is not a regular file" };
+        return Err(std::io::Error::other(what));
+    }
+    let mut bytes = Vec::new();
+    file.take(SECRET_LIMIT + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The request of `build`.

@@ -37,7 +37,10 @@ pub fn copy(
     let work = layers.work_dir(parents)?;
     let target = layers.writable(parents, &work)?;
     let previous = previous.map(|id| previous::Previous::open(layers, id)).unwrap_or_default();
-    let plan = fill(layers, target, &work.content(), source, spec, &previous)?;
+    let image = (!parents.is_empty()).then_some(&target);
+    let owner = spec.chown.as_deref().map(|spec| owner::owner(image, spec)).transpose()?;
+    let rules = Rules { owner, mode: spec.chmod.clone() };
+    let plan = fill(layers, target, &work.content(), source, spec, &rules, &previous)?;
     let all_single = plan.files.iter().all(|(_, node)| node.inode.is_none());
     let links = if previous.root.is_some() && all_single { Links::OfDurableFiles } else { Links::New };
     let stat = layers.commit_with(&work, id, links)?;
@@ -49,9 +52,12 @@ pub fn copy(
     Ok(stat)
 }
 
-/// Copies into a plain directory.
+/// Copies into a plain directory; names of owners have nothing to be looked up in.
 pub fn into(layers: &Layers, directory: &Path, source: &CopySource, spec: &CopySpec) -> Result<(), Failure> {
-    fill(layers, RootDir::open(directory)?, directory, source, spec, &previous::Previous::default()).map(|_| ())
+    let owner = spec.chown.as_deref().map(|spec| owner::owner(None, spec)).transpose()?;
+    let rules = Rules { owner, mode: spec.chmod.clone() };
+    let target = RootDir::open(directory)?;
+    fill(layers, target, directory, source, spec, &rules, &previous::Previous::default()).map(|_| ())
 }
 
 /// Decides through `target`, which shows what is below, and writes into `upper`.
@@ -61,11 +67,10 @@ fn fill(
     upper: &Path,
     source: &CopySource,
     spec: &CopySpec,
+    rules: &Rules,
     previous: &previous::Previous,
 ) -> Result<plan::Plan, Failure> {
     let opened = source::Source::open(layers, source)?;
-    let owner = spec.chown.as_deref().map(|spec| owner::owner(&target, spec)).transpose()?;
-    let rules = Rules { owner, mode: spec.chmod.clone() };
     let mut plan = plan::Plan::default();
     for (at, path) in source::names(source, spec).into_iter().enumerate() {
         // A link that was followed lends its own name to what it points to.
@@ -77,18 +82,18 @@ fn fill(
             nodes = PathFilter::new(selector).keep(nodes, below);
             nodes.insert(0, top);
         }
-        if spec.unpack && !spec.kept.contains(&at) && plan.add_archive(&target, spec, &opened, &nodes, &rules)? {
+        if spec.unpack && !spec.kept.contains(&at) && plan.add_archive(&target, spec, &opened, &nodes, rules)? {
             continue;
         }
-        plan.add(&target, spec, base, nodes, &rules)?;
+        plan.add(&target, spec, base, nodes, rules)?;
     }
     for (name, text) in &spec.inline {
-        plan.add(&target, spec, name, vec![source::inline(name, text)], &rules)?;
+        plan.add(&target, spec, name, vec![source::inline(name, text)], rules)?;
     }
     drop(target);
     let upper = RootDir::open(upper)?;
-    write::files(&plan, &opened, &upper, previous, &rules)?;
-    write::directories(&plan, &opened, &upper, &rules)?;
+    write::files(&plan, &opened, &upper, previous, rules)?;
+    write::directories(&plan, &opened, &upper, rules)?;
     Ok(plan)
 }
 
