@@ -141,12 +141,12 @@ impl Limits {
         if self.cpu_period.is_some_and(|period| !(1000..=1_000_000).contains(&period)) {
             return Err("--cpu-period is not between 1000 and 1000000 microseconds".into());
         }
-        if self.cpu_quota.is_some_and(|quota| quota > 0 && quota < 1000) {
+        // Docker's word for no quota is -1 or 0.
+        if self.cpu_quota.is_some_and(|quota| quota < -1 || (quota > 0 && quota < 1000)) {
             return Err("--cpu-quota is less than 1000 microseconds".into());
         }
-        let list = |text: &String| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b",-".contains(&b));
         for (flag, given) in [("--cpuset-cpus", &self.cpuset_cpus), ("--cpuset-mems", &self.cpuset_mems)] {
-            if given.as_ref().is_some_and(|text| !list(text)) {
+            if given.as_ref().is_some_and(|text| !is_list(text)) {
                 return Err(format!("{flag} is no list such as 0-2,4"));
             }
         }
@@ -164,6 +164,14 @@ impl Limits {
     }
 }
 
+/// `0-2,4`.
+fn is_list(text: &str) -> bool {
+    text.split(',').all(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        matches!((first.parse::<u16>(), last.parse::<u16>()), (Ok(first), Ok(last)) if first <= last)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,7 +183,10 @@ mod tests {
         for bad in [memory(Some(1 << 20), None), memory(None, Some(1)), memory(Some(8 << 20), Some(7 << 20))] {
             assert!(bad.check().is_err(), "{bad:?}");
         }
-        assert!(Limits { cpuset_cpus: Some("0; rm".into()), ..Limits::default() }.check().is_err());
+        for list in ["0; rm", "3-1", "", "1,", "-"] {
+            assert!(Limits { cpuset_cpus: Some(list.into()), ..Limits::default() }.check().is_err(), "{list}");
+        }
+        assert!(Limits { cpuset_mems: Some("0-2,4".into()), ..Limits::default() }.check().is_ok());
         let mut limits = Limits::default();
         limits.cpus("1.5").unwrap();
         assert_eq!((limits.cpu_quota, limits.cpu_period), (Some(150_000), Some(100_000)));

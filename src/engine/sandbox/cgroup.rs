@@ -339,9 +339,13 @@ fn cpu(folder: &Path, unified: bool, limits: &Limits) -> Result<(), Failure> {
 }
 
 fn cpuset(folder: &Path, unified: bool, limits: &Limits) -> Result<(), Failure> {
-    for (name, wanted) in [("cpuset.cpus", &limits.cpuset_cpus), ("cpuset.mems", &limits.cpuset_mems)] {
+    let lists = [
+        ("cpuset.cpus", &limits.cpuset_cpus, "processors (--cpuset-cpus)"),
+        ("cpuset.mems", &limits.cpuset_mems, "memory nodes (--cpuset-mems)"),
+    ];
+    for (name, wanted, shown) in lists {
         match wanted {
-            Some(list) => set(folder, name, list, "processors")?,
+            Some(list) => set(folder, name, list, shown)?,
             // An old group starts empty, and nothing can enter it before it has both.
             None if !unified => {
                 let above = folder.parent().map(|parent| parent.join(name));
