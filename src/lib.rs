@@ -10,9 +10,8 @@
 //! - [`ground`]: what all stand on. Digests, files, hints, configuration.
 //! - [`language`]: text. Dockerfiles as lossless trees, and the shell as far as analysis needs it.
 //! - [`engine`]: builds. `oci`, `context`, `verdict` (the words for hits and misses), `event`, `protocol` (what the worker
-//!   can be asked), `http`, `graph`, `store`, `registry`, `fetch` (what ADD takes from
-//!   servers and repositories), `snapshot`, `sandbox`, `worker`, `cache`, `image`, `upkeep` (disk
-//!   use, collection, check), `solver`, and the door to them all in
+//!   can be asked), `http`, `graph`, `store`, `registry`, `fetch` (what ADD takes from servers and repositories), `snapshot`,
+//!   `sandbox`, `worker`, `cache`, `image`, `upkeep` (disk use, collection, check), `solver`, and the door to them all in
 //!   `engine/mod.rs`.
 //! - [`insight`]: understands builds. `model` folds events, `suggest` knows rules, `workbench` has hands.
 //! - [`front`]: people and scripts. `text`, `report`, `tui`, `cli`.
@@ -23,7 +22,8 @@
 //! `insight::model` folds it, `tui` or `report` draws it.
 //!
 //! # Two processes
-//! Before any thread exists, the program starts itself once more as a worker, which owns a private mount namespace: it alone
+//! Before any thread exists, the program starts itself once more as a worker, which owns a private mount namespace (without
+//! root: a user namespace too, in which the user is root): it alone
 //! mounts, unpacks, copies, scans and executes, and takes everything with it when its socket closes. Each RUN is a further,
 //! single-threaded process. Only `engine::sandbox` has `unsafe`.
 //!

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::Engine;
 use super::agent::{Agents, SshSource};
 use super::contexts::scan_contexts;
-use super::delivery::ExportTo;
+use super::delivery::{ExportTo, PushTo};
 use super::elsewhere::Prepared;
 use super::error::{EngineError, ErrorKind};
 use super::event::log::EventLog;
@@ -25,7 +25,7 @@ use super::protocol::{Network, Reply, Request};
 use super::solver::record::BuildRecord;
 use super::solver::{Solver, Speaker, State};
 use super::sources::Remote;
-use super::store::{BuildRow, Store};
+use super::store::{BuildRow, Lease, Store};
 use crate::ground::digest::Digest;
 
 /// What is asked of a build.
@@ -42,7 +42,7 @@ pub struct BuildRequest {
     /// `--ssh`: agents and keys by id.
     pub ssh: BTreeMap<String, SshSource>,
     /// Names under which the image goes to its registry.
-    pub push: Vec<String>,
+    pub push: Vec<PushTo>,
     /// `--load`: the image goes to the docker daemon of this machine.
     pub load: bool,
     /// `--jobs`: steps at a time; 0 for a number that suits the machine.
@@ -60,6 +60,13 @@ pub struct BuildOutcome {
     pub image: Option<Digest>,
     /// Steps that were run.
     pub executed: usize,
+}
+
+impl BuildRequest {
+    /// Whether any output asks for rewritten timestamps: then the image has them, for all outputs.
+    fn rewrites_timestamps(&self) -> bool {
+        self.exports.iter().any(|to| to.rewrite_timestamps) || self.push.iter().any(|to| to.rewrite_timestamps)
+    }
 }
 
 impl Engine {
@@ -89,6 +96,20 @@ impl Engine {
         BuildHandle { events, cancel }
     }
 
+    /// The log of a build. The lease comes first and names it: a folder that nobody holds and no record names is collected.
+    fn open_log(&self, build: &str) -> Result<(EventLog, Lease), EngineError> {
+        let lease = self.store.lease()?;
+        lease.note([build])?;
+        let folder = self.store.layout.build(build);
+        let log = std::fs::create_dir_all(&folder).and_then(|()| EventLog::create(&folder.join("events.jsonl")));
+        let log = log.map_err(|e| {
+            let cause = crate::ground::fs::error::describe(&e);
+            let hint = "check owner, mode and space of the store, or choose another place with --store";
+            EngineError::environment(format!("cannot write to the store: {cause}"), Some(hint.into()))
+        })?;
+        Ok((log, lease))
+    }
+
     /// Builds on this thread.
     pub fn build(
         &self,
@@ -99,15 +120,10 @@ impl Engine {
         let build = new_build_name();
         let folder = self.store.layout.build(&build);
         let project = &request.project;
-        let log = std::fs::create_dir_all(&folder).and_then(|()| EventLog::create(&folder.join("events.jsonl")));
-        let log = log.map_err(|e| {
-            let cause = crate::ground::fs::error::describe(&e);
-            let hint = "check owner, mode and space of the store, or choose another place with --store";
-            EngineError::environment(format!("cannot write to the store: {cause}"), Some(hint.into()))
-        });
-        let (log, refused) = match log {
-            Ok(log) => (Some(log), None),
-            Err(error) => (None, Some(error)),
+        let log = self.open_log(&build);
+        let (log, lease) = match log {
+            Ok((log, lease)) => (Some(log), Ok(lease)),
+            Err(error) => (None, Err(error)),
         };
         let speaker = Speaker::new(project.file_name(), log, watcher);
         let started = unix_micros();
@@ -119,10 +135,7 @@ impl Engine {
             unix: started / 1_000_000,
         });
         let run = Run { engine: self, request, speaker: &speaker, cancel, folder, build: build.clone(), started };
-        let ended = match refused {
-            Some(error) => Err(error),
-            None => run.go(),
-        };
+        let ended = lease.and_then(|lease| run.go(&lease));
         let (error, image) = match &ended {
             Ok(outcome) => (None, outcome.image),
             Err(error) => (Some(error.text()), None),
@@ -151,18 +164,17 @@ impl Run<'_> {
         &self.engine.store
     }
 
-    fn go(&self) -> Result<BuildOutcome, EngineError> {
-        let lease = self.store().lease()?;
+    fn go(&self, lease: &Lease) -> Result<BuildOutcome, EngineError> {
         let report = |what: &str, done, total| {
             self.speaker.say(BuildEvent::Progress { vertex: None, what: what.to_owned(), done, total });
         };
         let remote = Remote::new(&self.engine.sources, self.cancel.clone(), &report, self.request.project.pull);
-        let Prepared { project, fetched } = self.prepare(&lease, &remote)?;
+        let Prepared { project, fetched } = self.prepare(lease, &remote)?;
         let loaded = project.load()?;
         let previous = project.last_record(self.store())?.map(|(_, record)| record);
         let lowered = project.lower_with(self.store(), &loaded, previous.as_ref(), Some(&remote));
         let (graph, warnings) = lowered.map_err(|error| if self.cancel.is_cancelled() { cancelled() } else { error })?;
-        let rewrites = self.request.exports.iter().any(|e| e.rewrite_timestamps);
+        let rewrites = self.request.rewrites_timestamps();
         if rewrites && graph.epoch.is_none() && !project.build_args.contains_key("SOURCE_DATE_EPOCH") {
             let hint = "give --build-arg SOURCE_DATE_EPOCH=SECONDS, or set it in the environment".to_owned();
             return Err(EngineError::usage("rewrite-timestamp=true needs SOURCE_DATE_EPOCH", Some(hint)));
@@ -173,7 +185,7 @@ impl Run<'_> {
         self.register(&graph, previous.as_ref());
         let default_network = project.default_network();
         self.survey(&graph, default_network)?;
-        let fetched = fetch_sources(self.store(), self.speaker, &remote, &graph, &lease, fetched)?;
+        let fetched = fetch_sources(self.store(), self.speaker, &remote, &graph, lease, fetched)?;
         let contexts = scan_contexts(self.store(), &project, self.speaker, &graph, (&loaded.ignore, &fetched))?;
         let place = self.store().layout.root().join("tmp");
         let agents = Agents::start(&graph, &self.request.ssh, &self.engine.sources.git.path, &place)?;
@@ -183,7 +195,7 @@ impl Run<'_> {
             given => given,
         };
         let solver = Solver {
-            lease: &lease,
+            lease,
             graph: &graph,
             store: self.store(),
             worker: &self.engine.worker,
@@ -250,7 +262,7 @@ impl Run<'_> {
         if request.tags.is_empty() && !leaves && !request.assemble {
             return Ok(None);
         }
-        let rewrite = self.request.exports.iter().any(|e| e.rewrite_timestamps);
+        let rewrite = request.rewrites_timestamps();
         // The chain of the target names all layers; each step above it made the last layer of its own result.
         let target = graph.target.and_then(|id| solver.known_result(id));
         let layers = target.as_ref().map(|r| r.layers.as_slice()).unwrap_or_default();

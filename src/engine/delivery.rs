@@ -57,6 +57,17 @@ pub struct ExportTo {
     pub names: Vec<String>,
 }
 
+/// A name under which the image goes to its registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PushTo {
+    /// The name.
+    pub name: String,
+    /// Times of files become SOURCE_DATE_EPOCH too.
+    pub rewrite_timestamps: bool,
+    /// How layers are packed.
+    pub packaging: Packaging,
+}
+
 impl ExportTo {
     /// Whether it needs an image, not only files.
     pub fn is_image(&self) -> bool {
@@ -174,7 +185,8 @@ impl Run<'_> {
                 stream: to.stream.clone(),
                 directory: to.directory,
                 names: self.request.tags.iter().chain(&to.names).cloned().collect(),
-                clamp_times: assembled.clamp_times.filter(|_| to.rewrite_timestamps),
+                // One image leaves a build: its configuration names the layers as they are for all outputs.
+                clamp_times: assembled.clamp_times,
                 packaging: to.packaging.clone(),
             };
             let done = export(self.store(), &self.engine.worker, &assembled.record, &assembled.config, &request)?;
@@ -191,11 +203,11 @@ impl Run<'_> {
     /// To registries, and to the daemon.
     pub(super) fn deliver(&self, graph: &BuildGraph, assembled: &Assembled, remote: &Remote<'_>) -> Result<(), EngineError> {
         let base = graph.target_base.and_then(|at| graph.bases.get(at)).and_then(|b| Reference::parse(&b.image).ok());
-        for name in &self.request.push {
-            let reference = Reference::parse(name).map_err(|e| EngineError::user(e.to_string(), None))?;
+        for to in &self.request.push {
+            let reference = Reference::parse(&to.name).map_err(|e| EngineError::user(e.to_string(), None))?;
             let mount_from = base.clone().filter(|base| base.domain == reference.domain).map(|base| base.path);
-            let clamp_times = assembled.clamp_times;
-            let image = ToPush { reference: &reference, record: &assembled.record, clamp_times, mount_from };
+            let (record, clamp_times) = (&assembled.record, assembled.clamp_times);
+            let image = ToPush { reference: &reference, record, clamp_times, packaging: &to.packaging, mount_from };
             let (digest, bytes) = remote.push(self.store(), &self.engine.worker, &image)?;
             let (format, destination) = ("registry".to_owned(), reference.familiar());
             self.speaker.say(BuildEvent::ExportFinished { format, destination, digest, bytes });

@@ -38,7 +38,7 @@ pub use agent::SshSource;
 pub use bases::NamedContext;
 pub use build::{BuildOutcome, BuildRequest, registrations};
 pub use context::IgnoreFile;
-pub use delivery::{ExportKind, ExportTo};
+pub use delivery::{ExportKind, ExportTo, PushTo};
 pub use error::{EngineError, ErrorKind};
 pub use forecast::{Price, Touched};
 pub use project::Project;

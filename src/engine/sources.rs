@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use super::daemon::Daemon;
 use super::error::{EngineError, ErrorKind};
 use super::handle::CancelToken;
-use super::image::export::manifest;
+use super::image::Packaging;
+use super::image::export::packed_manifest;
 use super::image::layer::Form;
 use super::oci::{Descriptor, Manifest, Platform, Reference, media_type};
 use super::protocol::Compression;
@@ -85,13 +86,17 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// Everything of [`RegistryClient::push`]; a layer that cannot be written.
     pub fn push(&self, store: &Store, worker: &Worker, image: &ToPush<'_>) -> Result<(Digest, u64), EngineError> {
-        let (bytes, manifest) = match as_it_came(store, image.record) {
+        let packaging = image.packaging;
+        let as_it_is = !packaging.force && packaging.annotations.is_empty();
+        let came = if as_it_is { as_it_came(store, image.record) } else { None };
+        let (bytes, manifest) = match came {
             Some(found) => found,
             None => {
                 (self.report)(&format!("compressing {}", image.reference.familiar()), 0, None);
                 let config = store.content.read(&image.record.id, 8 << 20)?;
-                let form = Form { compression: Compression::Gzip, level: None, clamp_times: image.clamp_times };
-                manifest(store, worker, image.record, &config, form)?
+                let compression = packaging.compression.unwrap_or(Compression::Gzip);
+                let form = Form { compression, level: packaging.level, clamp_times: image.clamp_times };
+                packed_manifest(store, worker, image.record, &config, (form, packaging))?
             }
         };
         let size = manifest.layers.iter().map(|layer| layer.size).sum();
@@ -148,6 +153,8 @@ pub struct ToPush<'a> {
     pub record: &'a ImageRecord,
     /// Rewritten timestamps.
     pub clamp_times: Option<u64>,
+    /// How layers are packed, and annotations.
+    pub packaging: &'a Packaging,
     /// A repository of the same registry that has the base's layers.
     pub mount_from: Option<String>,
 }

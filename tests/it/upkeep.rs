@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use rbuild_tui::engine::upkeep;
 use serde_json::Value;
 
 use super::program::{Program, can_build, codes, line};
@@ -155,4 +156,43 @@ fn x14_damage_is_named_never_used_silently_and_repaired() {
         assert_eq!(again["image"], image, "{name}: the same image again");
         assert!(program.run(&["prune", "--force", "--all"]).code == Some(0), "{name}");
     }
+}
+
+#[test]
+fn an_image_that_was_made_while_somebody_thought_about_pruning_is_whole() {
+    if !can_build("an_image_that_was_made_while_somebody_thought_about_pruning_is_whole") {
+        return;
+    }
+    let program = three();
+    program.build(&[]);
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_rbuild-tui"));
+    let worker = rbuild_tui::engine::worker::Worker::spawn_program(binary, &program.store).unwrap();
+    let store = rbuild_tui::engine::store::Store::open(&program.store).unwrap();
+    let inventory = upkeep::Inventory::take(&store, &worker).unwrap();
+    let selection = upkeep::select(&inventory, &upkeep::Limits { all: true, ..Default::default() }, u64::MAX / 2);
+    assert!(selection.items.len() >= 3);
+    program.build(&["-t", "late"]);
+    let collected = upkeep::collect(&store, &worker, selection, 1, "`a test`").unwrap();
+    assert!(collected.kept.len() >= 2, "{collected:?}");
+    assert_eq!(json(&program, &["check", "--json"])["findings"], Value::Array(Vec::new()));
+    program.run(&["image", "save", "late", "-o", "late.tar"]).says(0, &["saved"]);
+    program.run(&["why"]).says(0, &["COPY"]);
+}
+
+#[test]
+fn a_damaged_image_is_not_written_anywhere() {
+    if !can_build("a_damaged_image_is_not_written_anywhere") {
+        return;
+    }
+    let program = three();
+    program.build(&["-t", "x"]);
+    program.run(&["image", "save", "x", "-o", "good.tar"]).says(0, &["saved"]);
+    fs::write(file_with(program.store.join("layers"), &"b\n".repeat(1000)), "HACKED\n").unwrap();
+    // The blob of the export above goes, so that the layer has to be read again.
+    program.run(&["prune", "--all", "--force", "--filter", "type=blob"]).says(0, &["freed"]);
+    program.run(&["image", "save", "x", "-o", "bad.tar"]).says(3, &["the layer ", "does not match", "check --repair"]);
+    assert!(!program.context.join("bad.tar").exists());
+    fs::create_dir(program.store.join("caches")).unwrap();
+    fs::create_dir(program.store.join("caches/x\u{1b}[31m")).unwrap();
+    program.run(&["prune", "--force"]).says(0, &[]);
 }

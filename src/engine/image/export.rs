@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::layer::{Form, ImageError, blob, repack};
+use super::layer::{Form, ImageError, blob, clamp_of, repack};
 use crate::engine::oci::{Descriptor, ImageIndex, Manifest, Packing, Platform, media_type};
 use crate::engine::protocol::Compression;
-use crate::engine::store::Store;
-use crate::engine::store::image::ImageRecord;
+use crate::engine::store::image::{ImageLayer, ImageRecord};
+use crate::engine::store::{Store, StoreError};
 use crate::engine::worker::Worker;
-use crate::ground::digest::Digest;
+use crate::ground::digest::{Digest, Digester};
 use crate::ground::fs::{AtomicFile, PathResultExt};
 
 /// What is written.
@@ -94,8 +94,11 @@ pub fn export(
     let mut done = std::collections::BTreeSet::new();
     for layer in &layers {
         if done.insert(layer.digest) {
-            let file = store.content.open(&layer.digest)?;
-            sink.stream(&format!("blobs/sha256/{}", layer.digest.hex()), file, layer.size)?;
+            let mut file = Verified { inner: store.content.open(&layer.digest)?, digester: Digester::default() };
+            sink.stream(&format!("blobs/sha256/{}", layer.digest.hex()), &mut file, layer.size)?;
+            if file.digester.finish() != layer.digest {
+                return Err(damaged(format!("the blob {}", layer.digest)));
+            }
         }
     }
     sink.finish()?;
@@ -103,17 +106,7 @@ pub fn export(
 }
 
 /// The manifest of an image, and its bytes; the blobs of all its layers lie in the store then.
-pub fn manifest(
-    store: &Store,
-    worker: &Worker,
-    record: &ImageRecord,
-    config: &[u8],
-    form: Form,
-) -> Result<(Vec<u8>, Manifest), ImageError> {
-    packed_manifest(store, worker, record, config, (form, &Packaging::default()))
-}
-
-fn packed_manifest(
+pub fn packed_manifest(
     store: &Store,
     worker: &Worker,
     record: &ImageRecord,
@@ -144,7 +137,7 @@ fn layer_blobs(
     form: Form,
     force: bool,
 ) -> Result<Vec<Descriptor>, ImageError> {
-    let one = |layer: &crate::engine::store::image::ImageLayer| match &layer.blob {
+    let one = |layer: &ImageLayer| match &layer.blob {
         Some(known) if force && store.content.contains(&known.digest) => {
             repack(store, &layer.layer, &layer.diff_id, known, form)
         }
@@ -152,7 +145,7 @@ fn layer_blobs(
             let media_type = Packing::of(&known.media_type).unwrap_or(Packing::Plain).media_type();
             Ok(Descriptor { media_type: media_type.into(), annotations: BTreeMap::new(), platform: None, ..known.clone() })
         }
-        _ => blob(store, worker, &layer.layer, form).map(|written| written.blob),
+        _ => built_blob(store, worker, layer, form),
     };
     // Layers are made side by side: compression is what takes the time.
     std::thread::scope(|scope| {
@@ -160,6 +153,39 @@ fn layer_blobs(
         let gone = || ImageError::Interrupted;
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(gone()))).collect()
     })
+}
+
+/// The blob of a layer that was made here; it must be the layer that the image's configuration names.
+fn built_blob(store: &Store, worker: &Worker, layer: &ImageLayer, form: Form) -> Result<Descriptor, ImageError> {
+    let written = blob(store, worker, &layer.layer, form)?;
+    if written.diff_id == layer.diff_id {
+        return Ok(written.blob);
+    }
+    // An image with rewritten times keeps them wherever it goes.
+    let again = clamp_of(store, &layer.layer, &layer.diff_id)?.map(|clamp_times| Form { clamp_times, ..form });
+    match again.map(|form| blob(store, worker, &layer.layer, form)).transpose()? {
+        Some(written) if written.diff_id == layer.diff_id => Ok(written.blob),
+        _ => Err(damaged(format!("the layer {}", layer.layer))),
+    }
+}
+
+fn damaged(what: String) -> ImageError {
+    let why = "its content is not what the image says".to_owned();
+    ImageError::Store(StoreError::Mismatch { what, why })
+}
+
+/// Digests what passes.
+struct Verified<R> {
+    inner: R,
+    digester: Digester,
+}
+
+impl<R: Read> Read for Verified<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.digester.update(&buffer[..n]);
+        Ok(n)
+    }
 }
 
 /// The small files of the result. A docker archive is an OCI layout with a `manifest.json` for older readers.

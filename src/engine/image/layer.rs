@@ -234,6 +234,16 @@ fn known(store: &Store, layer: &LayerId, form: Form) -> Result<Option<Written>, 
     }))
 }
 
+/// With which rewritten times a layer's tar had this DiffID, if it ever had; `Some(None)` is a tar with the times as they are.
+pub fn clamp_of(store: &Store, layer: &LayerId, diff_id: &Digest) -> Result<Option<Option<u64>>, ImageError> {
+    let form: Option<String> = store.index.with(|db| {
+        let query = "select form from blobs where layer = ?1 and diff_id = ?2";
+        db.query_row(query, (layer.as_str(), diff_id.to_string()), |row| row.get(0)).optional()
+    })?;
+    // The second word of `Form::name`.
+    Ok(form.map(|form| form.split(' ').nth(1).and_then(|clamp| clamp.parse().ok())))
+}
+
 fn remember(store: &Store, layer: &LayerId, form: Form, written: &Written) -> Result<(), ImageError> {
     let row = (
         layer.as_str(),

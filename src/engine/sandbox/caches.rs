@@ -20,7 +20,9 @@ pub fn list(layers: &Layers) -> Result<Vec<CacheFolder>, Failure> {
     let mut out = Vec::new();
     for entry in fs::read_dir(&folder).into_iter().flatten() {
         let path = entry.during("list", &folder)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| path.is_dir()) else { continue };
+        // What has no name of ours is not ours.
+        let ours = |name: &&str| safe(name).is_ok() && path.is_dir();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(ours) else { continue };
         let changed = fs::metadata(&path).during("look at", &path)?;
         let changed = changed.mtime().unsigned_abs() * 1_000_000 + changed.mtime_nsec().unsigned_abs() / 1000;
         out.push(CacheFolder { name: name.to_owned(), stat: stat::of(&path)?, changed });

@@ -79,7 +79,9 @@ impl Hint for StoreError {
             },
             Self::Owner { .. } => Some("use it as that user, or choose another place with --store".into()),
             Self::Format { .. } => Some("use the newer program, or choose another place with --store".into()),
-            Self::Mismatch { .. } => Some("the file is damaged: get it again".into()),
+            Self::Mismatch { .. } => {
+                Some("it is damaged: get it again, or take it away with `rbuild-tui check --repair` and build again".into())
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use super::UpkeepError;
-use super::inventory::{Item, ItemKind};
+use super::inventory::{Item, ItemKind, builds, held, results};
 use super::selection::Selection;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{Reply, Request};
@@ -41,23 +41,31 @@ pub fn collect(store: &Store, worker: &Worker, selection: Selection, now: u64, w
         .items
         .into_iter()
         .partition(|item| matches!(item.kind, ItemKind::Log | ItemKind::Leftover | ItemKind::StatIndex));
+    // A build says its name before it makes its folder, and is on record before it lets go of the name.
+    let (leased, newest) = (Leased::read(&store.layout.leases())?, newest_builds(store)?);
     for item in files {
-        remove_file(store, &item)?;
-        out.gone.push(item);
+        if leased.names.contains(&item.id) || newest.contains(&item.id) {
+            out.kept.push(item);
+        } else {
+            remove_file(store, &item)?;
+            out.gone.push(item);
+        }
     }
     store.index.collect_results(&selection.results, now, why)?;
     forget_builds(store, &out.gone)?;
-    forget_blobs(store, &others)?;
-    forget_fetched(store, &others)?;
-    // Read after the records are gone: whoever noted a name before saw its record, whoever comes later does not find it.
+    // Read after the records are gone: whoever noted a name before saw its record, whoever comes later does not find it. A
+    // build that ended since the selection left an image or results, which were written before its lease ended.
     let leased = Leased::read(&store.layout.leases())?;
     let building = leased.since.is_some();
+    let needed = needed(store)?;
     let stays = |item: &Item| {
         let name = item.id.split('.').next().unwrap_or(&item.id);
-        leased.names.contains(name) || (building && item.kind == ItemKind::Blob)
+        leased.names.contains(name) || needed.contains(&item.id) || (building && item.kind == ItemKind::Blob)
     };
     let (kept, going): (Vec<Item>, Vec<Item>) = others.into_iter().partition(stays);
-    out.kept = kept;
+    out.kept.extend(kept);
+    forget_blobs(store, &going)?;
+    forget_fetched(store, &going)?;
     for item in going {
         let gone = match item.kind {
             ItemKind::Step | ItemKind::Base | ItemKind::Failed | ItemKind::Context => remove_layer(worker, &item)?,
@@ -73,6 +81,18 @@ pub fn collect(store: &Store, worker: &Worker, selection: Selection, now: u64, w
         forget_trees(store)?;
     }
     Ok(out)
+}
+
+/// Builds that `why` and the next build stand on: the last ones of each project.
+fn newest_builds(store: &Store) -> Result<BTreeSet<String>, UpkeepError> {
+    Ok(builds(store)?.into_values().flat_map(|ids| ids.into_iter().take(1)).collect())
+}
+
+/// What images and the results that are on record now stand on. A base layer that can be unpacked again is no loss to them.
+fn needed(store: &Store) -> Result<BTreeSet<String>, UpkeepError> {
+    let held = held(store)?.into_keys().filter(|id| !id.starts_with("base-"));
+    let results = results(store)?.into_iter().flat_map(|row| row.layers).map(|layer| layer.to_string());
+    Ok(held.chain(results.filter(|id| !id.starts_with("base-"))).collect())
 }
 
 fn remove_layer(worker: &Worker, item: &Item) -> Result<bool, UpkeepError> {

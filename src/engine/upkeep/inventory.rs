@@ -285,7 +285,8 @@ pub(super) fn is_digest(name: &str) -> bool {
 fn changed(meta: &fs::Metadata) -> u64 {
     let at = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH).duration_since(UNIX_EPOCH).unwrap_or_default();
     // A renamed directory keeps its mtime; when it appeared is its ctime.
-    at.as_micros().max(meta.ctime().unsigned_abs() as u128 * 1_000_000) as u64
+    let appeared = meta.ctime().unsigned_abs() * 1_000_000 + meta.ctime_nsec().unsigned_abs() / 1000;
+    (at.as_micros() as u64).max(appeared)
 }
 
 fn files_of(folder: &Path) -> u64 {
@@ -310,7 +311,7 @@ fn caches(worker: &Worker) -> Result<Vec<CacheFolder>, UpkeepError> {
 }
 
 /// What images need: layers, and the hex names of their blobs.
-fn held(store: &Store) -> Result<BTreeMap<String, Vec<String>>, UpkeepError> {
+pub(super) fn held(store: &Store) -> Result<BTreeMap<String, Vec<String>>, UpkeepError> {
     let mut out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     // What a daemon of this machine has can be fetched from it again.
     let named = store.index.images()?.into_iter().filter(|(name, ..)| !name.starts_with(DAEMON_PREFIX));
@@ -328,7 +329,7 @@ fn needs(record: &ImageRecord) -> impl Iterator<Item = String> + '_ {
     [record.id.hex(), record.manifest.hex()].into_iter().chain(blobs).chain(layers)
 }
 
-fn results(store: &Store) -> Result<Vec<ResultRow>, UpkeepError> {
+pub(super) fn results(store: &Store) -> Result<Vec<ResultRow>, UpkeepError> {
     let mut uses = store.index.uses()?;
     let rows = store.index.with(|db| {
         let mut query = db.prepare("select id, layers, created, bytes from results order by created")?;
@@ -355,7 +356,7 @@ fn made(store: &Store) -> Result<BTreeMap<String, String>, UpkeepError> {
     Ok(rows.into_iter().map(|(digest, layer)| (hex(digest), layer)).collect())
 }
 
-fn builds(store: &Store) -> Result<BTreeMap<String, Vec<String>>, UpkeepError> {
+pub(super) fn builds(store: &Store) -> Result<BTreeMap<String, Vec<String>>, UpkeepError> {
     let rows = store.index.with(|db| {
         let mut query = db.prepare("select project, id from builds order by started desc")?;
         let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 
 use super::args::{BuildArgs, LimitArgs, LintFormat, Progress, ProjectArgs};
+use super::delivery_spec::Delivery;
 use super::output_spec::export_to;
 use super::results::ResultFiles;
 use super::{Context, host};
@@ -111,62 +112,6 @@ pub(super) fn usage(message: String) -> EngineError {
     EngineError::usage(message, Some("see `rbuild-tui build --help`".into()))
 }
 
-/// Names of the image, and those of them that are pushed.
-struct Delivery {
-    tags: Vec<String>,
-    push: Vec<String>,
-}
-
-impl Delivery {
-    /// `type=image` and `type=registry`, which write no file.
-    fn is_one(spec: &str) -> bool {
-        spec.split(',').any(|part| part == "type=image" || part == "type=registry")
-    }
-
-    /// `type=image,name=A,push=true`, `type=registry,name=A`; several names as `"name=A,B"`, as buildx has it.
-    ///
-    /// Source: the exporters `image` and `registry` of BuildKit's README.
-    fn add(&mut self, spec: &str) -> Result<(), EngineError> {
-        let fail = |why: String| usage(format!("--output `{}` {why}", spec.escape_debug()));
-        let mut push = spec.split(',').any(|part| part == "type=registry");
-        let mut names: Vec<String> = Vec::new();
-        let mut in_name = false;
-        for part in spec.split(',') {
-            let part = part.trim_matches('"');
-            match part.split_once('=') {
-                Some(("type", _)) => {}
-                Some(("name", value)) => names.push(value.to_owned()),
-                Some(("push", value)) => push = matches!(value, "true" | "1"),
-                None if in_name => names.push(part.to_owned()),
-                _ => return Err(fail(format!("has `{}`; there is type, name and push", part.escape_debug()))),
-            }
-            in_name = part.starts_with("name=") || (in_name && !part.contains('='));
-        }
-        for name in &names {
-            Reference::parse(name).map_err(|e| fail(e.to_string()))?;
-        }
-        let new = names.iter().filter(|name| !self.tags.contains(name)).cloned().collect::<Vec<_>>();
-        self.tags.extend(new);
-        match (push, names.is_empty()) {
-            (true, true) => self.push_all("--output type=registry"),
-            (true, false) => {
-                self.push.extend(names);
-                Ok(())
-            }
-            (false, _) => Ok(()),
-        }
-    }
-
-    fn push_all(&mut self, flag: &str) -> Result<(), EngineError> {
-        if self.tags.is_empty() {
-            return Err(usage(format!("{flag} needs a name for the image: add -t NAME")));
-        }
-        let new = self.tags.iter().filter(|tag| !self.push.contains(tag)).cloned().collect::<Vec<_>>();
-        self.push.extend(new);
-        Ok(())
-    }
-}
-
 /// Larger secrets are refused, as BuildKit does.
 const SECRET_LIMIT: u64 = 500 << 10;
 
@@ -227,10 +172,10 @@ fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineEr
     }
     let (delivered, written): (Vec<&String>, Vec<&String>) = args.output.iter().partition(|spec| Delivery::is_one(spec));
     let exports: Vec<ExportTo> = written.into_iter().map(|spec| export_to(spec)).collect::<Result<_, _>>()?;
-    let mut delivery = Delivery { tags: args.tag.clone(), push: Vec::new() };
+    let mut delivery = Delivery::of(&args.tag);
     delivered.into_iter().try_for_each(|spec| delivery.add(spec))?;
     if args.push {
-        delivery.push_all("--push")?;
+        delivery.push_all()?;
     }
     if args.load && args.tag.is_empty() {
         return Err(usage("--load needs a name for the image: add -t NAME".into()));

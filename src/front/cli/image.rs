@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use super::args::{ImageArgs, ImageCommand, SaveArgs, SaveFormat};
 use super::{Context, cancellable};
-use crate::engine::image::{ExportFormat, ExportRequest, export, import};
+use crate::engine::image::{ExportFormat, ExportRequest, Packaging, export, import};
 use crate::engine::oci::{Platform, Reference};
 use crate::engine::store::image::DAEMON_PREFIX;
 use crate::engine::store::{ImageRecord, Store};
@@ -69,7 +69,8 @@ fn push(context: &Context, name: &str, to: Option<&str>) -> Result<u8, EngineErr
     let record = stored(&engine.store, name, &from)?;
     let report = reporter(context.output.quiet || context.output.json);
     let (digest, size) = cancellable::run(|cancel| {
-        let image = ToPush { reference: &to, record: &record, clamp_times: None, mount_from: None };
+        let packaging = &Packaging::default();
+        let image = ToPush { reference: &to, record: &record, clamp_times: None, packaging, mount_from: None };
         Remote::new(&engine.sources, cancel, &report, false).push(&engine.store, &engine.worker, &image)
     })?;
     let moved = Moved { name: to.familiar(), digest: digest.to_string(), size };

@@ -3,6 +3,7 @@
 mod args;
 mod build;
 mod cancellable;
+mod delivery_spec;
 mod demo;
 mod history;
 mod host;

@@ -14,11 +14,22 @@ use crate::engine::{EngineError, ExportKind, ExportTo};
 
 const TYPES: &str = "there is local, tar, oci, docker, image and registry";
 const KEYS: &str = "type, dest, tar, name, annotation.NAME, compression, compression-level, force-compression, \
-                    rewrite-timestamp and platform-split";
+                    rewrite-timestamp, push and platform-split";
 
 /// Reads one `-o` that writes files. Errors: usage, with the key that is wrong.
 pub fn export_to(spec: &str) -> Result<ExportTo, EngineError> {
     Spec::read(spec)?.checked()
+}
+
+/// Reads one `-o` that names an image, and whether it is pushed. Errors: usage, with the key that is wrong.
+pub fn image_to(spec: &str) -> Result<(ExportTo, bool), EngineError> {
+    let read = Spec::read(spec)?;
+    if !read.to.destination.as_os_str().is_empty() || read.tar.is_some() {
+        return Err(read.fail("writes no file, so dest and tar say nothing"));
+    }
+    read.check_level()?;
+    let push = read.push.unwrap_or(read.named == Some("registry"));
+    Ok((read.to, push))
 }
 
 /// A `-o` as it is written.
@@ -29,6 +40,8 @@ struct Spec<'s> {
     named: Option<&'s str>,
     /// `tar=`.
     tar: Option<bool>,
+    /// `push=`.
+    push: Option<bool>,
     /// Keys that only images have.
     image_keys: Vec<&'s str>,
 }
@@ -44,7 +57,7 @@ impl<'s> Spec<'s> {
             packaging: Packaging::default(),
             names: Vec::new(),
         };
-        let mut spec = Self { text, to, named: None, tar: None, image_keys: Vec::new() };
+        let mut spec = Self { text, to, named: None, tar: None, push: None, image_keys: Vec::new() };
         // A path alone is a folder, and `-` a tar on standard output.
         if !text.contains('=') {
             spec.named = Some(if text == "-" { "tar" } else { "local" });
@@ -89,6 +102,7 @@ impl<'s> Spec<'s> {
         match key {
             "type" => self.named = Some(value),
             "dest" => self.to.destination = value.into(),
+            "push" => self.push = Some(self.truth(key, value)?),
             "tar" => self.tar = Some(self.truth(key, value)?),
             "name" => self.name(value)?,
             "rewrite-timestamp" => self.to.rewrite_timestamps = self.truth(key, value)?,
@@ -142,6 +156,9 @@ impl<'s> Spec<'s> {
             Some(other) => return Err(self.fail(&format!("has an unknown type `{}`; {TYPES}", other.escape_debug()))),
             None => return Err(self.fail(&format!("names no type; {TYPES}"))),
         };
+        if self.push.is_some() {
+            return Err(self.fail("has `push`, which type=image has"));
+        }
         if let (false, Some(key)) = (self.to.is_image(), self.image_keys.first()) {
             return Err(self.fail(&format!("has `{}`, which only images have: this type writes files", key.escape_debug())));
         }

@@ -54,7 +54,8 @@ pub fn prune(context: &Context, args: &PruneArgs) -> Result<u8, EngineError> {
     if !args.force && !selection.items.is_empty() && !agreed(context, selection.items.len(), selection.bytes())? {
         return Ok(super::CANCELLED);
     }
-    let collected = engine.collect(selection, &words(args))?;
+    // Looked at again: an answer may take its time, and builds went on meanwhile.
+    let collected = engine.collect(engine.selection(&limits)?, &words(args))?;
     show(context, &collected.gone, &collected.kept, false)
 }
 
