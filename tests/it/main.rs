@@ -3,10 +3,13 @@
 
 mod confinement;
 mod contexts;
+mod credentials;
 mod elsewhere;
 mod errors;
 mod git;
 mod hits;
+mod ignored;
+mod inside;
 mod outputs;
 mod private;
 mod program;

@@ -153,3 +153,63 @@ fn c38_credentials_reach_the_server_and_nothing_else() {
         }
     }
 }
+
+/// A body that never ends, until nobody reads it.
+fn endless() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten().take(20) {
+            use std::io::{Read, Write};
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            let chunk = [&b"100000\r\n"[..], &vec![b'x'; 1 << 20], b"\r\n"].concat();
+            while stream.write_all(&chunk).is_ok() {}
+        }
+    });
+    address
+}
+
+#[test]
+fn c32_a_body_without_end_is_given_up_before_the_disk_is_full() {
+    let test = "c32_a_body_without_end_is_given_up_before_the_disk_is_full";
+    if !rustix::process::geteuid().is_root() {
+        return println!("skipped: {test}: needs root");
+    }
+    let program = Program::new(&format!("FROM scratch\nADD http://{}/x /x\n", endless()));
+    fs::create_dir(&program.store).unwrap();
+    let build = program.command(&["build", "--plain"]);
+    let mut command = std::process::Command::new("unshare");
+    // What is left of the file system says what was kept.
+    let script = "mount -t tmpfs -o size=300m,mode=700 none \"$RBUILD_TUI_STORE\" && \"$@\"; c=$?; \
+                  du -sm \"$RBUILD_TUI_STORE\" | cut -f1; exit $c";
+    command.args(["-m", "sh", "-c", script, "sh"]).arg(build.get_program()).args(build.get_args());
+    command.env_clear().current_dir(&program.context);
+    build.get_envs().for_each(|(name, value)| {
+        command.env(name, value.unwrap_or_default());
+    });
+    let ended = super::program::Ended::of(command.output().unwrap());
+    assert!(matches!(ended.code, Some(1 | 3)), "{ended:?}");
+    ended.says(ended.code.unwrap(), &["Dockerfile:2"]);
+    let kept: u64 = ended.stdout.lines().last().unwrap().trim().parse().unwrap();
+    assert!(kept < 20, "{kept} MiB are left: {}", ended.stdout);
+}
+
+#[test]
+fn c32_lengths_that_are_not_true() {
+    if !can_build("c32_lengths_that_are_not_true") {
+        return;
+    }
+    let server = Registry::new();
+    let program = Program::new(&format!("FROM scratch\nADD http://{}/long /x\n", server.address));
+    serve(&server, "/long", "Content-Length: 99", b"content");
+    serve(&server, "/short", "Content-Length: 3", b"content");
+    let started = std::time::Instant::now();
+    program.run(&["build"]).says(3, &["Dockerfile:2", "broke off after 7 bytes"]);
+    assert!(started.elapsed().as_secs() < 90, "{:?}", started.elapsed());
+    let sum = Digest::of("content");
+    program.write("Dockerfile", &format!("FROM scratch\nADD --checksum={sum} http://{}/short /x\n", server.address));
+    program.run(&["build"]).says(1, &["Dockerfile:2", "has the digest", "instead of"]);
+    let kept: Vec<_> = fs::read_dir(program.store.join("fetched")).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert!(kept.is_empty(), "{kept:?}");
+}

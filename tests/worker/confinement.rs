@@ -35,6 +35,7 @@ fn s03_parents_of_mounts_become_links() {
             name: "00".into(),
             sharing: CacheSharing::Shared,
             seed: None,
+            path: String::new(),
             uid: 0,
             gid: 0,
             mode: 0o755,

@@ -8,7 +8,7 @@ fn mount(target: &str, read_only: bool, content: MountContent) -> MountSpec {
 }
 
 fn cache(name: &str, sharing: CacheSharing) -> MountContent {
-    MountContent::Cache { name: name.into(), sharing, seed: None, uid: 0, gid: 0, mode: 0o750 }
+    MountContent::Cache { name: name.into(), sharing, seed: None, path: String::new(), uid: 0, gid: 0, mode: 0o750 }
 }
 
 fn shell(process: &mut ProcessSpec, command: &str, mounts: Vec<MountSpec>) {

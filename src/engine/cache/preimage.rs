@@ -57,9 +57,12 @@ fn add_used<const N: usize>(body: &mut Value, fields: [(&str, Value); N]) {
 fn mount(mount: &Mount) -> Value {
     let kind = match &mount.kind {
         MountKind::Bind { edge } => json!([edge]),
-        MountKind::Cache { id, sharing, seed, uid, gid, mode } => {
+        MountKind::Cache { id, sharing, seed, path, uid, gid, mode } => {
             let default = *id == mount.target && sharing == "shared";
-            json!([default, seed, uid, gid, mode])
+            match path.as_str() {
+                "" => json!([default, seed, uid, gid, mode]),
+                path => json!([default, seed, uid, gid, mode, path]),
+            }
         }
         MountKind::Tmpfs { size } => json!([size]),
         MountKind::Secret { id, uid, gid, mode, required } => json!([id, uid, gid, mode, required]),

@@ -139,6 +139,8 @@ pub enum MountKind {
         sharing: String,
         /// What it holds at first.
         seed: Option<usize>,
+        /// `source=` without a `from=`: what of the folder is shown. Empty: all of it.
+        path: String,
         /// Owner of a new folder.
         uid: u32,
         /// Group of a new folder.

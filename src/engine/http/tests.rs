@@ -178,7 +178,7 @@ fn silence_and_cancelling_end_a_request() {
 }
 
 #[test]
-fn endless_heads_and_slow_bodies_are_given_up() {
+fn c32_endless_heads_and_slow_bodies_are_given_up() {
     let (address, _) = server(vec![[b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'a'; 1 << 20]].concat()]);
     assert!(matches!(client().send(&get(&address)), Err(HttpError::Connection { .. })));
 

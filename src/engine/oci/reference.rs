@@ -34,7 +34,7 @@ impl Reference {
     /// # Errors
     /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
-        let fail = |why: String| ReferenceError { text: text.chars().take(200).collect(), why };
+        let fail = |why: String| ReferenceError { text: shown(text), why };
         let name = ImageName::parse_normalized(text).map_err(|error| fail(error.to_string()))?.with_default_tag();
         let digest = match name.digest.as_deref().map(str::parse) {
             Some(Ok(digest)) => Some(digest),
@@ -74,6 +74,19 @@ impl fmt::Display for Reference {
     }
 }
 
+/// A text that is no reference, without the credentials that it could begin with: what stands before an `@` that no digest
+/// follows.
+fn shown(text: &str) -> String {
+    let all = || text.chars().take(200).collect();
+    let Some((before, after)) = text.rsplit_once('@') else { return all() };
+    let last = before.rsplit('/').next().unwrap_or(before);
+    let host = after.contains(['/', '.']) || after.eq_ignore_ascii_case("localhost");
+    if after.starts_with("sha") || !(host || last.contains(':')) {
+        return all();
+    }
+    format!("{}xxxxx@{after}", &before[..before.len() - last.len()]).chars().take(200).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +100,20 @@ mod tests {
         assert_eq!(Reference::parse("busybox:local").unwrap().familiar(), "busybox:local");
         for bad in ["", "A", "a//b", "a:", "a@sha256:1", "-a", "a..b", "a:b:c", "x/\u{1b}[2J", "a___b"] {
             assert!(Reference::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn k16_refusals_repeat_no_credentials() {
+        for (text, wanted) in [
+            ("u:pw@h/x", "xxxxx@h/x"),
+            ("token@h.example/x", "xxxxx@h.example/x"),
+            ("r:1/u:pw@h", "r:1/xxxxx@h"),
+            ("x@sha256:1", "x@sha256:1"),
+            ("r:1/x@y", "r:1/x@y"),
+        ] {
+            let error = Reference::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{wanted}` ")), "{error}");
         }
     }
 }

@@ -350,6 +350,8 @@ pub enum MountContent {
         sharing: CacheSharing,
         /// What a new one holds: a path of a chain.
         seed: Option<(Vec<LayerId>, String)>,
+        /// What of it is shown; links are followed inside. Empty: all of it.
+        path: String,
         /// Owner of a new one.
         uid: u32,
         /// Group of a new one.

@@ -146,7 +146,7 @@ fn write_secret(place: &Path, bytes: &[u8], owner: (u32, u32), mode: u32) -> Res
 
 /// A folder of the store, locked as its sharing says.
 fn cache(layers: &Layers, content: &MountContent, out: &mut Volumes) -> Result<OwnedFd, Failure> {
-    let MountContent::Cache { name, sharing, seed, uid, gid, mode } = content else {
+    let MountContent::Cache { name, sharing, seed, path: part, uid, gid, mode } = content else {
         return Err(user("a cache mount is something else"));
     };
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -158,6 +158,11 @@ fn cache(layers: &Layers, content: &MountContent, out: &mut Volumes) -> Result<O
     out._locks.extend(lock);
     if !path.exists() {
         new_cache(layers, &path, seed.as_ref(), (*uid, *gid), *mode)?;
+    }
+    if !part.is_empty() {
+        // Steps write into a cache, also while this one begins: a link there ends inside of it, or nowhere.
+        let root = RootDir::open(&path).map_err(|e| user(e.to_string()))?;
+        return clone_of(&root, part);
     }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     rustix::mount::open_tree(CWD, &path, flags).map_err(|e| mount_refused("mount a cache", &e.into()))

@@ -20,7 +20,7 @@ impl Solver<'_> {
                     let (layers, path) = self.bind_source(vertex, *edge)?;
                     MountContent::Layers { layers, path }
                 }
-                MountKind::Cache { id, sharing, seed, uid, gid, mode } => {
+                MountKind::Cache { id, sharing, seed, path, uid, gid, mode } => {
                     let seed = seed.map(|edge| self.bind_source(vertex, edge)).transpose()?;
                     let name = cache_name(id, seed.as_ref().map(|(layers, _)| layers.as_slice()), (*uid, *gid, *mode));
                     self.note(vertex, [name.as_str()])?;
@@ -33,6 +33,7 @@ impl Solver<'_> {
                             _ => CacheSharing::Shared,
                         },
                         seed,
+                        path: path.clone(),
                         uid: *uid,
                         gid: *gid,
                         mode: *mode,

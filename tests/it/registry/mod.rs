@@ -1,6 +1,7 @@
 //! Pull and push against a registry that misbehaves. Tests carry the ids of the rows of the reliability reference, section 4.5.
 
 mod builds;
+mod configs;
 mod login;
 mod pull;
 mod push;

@@ -4,6 +4,7 @@ use super::stage::absolute;
 use super::{Lowering, StageState};
 use crate::engine::event::Role;
 use crate::engine::graph::op::{Operation, VariableOrigin};
+use crate::engine::graph::redacted;
 use crate::engine::graph::vertex::BuildGraph;
 use crate::engine::oci::config::{Empty, Healthcheck};
 use crate::language::dockerfile::ports::PortSpec;
@@ -116,7 +117,8 @@ impl Lowering<'_> {
             }
             state.declared.push((name, value));
         }
-        state.note(format!("ARG {}", shown.join(" ")));
+        // Other than BuildKit: an image is given away, an address with credentials is not.
+        state.note(redacted(&format!("ARG {}", shown.join(" "))));
         let names: Vec<&str> = list.iter().map(|arg| arg.name.text.as_str()).collect();
         self.config_step(state, at, format!("declares ARG {}", names.join(", ")));
     }

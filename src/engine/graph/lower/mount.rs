@@ -96,6 +96,10 @@ impl Lowering<'_> {
                     Some(Sharing::Locked) => "locked".into(),
                     Some(Sharing::Shared) | None => "shared".into(),
                 },
+                path: match &source {
+                    None => absolute("/", &path).trim_start_matches('/').to_owned(),
+                    Some(_) => String::new(),
+                },
                 seed: source.map(|source| mounts.edge(source, &path)),
                 uid: mount.uid.unwrap_or(0),
                 gid: mount.gid.unwrap_or(0),

@@ -4,6 +4,7 @@ use super::args::PROXIES;
 use super::mount::Mounts;
 use super::{Lowering, StageState};
 use crate::engine::graph::op::{Operation, Variable, VariableOrigin};
+use crate::engine::graph::redacted;
 use crate::language::dockerfile::{Instruction, RunScript, run_script};
 
 impl Lowering<'_> {
@@ -112,7 +113,7 @@ fn with_agent(mut env: Vec<Variable>, mounts: &Mounts) -> Vec<Variable> {
 }
 
 /// `|2 A=1 B= /bin/sh -c text`: every declared argument comes first, once, with the value that it has here; an ENV of the same
-/// name wins.
+/// name wins. Other than in BuildKit, addresses among the values have no credentials.
 ///
 /// Source: BuildKit `runCommandString`, `dockerfile2llb/convert.go`.
 fn history_text(args: &[String], state: &StageState) -> String {
@@ -124,7 +125,7 @@ fn history_text(args: &[String], state: &StageState) -> String {
             None => declared.push((name, value)),
         }
     }
-    let shown: Vec<String> = declared.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let shown: Vec<String> = declared.iter().map(|(name, value)| redacted(&format!("{name}={value}"))).collect();
     let prefix = if shown.is_empty() { String::new() } else { format!("|{} {} ", shown.len(), shown.join(" ")) };
     format!("{prefix}{}", args.join(" "))
 }
