@@ -8,6 +8,7 @@ mod elsewhere;
 mod errors;
 mod git;
 mod hits;
+mod hostile_text;
 mod ignored;
 mod inside;
 mod outputs;

@@ -14,9 +14,9 @@ use super::base::ResolvedBase;
 use super::fetch::{Fetch, MainContext};
 use super::vertex::{BuildGraph, SourceRef};
 use crate::engine::event::{Role, VertexId};
-use crate::engine::oci::Platform;
+use crate::engine::oci::{Platform, Reference};
 use crate::engine::protocol::settings::RunSettings;
-use crate::language::dockerfile::{Arguments, Diagnostic, Dockerfile, Instruction, Span};
+use crate::language::dockerfile::{Arguments, Diagnostic, Dockerfile, Instruction, Span, detect_syntax};
 use stage::StageState;
 
 #[cfg(test)]
@@ -105,11 +105,27 @@ pub fn lower(request: &LowerRequest<'_>, bases: &mut dyn Bases) -> Result<Lowere
     in_file_order(&mut graph);
     config::note_effects(&mut graph);
     let unconsumed = args::unconsumed(request);
-    let notes = match unconsumed.as_slice() {
-        [] => Vec::new(),
-        names => vec![format!("warning: no ARG takes the build arguments {}", names.join(", "))],
-    };
+    let mut notes: Vec<String> = other_frontend(&request.dockerfile.source).into_iter().collect();
+    if !unconsumed.is_empty() {
+        notes.push(format!("warning: no ARG takes the build arguments {}", unconsumed.join(", ")));
+    }
     Ok(Lowered { graph, warnings, notes })
+}
+
+/// `# syntax=` is never fetched or executed. Docker's own frontend is the one that is built in; another one may mean another
+/// language.
+fn other_frontend(source: &str) -> Option<String> {
+    let wanted = detect_syntax(source)?;
+    let own = ["docker/dockerfile", "docker/dockerfile-upstream"];
+    let is_own = Reference::parse(&wanted.reference).is_ok_and(|name| own.contains(&name.path.as_str()));
+    let shown = wanted.reference.chars().take(200).collect::<String>();
+    (!is_own).then(|| {
+        format!(
+            "warning: line {}: the frontend `{}` is not fetched; the one of docker's Dockerfiles is built in",
+            wanted.line,
+            shown.escape_debug()
+        )
+    })
 }
 
 /// One FROM with what follows it.
