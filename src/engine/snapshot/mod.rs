@@ -1,6 +1,7 @@
 //! Layered root file systems: unpack, prepare, mount, commit, diff, remove. The hard rule: a layer appears under its name by
 //! rename, complete and synced, and is never written again.
 
+pub mod archive;
 pub mod changes;
 pub mod copy;
 pub mod failure;

@@ -7,9 +7,10 @@ use std::os::fd::AsFd;
 
 use rustix::fs::Mode;
 
+use super::super::archive::Archive;
 use super::super::failure::{During, user};
 use super::super::metadata;
-use super::super::unpack::{Apply, Archive};
+use super::super::unpack::Apply;
 use super::source::{Node, Source};
 use super::{Rules, check_name};
 use crate::engine::protocol::{CopySpec, EntryKind, Failure, FileMode};
