@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::Engine;
 use super::agent::{Agents, SshSource};
-use super::contexts::scan_contexts;
+use super::contexts::{Memory, scan_contexts};
 use super::delivery::{ExportTo, PushTo};
 use super::elsewhere::Prepared;
 use super::error::{EngineError, ErrorKind};
@@ -186,7 +186,8 @@ impl Run<'_> {
         let default_network = project.default_network();
         self.survey(&graph, default_network)?;
         let fetched = fetch_sources(self.store(), self.speaker, &remote, &graph, lease, fetched)?;
-        let contexts = scan_contexts(self.store(), &project, self.speaker, &graph, (&loaded.ignore, &fetched))?;
+        let contexts =
+            scan_contexts(self.store(), &project, self.speaker, &graph, (&loaded.ignore, &fetched), Memory::Store)?;
         let place = self.store().layout.root().join("tmp");
         let agents = Agents::start(&graph, &self.request.ssh, &self.engine.sources.git.path, &place)?;
         let jobs = match self.request.jobs {
@@ -195,10 +196,10 @@ impl Run<'_> {
             given => given,
         };
         let solver = Solver {
-            lease,
+            lease: Some(lease),
             graph: &graph,
             store: self.store(),
-            worker: &self.engine.worker,
+            worker: Some(&self.engine.worker),
             speaker: self.speaker,
             contexts: &contexts,
             previous: previous.as_ref(),

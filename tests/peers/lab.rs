@@ -194,6 +194,14 @@ impl Ours {
         String::from_utf8(done.stdout).unwrap()
     }
 
+    /// `plan --json` in a folder; it must succeed.
+    pub fn plan(&self, context: &Path, args: &[&str]) -> Value {
+        let mut all = vec!["plan", "--json"];
+        all.extend(args);
+        all.push(context.to_str().unwrap());
+        serde_json::from_str(&self.ok(&all)).unwrap()
+    }
+
     /// `build --json` in a folder; it must succeed.
     pub fn build(&self, context: &Path, args: &[&str]) -> Value {
         let mut all = vec!["build", "--json"];

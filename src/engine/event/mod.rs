@@ -67,6 +67,32 @@ pub enum Verdict {
         /// The vertex where the cascade began; the step itself when the reason is its own.
         cause: VertexId,
     },
+    /// In a plan: it cannot be said before something else was done.
+    Unknown {
+        /// What decides.
+        on: Dependence,
+    },
+}
+
+/// What an undecided step of a plan depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decides", rename_all = "snake_case")]
+pub enum Dependence {
+    /// What a step gives that will run, or that is undecided itself.
+    Output {
+        /// That step.
+        vertex: VertexId,
+    },
+    /// What lies in a result of the store that nobody has looked at in this way yet.
+    Unseen {
+        /// The step that made it.
+        vertex: VertexId,
+    },
+    /// What a server or a repository has now: a plan asks nobody.
+    Server {
+        /// Its address, without credentials.
+        address: String,
+    },
 }
 
 /// Standard output or standard error of a step.
