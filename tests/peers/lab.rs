@@ -13,6 +13,7 @@ const TESTS: &[&str] = &[
     "cache_facts",
     "seeded_changes",
     "matrix",
+    "plans",
     "image_equals_what_run_saw",
     "express",
     "forty_features",

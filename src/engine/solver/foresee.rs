@@ -188,6 +188,11 @@ impl Solver<'_> {
         Ok(Keys { ids, withheld, loadable: None, fate: Fate::Runs })
     }
 
+    /// Whether an earlier step of this plan makes the same; else this is the first.
+    pub(super) fn is_foreseen_twice(&self, key: &KeyId, vertex: &Vertex) -> bool {
+        guard(&self.state.foreseen.made).insert(key.0.clone(), vertex.id).is_some()
+    }
+
     fn open(&self, vertex: &Vertex, ids: Vec<KeyId>, on: Dependence) -> Result<Keys, SolveError> {
         for id in self.graph.inputs(vertex) {
             if matches!(self.state_of(id), Outlook::Lost) {

@@ -206,6 +206,10 @@ impl Solver<'_> {
         let how = match (&by_manifest, &by_chain) {
             (Some(_), _) => Some(HitReason::Manifest),
             (None, Some(_)) => Some(HitReason::ChainId),
+            // A build writes it down at the first FROM of several.
+            (None, None) if self.is_foreseeing() && self.is_foreseen_twice(&manifest_key, vertex) => {
+                Some(HitReason::Manifest)
+            }
             (None, None) => None,
         };
         let bytes = base.map_or(0, |b| b.layers.iter().filter_map(|l| l.blob.as_ref()).map(|(d, _)| d.size).sum());
