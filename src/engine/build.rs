@@ -307,6 +307,8 @@ impl Run<'_> {
             ingredients: old.ingredients,
             times: old.times,
             layers: old.layers,
+            bases: old.bases,
+            secret_marks: old.secret_marks,
             ..BuildRecord::default()
         };
         record.ingredients.extend(solver.ingredients());
@@ -316,6 +318,14 @@ impl Run<'_> {
             if let (Some(left), Some(Outcome::Skipped | Outcome::Cancelled)) = (old_left.get(&vertex.slot), &outcome) {
                 // Not tried again: what it left then is still the last that is known of it.
                 record.left.insert(vertex.slot.clone(), left.clone());
+            }
+            if let Some(facts) = solver.base_facts(vertex) {
+                record.bases.insert(vertex.slot.clone(), facts);
+            }
+            if let (Some(Outcome::Ran), marks) = (&outcome, solver.secret_marks(vertex))
+                && !marks.is_empty()
+            {
+                record.secret_marks.insert(vertex.slot.clone(), marks);
             }
             match outcome {
                 Some(Outcome::Ran) => record.ran += 1,
@@ -336,6 +346,8 @@ impl Run<'_> {
         record.ingredients.retain(|slot, _| live.contains(slot));
         record.times.retain(|slot, _| live.contains(slot));
         record.layers.retain(|slot, _| live.contains(slot));
+        record.bases.retain(|slot, _| live.contains(slot));
+        record.secret_marks.retain(|slot, _| live.contains(slot));
         let row = BuildRow {
             id: self.build.clone(),
             project: project.id(),

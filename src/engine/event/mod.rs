@@ -5,7 +5,7 @@ pub mod log;
 
 use serde::{Deserialize, Serialize};
 
-use super::verdict::{HitReason, MissReason};
+use super::verdict::{Doubt, HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 /// An event with its place in the build.
@@ -207,6 +207,25 @@ pub enum BuildEvent {
         vertex: VertexId,
         /// Its answer.
         verdict: Verdict,
+    },
+    /// A result depends on something that is no part of its key.
+    Doubted {
+        /// Of which step.
+        vertex: VertexId,
+        /// On what.
+        doubt: Doubt,
+    },
+    /// What is inside of a change that made a step miss.
+    Differs {
+        /// Which step.
+        vertex: VertexId,
+        /// The file, or the base image, as its reason names it.
+        what: String,
+        /// A unified diff of a text, or facts about an image; as untrusted as the file.
+        lines: Vec<String>,
+        /// Why there are none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// It waits for another process that runs the same step.
     VertexWaiting {

@@ -292,7 +292,7 @@ impl Solver<'_> {
     }
 
     /// The layer that this slot made last, if it is still there: unchanged files can be linked from it.
-    fn previous_layer(&self, vertex: &Vertex) -> Option<LayerId> {
+    pub(super) fn previous_layer(&self, vertex: &Vertex) -> Option<LayerId> {
         let layer = self.previous?.layers.get(&vertex.slot)?;
         self.store.layout.layer(layer).exists().then(|| layer.clone())
     }

@@ -47,7 +47,7 @@ impl Solver<'_> {
         *guard(&self.state(vertex.id).ingredients) = Some(ingredients);
     }
 
-    fn before(&self, vertex: &Vertex) -> Option<&Ingredients> {
+    pub(super) fn before(&self, vertex: &Vertex) -> Option<&Ingredients> {
         self.previous?.ingredients.get(&vertex.slot)
     }
 

@@ -6,6 +6,8 @@
 //! Source: BuildKit `solver/edge.go` (`reference/cache-semantics.md`, section 1). The hard rule: a record is written last.
 
 mod content;
+mod differences;
+mod doubts;
 mod error;
 mod execute;
 mod explain;

@@ -178,6 +178,9 @@ impl Solver<'_> {
         said.probed = true;
         drop(said);
         self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict: Verdict::Hit { how } });
+        if how != HitReason::Merged {
+            self.say_doubts(vertex, result);
+        }
         self.finish(vertex.id, Outcome::Cached, Some(result.stat), None, result.micros);
     }
 
@@ -280,8 +283,9 @@ impl Solver<'_> {
         said.probed = true;
         said.cause = Some(cause);
         drop(said);
-        let verdict = Verdict::Miss { reasons, cause };
+        let verdict = Verdict::Miss { reasons: reasons.clone(), cause };
         self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict });
+        self.say_differences(vertex, &reasons);
     }
 }
 

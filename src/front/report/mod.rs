@@ -15,6 +15,7 @@ pub mod table;
 pub mod upkeep;
 mod used;
 pub mod why;
+pub mod word_diff;
 
 pub use document::{Document, document};
 pub use history::BuildRow;

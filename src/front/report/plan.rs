@@ -94,8 +94,11 @@ fn whys(state: &BuildState, step: &Step) -> Vec<String> {
     match &step.verdict {
         Some(Verdict::Unknown { on }) => vec![dependence(state, on)],
         Some(Verdict::Miss { reasons, .. }) => {
-            let mut out: Vec<String> =
-                reasons.iter().take(SHOWN_REASONS).map(|reason| format!("{}: {reason}", reason.code())).collect();
+            let mut out: Vec<String> = reasons
+                .iter()
+                .take(SHOWN_REASONS)
+                .map(|reason| format!("{}: {}", reason.code(), reason.foretold()))
+                .collect();
             let more = reasons.len().saturating_sub(SHOWN_REASONS);
             if more > 0 {
                 out.push(format!("and {more} more reasons: see the JSON"));

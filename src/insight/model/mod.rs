@@ -10,9 +10,9 @@ pub mod state;
 pub mod step;
 pub mod summary;
 
-pub use cascade::{Cascade, RootCause};
+pub use cascade::{Cascade, Cutoff, RootCause};
 pub use critical::CriticalPath;
 pub use forecast::{Fate, Forecast};
 pub use state::{BuildState, Diagnosis, Export, Finish};
-pub use step::{Mark, Progress, Status, Step};
+pub use step::{Difference, Mark, Progress, Status, Step};
 pub use summary::{Counts, headline};
