@@ -390,6 +390,7 @@ pub fn registrations(graph: &BuildGraph, previous: Option<&BuildRecord>) -> Vec<
         inputs: graph.inputs(vertex),
         role: vertex.role.clone(),
         usual: previous.and_then(|p| p.times.get(&vertex.slot).copied()),
+        edited: previous.is_some_and(|p| !p.slots.iter().any(|s| s.slot == vertex.slot && s.name == vertex.name)),
     };
     graph.vertices.iter().map(register).collect()
 }

@@ -198,6 +198,9 @@ pub enum BuildEvent {
         role: Role,
         /// Microseconds it usually takes; from the record of the same slot.
         usual: Option<u64>,
+        /// Its text is new or another one than in the last build; false in the first build.
+        #[serde(default)]
+        edited: bool,
     },
     /// No more vertices come.
     GraphSealed,

@@ -1,11 +1,13 @@
 //! The plain and JSON twin of every view. The hard rule: a report writes into the `Write` it is given, one line per fact,
 //! without spinner or box, and every untrusted word passes through [`crate::front::text`].
 
+pub mod builders;
 pub mod document;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod history;
 pub mod images;
+pub mod key;
 pub mod lint;
 pub mod plain;
 pub mod plan;

@@ -1,6 +1,7 @@
 //! What is known about a build, as a fold of its events, and what follows from it. The hard rule: pure and total. Any
 //! event may come in any state; what does not fit is counted, never unwrapped. Start with [`state`], then [`cascade`].
 
+pub mod builders;
 pub mod cascade;
 pub mod critical;
 #[cfg(test)]

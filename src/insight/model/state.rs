@@ -161,7 +161,8 @@ impl BuildState {
 
     /// A new step; false when its vertex is known already.
     fn register(&mut self, event: &BuildEvent) -> bool {
-        let BuildEvent::VertexRegistered { vertex, slot, name, line, stage, inputs, role, usual } = event.clone() else {
+        let BuildEvent::VertexRegistered { vertex, slot, name, line, stage, inputs, role, usual, edited } = event.clone()
+        else {
             return false;
         };
         if self.index.contains_key(&vertex) {
@@ -177,6 +178,7 @@ impl BuildState {
             role,
             inputs,
             usual,
+            edited,
             status: Status::Waiting,
             verdict: None,
             started_at: None,

@@ -109,6 +109,8 @@ pub struct Step {
     pub inputs: Vec<VertexId>,
     /// Microseconds it usually takes.
     pub usual: Option<u64>,
+    /// Its text is new or another one than in the last build.
+    pub edited: bool,
     /// Where it stands.
     pub status: Status,
     /// The cache's answer.
