@@ -306,6 +306,7 @@ impl Run<'_> {
             ingredients: old.ingredients,
             times: old.times,
             layers: old.layers,
+            results: old.results,
             ..BuildRecord::default()
         };
         record.ingredients.extend(solver.ingredients());
@@ -326,6 +327,7 @@ impl Run<'_> {
             }
             if let Some(result) = solver.known_result(vertex.id) {
                 record.times.insert(vertex.slot.clone(), result.micros);
+                record.results.insert(vertex.slot.clone(), result.id.clone());
                 if let Some(layer) = result.layers.last().filter(|_| vertex.base.is_none()) {
                     record.layers.insert(vertex.slot.clone(), layer.clone());
                 }
@@ -335,6 +337,7 @@ impl Run<'_> {
         record.ingredients.retain(|slot, _| live.contains(slot));
         record.times.retain(|slot, _| live.contains(slot));
         record.layers.retain(|slot, _| live.contains(slot));
+        record.results.retain(|slot, _| live.contains(slot));
         let row = BuildRow {
             id: self.build.clone(),
             project: project.id(),

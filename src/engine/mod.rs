@@ -10,6 +10,7 @@ pub mod http;
 pub mod image;
 pub mod oci;
 pub mod protocol;
+pub mod reads;
 pub mod registry;
 pub mod sandbox;
 pub mod snapshot;

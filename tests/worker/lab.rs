@@ -194,7 +194,8 @@ impl Lab {
         let fds = vec![out.try_clone().unwrap().into(), out.try_clone().unwrap().into()];
         let parents = parents.iter().map(|p| id(p)).collect();
         let token = name.bytes().fold(0, |sum, b| sum * 31 % 1_000_003 + u64::from(b));
-        let reply = self.call_with(Request::Run { layer: id(name), left: None, parents, process, token }, fds)?;
+        let reply =
+            self.call_with(Request::Run { layer: id(name), left: None, parents, process, token, trace: None }, fds)?;
         let mut text = Vec::new();
         out.rewind().unwrap();
         out.read_to_end(&mut text).unwrap();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::event::LayerStat;
 use crate::engine::oci::LayerId;
+use crate::engine::reads::ReadSet;
 use crate::engine::store::{Index, StoreError};
 use crate::ground::digest::Digest;
 
@@ -128,8 +129,24 @@ impl<'a> Cache<'a> {
 
     /// Writes a result with its key and all links to it, in one synced transaction: the last act of a step.
     pub fn save(&self, operation: &Digest, links: &[Link], key: &KeyId, result: &StepResult) -> Result<(), StoreError> {
+        self.save_traced(operation, links, key, result, None)
+    }
+
+    /// The same with what the step read, where somebody watched.
+    pub fn save_traced(
+        &self,
+        operation: &Digest,
+        links: &[Link],
+        key: &KeyId,
+        result: &StepResult,
+        reads: Option<&ReadSet>,
+    ) -> Result<(), StoreError> {
+        let packed = reads.map(ReadSet::pack);
         self.index.transact(|db| {
             add_links(db, operation, links, key)?;
+            if let Some(packed) = &packed {
+                db.prepare_cached("insert or replace into reads values (?1, ?2)")?.execute((&result.id.0, packed))?;
+            }
             let layers = serde_json::to_string(&result.layers).unwrap_or_default();
             db.prepare_cached("insert or replace into results values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
                 &result.id.0,
@@ -144,6 +161,14 @@ impl<'a> Cache<'a> {
             db.prepare_cached("insert or ignore into records values (?1, ?2)")?.execute((&key.0, &result.id.0))?;
             Ok(())
         })
+    }
+
+    /// What the step read that made a result; none when nobody watched it.
+    pub fn read_set(&self, result: &ResultId) -> Result<Option<ReadSet>, StoreError> {
+        let query = "select packed from reads where result = ?1";
+        let packed: Option<Vec<u8>> =
+            self.index.with(|db| db.prepare_cached(query)?.query_row([&result.0], |row| row.get(0)).optional())?;
+        Ok(packed.and_then(|packed| ReadSet::unpack(&packed)))
     }
 
     /// When a layer was made, in microseconds since 1970.

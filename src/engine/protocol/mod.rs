@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::engine::context::entry::{Entry, EntryKind, Selector};
 use crate::engine::event::{LayerStat, Usage};
 use crate::engine::oci::{LayerId, Packing};
+use crate::engine::reads::ReadSet;
 use crate::ground::digest::Digest;
 pub use crate::language::dockerfile::FileMode;
 pub use settings::Ulimit;
@@ -53,6 +54,9 @@ pub enum Request {
         process: ProcessSpec,
         /// Names this run, so that it can be cancelled.
         token: u64,
+        /// Watch what it reads.
+        #[serde(default)]
+        trace: Option<TraceBudget>,
     },
     /// Runs a process on `parents` for somebody to look around; what it writes is listed and thrown away.
     /// Descriptors: standard input, output and error; for a terminal instead a socket, over which its other end comes back
@@ -182,6 +186,9 @@ pub enum Reply {
         /// The layer `left` is there.
         #[serde(default)]
         left: bool,
+        /// What it read, when it was watched and the code is 0.
+        #[serde(default)]
+        reads: Option<Box<ReadSet>>,
     },
     /// A shell was left.
     ShellEnded {
@@ -240,6 +247,22 @@ pub struct CacheFolder {
     pub stat: LayerStat,
     /// When it was changed last, in microseconds since 1970.
     pub changed: u64,
+}
+
+/// How much of a step is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceBudget {
+    /// System calls that are looked at; the step goes on unwatched after that.
+    pub events: u64,
+    /// Bytes of paths that are remembered.
+    pub bytes: u64,
+}
+
+impl Default for TraceBudget {
+    /// A million calls cost some six seconds.
+    fn default() -> Self {
+        Self { events: 1_000_000, bytes: 64 << 20 }
+    }
 }
 
 /// Why a request failed.

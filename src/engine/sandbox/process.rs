@@ -235,7 +235,8 @@ pub fn run(
 ) -> Result<Reply, Failure> {
     if let Some(stat) = layers.stat(id)? {
         let (code, stat, usage) = (0, Some(stat), Usage::default());
-        return Ok(Reply::Exited { code, stat, usage, cancelled: false, out_of_memory: false, hint: None, left: false });
+        let (cancelled, out_of_memory, hint, left, reads) = (false, false, None, false, None);
+        return Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint, left, reads });
     }
     let view = layers.view(asked.parents)?;
     let ended = execute(layers, machine, view, asked, cancelled)?;
@@ -247,7 +248,7 @@ pub fn run(
     ended.clear();
     let single = "this build has no id but its own, so a chown to another one fails";
     let hint = (code != 0 && Ids::current().are_single()).then(|| format!("{single}: {MORE_IDS}"));
-    Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint, left })
+    Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint, left, reads: None })
 }
 
 /// Answers `Request::Shell`: what the process wrote is listed and thrown away.

@@ -312,7 +312,7 @@ impl Solver<'_> {
             scope.spawn(|| self.pump(vertex, out_reader, Stream::Stdout, &output));
             scope.spawn(|| self.pump(vertex, err_reader, Stream::Stderr, &output));
             let (layer, parents) = (layer.clone(), parents.clone());
-            let request = Request::Run { layer, left: Some(left.clone()), parents, process, token };
+            let request = Request::Run { layer, left: Some(left.clone()), parents, process, token, trace: None };
             self.ask(vertex, request, vec![OwnedFd::from(out_writer), OwnedFd::from(err_writer)])
         });
         guard(&self.state.running).retain(|running| *running != token);

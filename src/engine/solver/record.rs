@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::cache::Ingredients;
+use crate::engine::cache::{Ingredients, ResultId};
 use crate::engine::context::IgnoreFile;
 use crate::engine::graph::slots::SlotRecord;
 use crate::engine::oci::LayerId;
@@ -43,6 +43,9 @@ pub struct BuildRecord {
     pub left: BTreeMap<String, Left>,
     /// The layer that each slot made last.
     pub layers: BTreeMap<String, LayerId>,
+    /// The result that each slot had last, by which its read set is found.
+    #[serde(default)]
+    pub results: BTreeMap<String, ResultId>,
     /// The rules in force.
     pub ignore: IgnoreFile,
 }

@@ -179,7 +179,7 @@ impl Server {
                 write_layer::write_tree(layers, &chain, times, out)
             }
             Request::Scan { layers: chain, selectors } => scan::scan(layers, &chain, &selectors),
-            Request::Run { layer, left, parents, process, token } => {
+            Request::Run { layer, left, parents, process, token, trace: _ } => {
                 self.process(token, Streams::Outputs, &fds, &parents, &process, |machine, asked, cancelled| {
                     sandbox::run(layers, machine, (&layer, left.as_ref()), asked, cancelled)
                 })
