@@ -29,6 +29,8 @@ pub struct ReadSet {
     pub links: BTreeMap<String, String>,
     /// Paths that were there before and that the step changed, replaced or removed.
     pub changed: BTreeSet<String>,
+    /// Paths that the step made where nothing was; what is in a new directory is not listed.
+    pub added: BTreeSet<String>,
     /// It asked for a connection to another machine, or for the address of one.
     pub network: bool,
     /// Why this may not be all; empty: it is all.
@@ -45,8 +47,6 @@ pub struct ReadSet {
 pub enum Incomplete {
     /// More system calls, or longer paths, than the budget allows.
     Budget,
-    /// A program asked for io_uring, which was refused; one that insists may have done something else.
-    IoUring,
     /// A program of another architecture (32 bits).
     ForeignArchitecture,
     /// A program wanted to watch system calls itself.
@@ -68,7 +68,6 @@ impl Incomplete {
     pub fn code(self) -> &'static str {
         match self {
             Self::Budget => "budget",
-            Self::IoUring => "io-uring",
             Self::ForeignArchitecture => "foreign-architecture",
             Self::SecondListener => "second-listener",
             Self::OtherProcess => "other-process",
@@ -84,7 +83,6 @@ impl fmt::Display for Incomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Budget => "it made more system calls than are looked at",
-            Self::IoUring => "it asked for io_uring, whose work cannot be seen",
             Self::ForeignArchitecture => "a 32-bit program ran, whose system calls are not looked at",
             Self::SecondListener => "one of its programs wanted to watch system calls itself",
             Self::OtherProcess => "it reached files through another process' folder in /proc",

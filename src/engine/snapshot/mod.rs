@@ -15,6 +15,7 @@ pub mod owner;
 pub mod packing;
 mod plain;
 pub mod record;
+pub mod replaced;
 pub mod scan;
 pub mod stat;
 pub mod tar_reader;

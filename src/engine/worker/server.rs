@@ -179,9 +179,10 @@ impl Server {
                 write_layer::write_tree(layers, &chain, times, out)
             }
             Request::Scan { layers: chain, selectors } => scan::scan(layers, &chain, &selectors),
-            Request::Run { layer, left, parents, process, token, trace: _ } => {
+            Request::Run { layer, left, parents, process, token, trace } => {
                 self.process(token, Streams::Outputs, &fds, &parents, &process, |machine, asked, cancelled| {
-                    sandbox::run(layers, machine, (&layer, left.as_ref()), asked, cancelled)
+                    let asked = Asked { trace, ..*asked };
+                    sandbox::run(layers, machine, (&layer, left.as_ref()), &asked, cancelled)
                 })
             }
             Request::Shell { parents, process, terminal, token } => {
@@ -216,7 +217,7 @@ impl Server {
         }
         let cancelled = locked(&self.runs).get(&token).cloned().unwrap_or_default();
         let descriptors: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        run(&self.machine, &Asked { parents, process, streams, descriptors: &descriptors }, &cancelled)
+        run(&self.machine, &Asked { parents, process, streams, descriptors: &descriptors, trace: None }, &cancelled)
     }
 }
 
