@@ -22,6 +22,7 @@ use super::image::assemble;
 use super::oci::LayerId;
 use super::project::{Loaded, Project};
 use super::protocol::{Network, Reply, Request};
+use super::reads::TraceWhen;
 use super::solver::record::BuildRecord;
 use super::solver::{Solver, Speaker, State};
 use super::sources::Remote;
@@ -47,6 +48,8 @@ pub struct BuildRequest {
     pub load: bool,
     /// `--jobs`: steps at a time; 0 for a number that suits the machine.
     pub jobs: usize,
+    /// `--trace`: which RUNs are watched.
+    pub trace: TraceWhen,
     /// The image is put together even where nobody gave it a name or a place: somebody wants to know its id.
     pub assemble: bool,
 }
@@ -207,6 +210,7 @@ impl Run<'_> {
             secrets: &self.request.secrets,
             agents: &agents.sockets,
             default_network,
+            trace: self.request.trace,
             limits: &project.limits,
             state: State::new(graph.vertices.len(), jobs),
         };

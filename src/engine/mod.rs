@@ -32,6 +32,7 @@ mod fetching;
 mod forecast;
 mod housekeeping;
 mod project;
+mod reading;
 mod shell;
 mod sources;
 
@@ -43,6 +44,7 @@ pub use delivery::{ExportKind, ExportTo, PushTo};
 pub use error::{EngineError, ErrorKind};
 pub use forecast::{Price, Touched};
 pub use project::Project;
+pub use reading::StepReads;
 pub use shell::{Chosen, ShellEnd, ShellRequest, ShellSession, ShellStreams};
 pub use solver::Side;
 pub use sources::{Remote, Sources, ToPush};

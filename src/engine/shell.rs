@@ -15,6 +15,7 @@ use super::graph::{BuildGraph, Vertex};
 use super::handle::CancelToken;
 use super::project::{Loaded, Project};
 use super::protocol::{Changes, FailureKind, Opened, Reply, Request, TerminalSize, frame};
+use super::reads::TraceWhen;
 use super::solver::record::BuildRecord;
 use super::solver::{Side, Solver, Speaker, Standing, State};
 use super::sources::Remote;
@@ -141,6 +142,7 @@ impl Engine {
             secrets: &request.secrets,
             agents: &BTreeMap::new(),
             default_network: project.default_network(),
+            trace: TraceWhen::Never,
             limits: &project.limits,
             state: State::looking(graph.vertices.len()),
         };

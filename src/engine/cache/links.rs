@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::event::LayerStat;
 use crate::engine::oci::LayerId;
-use crate::engine::reads::ReadSet;
+use crate::engine::reads::{ReadSet, ReadSummary};
 use crate::engine::store::{Index, StoreError};
 use crate::ground::digest::Digest;
 
@@ -141,11 +141,12 @@ impl<'a> Cache<'a> {
         result: &StepResult,
         reads: Option<&ReadSet>,
     ) -> Result<(), StoreError> {
-        let packed = reads.map(ReadSet::pack);
+        let reads = reads.map(|reads| (serde_json::to_string(&reads.summary()).unwrap_or_default(), reads.pack()));
         self.index.transact(|db| {
             add_links(db, operation, links, key)?;
-            if let Some(packed) = &packed {
-                db.prepare_cached("insert or replace into reads values (?1, ?2)")?.execute((&result.id.0, packed))?;
+            if let Some((summary, packed)) = &reads {
+                let mut insert = db.prepare_cached("insert or replace into reads values (?1, ?2, ?3)")?;
+                insert.execute((&result.id.0, summary, packed))?;
             }
             let layers = serde_json::to_string(&result.layers).unwrap_or_default();
             db.prepare_cached("insert or replace into results values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
@@ -163,12 +164,27 @@ impl<'a> Cache<'a> {
         })
     }
 
+    /// A result by its name.
+    pub fn result(&self, id: &ResultId) -> Result<Option<StepResult>, StoreError> {
+        let query = "select id, layers, created, micros, bytes, entries, removed from results where id = ?1";
+        let found = self.index.with(|db| db.prepare_cached(query)?.query_row([&id.0], result_row).optional())?;
+        Ok(found.flatten())
+    }
+
     /// What the step read that made a result; none when nobody watched it.
     pub fn read_set(&self, result: &ResultId) -> Result<Option<ReadSet>, StoreError> {
         let query = "select packed from reads where result = ?1";
         let packed: Option<Vec<u8>> =
             self.index.with(|db| db.prepare_cached(query)?.query_row([&result.0], |row| row.get(0)).optional())?;
         Ok(packed.and_then(|packed| ReadSet::unpack(&packed)))
+    }
+
+    /// The same in short.
+    pub fn read_summary(&self, result: &ResultId) -> Result<Option<ReadSummary>, StoreError> {
+        let query = "select summary from reads where result = ?1";
+        let text: Option<String> =
+            self.index.with(|db| db.prepare_cached(query)?.query_row([&result.0], |row| row.get(0)).optional())?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     /// When a layer was made, in microseconds since 1970.

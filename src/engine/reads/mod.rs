@@ -31,6 +31,9 @@ pub struct ReadSet {
     pub changed: BTreeSet<String>,
     /// Paths that the step made where nothing was; what is in a new directory is not listed.
     pub added: BTreeSet<String>,
+    /// Which layer shows a path of `read`, `looked` or `listed`: its place in the chain that the step stood on. What the layers
+    /// of a base image show is not in here.
+    pub origin: BTreeMap<String, u32>,
     /// It asked for a connection to another machine, or for the address of one.
     pub network: bool,
     /// Why this may not be all; empty: it is all.
@@ -39,6 +42,18 @@ pub struct ReadSet {
     pub events: u64,
     /// Time spent on them, in microseconds.
     pub micros: u64,
+}
+
+/// Which RUNs are watched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TraceWhen {
+    /// Those that stand on files of the build context, or mount them: for them it can be told what of it they need.
+    #[default]
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
 }
 
 /// Why a set may lack something.

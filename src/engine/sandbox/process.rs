@@ -32,6 +32,7 @@ use crate::engine::snapshot::failure::{environment, internal, mount_refused};
 use crate::engine::snapshot::ids::{Ids, MORE_IDS};
 use crate::engine::snapshot::layers::WorkDir;
 use crate::engine::snapshot::{Layers, View, changes, owner};
+use crate::ground::fs::RootDir;
 use crate::ground::fs::error::describe;
 
 /// Time between TERM and KILL.
@@ -261,7 +262,7 @@ pub fn run(
     // What a cancelled process wrote is not to be kept, even if it ended well in the last moment.
     let kept = code == 0 && !cancelled;
     let stat = if kept { Some(layers.commit(&ended.work, id)?) } else { None };
-    let reads = ended.touched.take().filter(|_| kept).map(|touched| Box::new(read_by(layers, touched, asked, id)));
+    let reads = ended.touched.take().filter(|_| kept).map(|touched| Box::new(read_by(layers, &touched, asked, id)));
     // That what a failed one wrote cannot be kept (a full disk) must not hide why it failed.
     let left = left.filter(|_| code != 0 && !cancelled).is_some_and(|id| layers.commit(&ended.work, id).is_ok());
     ended.clear();
@@ -271,10 +272,17 @@ pub fn run(
 }
 
 /// What a step read that made the layer `id`. That it cannot be told is no reason to fail the step.
-fn read_by(layers: &Layers, touched: Touched, asked: &Asked<'_>, id: &LayerId) -> ReadSet {
-    let below = layers.view(asked.parents);
-    let known = below.and_then(|below| trace::settle(touched, asked.process, &below, &layers.path(id)));
-    known.unwrap_or_else(|_| ReadSet { incomplete: [Incomplete::Trouble].into(), ..ReadSet::default() })
+fn read_by(layers: &Layers, touched: &Touched, asked: &Asked<'_>, id: &LayerId) -> ReadSet {
+    let settle = || {
+        let of_build = |(at, layer): (usize, &LayerId)| {
+            let place = u32::try_from(at).ok().filter(|_| !layer.as_str().starts_with("base-"))?;
+            Some(RootDir::open(&layers.path(layer)).map(|root| (place, root)))
+        };
+        let below = layers.view(asked.parents)?;
+        let own = asked.parents.iter().enumerate().filter_map(of_build).collect::<Result<Vec<_>, _>>()?;
+        trace::settle(touched, asked.process, (&below, &own), &layers.path(id))
+    };
+    settle().unwrap_or_else(|_| ReadSet { incomplete: [Incomplete::Trouble].into(), ..ReadSet::default() })
 }
 
 /// Answers `Request::Shell`: what the process wrote is listed and thrown away.

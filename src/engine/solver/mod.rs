@@ -15,6 +15,7 @@ mod probe;
 pub mod record;
 mod speaker;
 mod standing;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,6 +32,7 @@ use super::event::{BuildEvent, Outcome, VertexId};
 use super::graph::BuildGraph;
 use super::handle::CancelToken;
 use super::oci::LayerId;
+use super::reads::TraceWhen;
 use super::store::uses::{Place, Used};
 use super::store::{Lease, Store};
 use super::worker::Worker;
@@ -68,6 +70,8 @@ pub struct Solver<'a> {
     pub agents: &'a BTreeMap<String, std::path::PathBuf>,
     /// The network of RUNs that do not say.
     pub default_network: super::protocol::Network,
+    /// Which RUNs are watched.
+    pub trace: TraceWhen,
     /// What each RUN may use.
     pub limits: &'a super::protocol::settings::Limits,
     /// State.

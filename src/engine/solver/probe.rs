@@ -166,6 +166,7 @@ impl Solver<'_> {
         said.probed = true;
         drop(said);
         self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict: Verdict::Hit { how } });
+        self.say_reads(vertex, &result.id);
         self.finish(vertex.id, Outcome::Cached, Some(result.stat), None, result.micros);
     }
 

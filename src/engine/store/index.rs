@@ -52,9 +52,9 @@ create table collected (
 create table digests (layer text primary key, diff_id text not null) without rowid;
 ";
 
-/// What a RUN read, packed, by the result that it made.
+/// What a RUN read, by the result that it made: in short, and packed.
 const READS: &str = "
-create table reads (result text primary key, packed blob not null) without rowid;
+create table reads (result text primary key, summary text not null, packed blob not null) without rowid;
 ";
 
 /// The open index.

@@ -199,9 +199,24 @@ pub struct BuildArgs {
     /// Check the Dockerfile and build nothing.
     #[arg(long)]
     pub check: bool,
+    /// Which of the RUNs that run are watched: what they read is shown by `why --reads`.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub trace: Trace,
     /// Steps at a time [default: twice the cores].
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub jobs: usize,
+}
+
+/// `--trace`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Trace {
+    /// Those below a COPY or ADD from the build context, or with a bind mount of it.
+    #[default]
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
 }
 
 /// `--progress`.
@@ -247,6 +262,9 @@ pub struct WhyArgs {
     /// A line of the Dockerfile [default: all], or the build context.
     #[arg(value_name = "STEP")]
     pub step: Option<String>,
+    /// What the step read while it ran: files, listings, look-ups that failed, programs.
+    #[arg(long)]
+    pub reads: bool,
     /// The build context [default: the present folder].
     #[arg(long, short = 'C', value_name = "PATH")]
     pub context: Option<PathBuf>,

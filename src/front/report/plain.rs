@@ -145,7 +145,8 @@ impl<W: Write> PlainReporter<W> {
             Outcome::Ran => match step.layer {
                 Some(layer) => {
                     let used = step.usage.map(|usage| format!(", {}", super::used::short(&usage))).unwrap_or_default();
-                    format!("ran in {time}, layer of {}{used}", text::size(layer.bytes))
+                    let traced = step.reads.as_ref().map(|reads| format!(", {}", super::reads::short(reads)));
+                    format!("ran in {time}, layer of {}{used}{}", text::size(layer.bytes), traced.unwrap_or_default())
                 }
                 None => format!("ran in {time}"),
             },

@@ -137,6 +137,9 @@ fn detail_facts(step: &Step, facts: &mut Vec<Fact>) {
         let size = text::size(layer.bytes);
         facts.push(fact(FactKind::Detail, format!("layer: {size}, {} files and folders{removed}", layer.entries)));
     }
+    if let Some(reads) = &step.reads {
+        facts.push(fact(FactKind::Detail, super::reads::sentence(reads)));
+    }
     if let Some(usage) = step.usage {
         facts.push(fact(FactKind::Detail, format!("used: {}", super::used::long(&usage))));
     }

@@ -1,7 +1,7 @@
 //! From what was seen to what was read: each path is looked up once more in what the step stood on. What is not there was made
 //! by the step itself; what it removed before it looked was there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rustix::fs::{FileType, OFlags};
@@ -15,8 +15,14 @@ use crate::ground::fs::{Missing, RootDir};
 /// Files that every step is given.
 const GIVEN: [&[u8]; 2] = [b"/etc/resolv.conf", b"/etc/hosts"];
 
-/// What a step read. `below` is what it stood on, `upper` what it wrote, in overlayfs' form.
-pub fn settle(touched: Touched, process: &ProcessSpec, below: &View, upper: &Path) -> Result<ReadSet, Failure> {
+/// What a step read. `below` is what it stood on, with the layers of it that are no base image's, lowest first, each with its
+/// place in the chain; `upper` is what it wrote, in overlayfs' form.
+pub fn settle(
+    touched: &Touched,
+    process: &ProcessSpec,
+    (below, layers): (&View, &[(u32, RootDir)]),
+    upper: &Path,
+) -> Result<ReadSet, Failure> {
     let mut out = ReadSet {
         incomplete: touched.incomplete.clone(),
         events: touched.events,
@@ -35,7 +41,7 @@ pub fn settle(touched: Touched, process: &ProcessSpec, below: &View, upper: &Pat
         }
     }
     let ground = Ground::of(process, below);
-    out.network = process.network != Network::None && (touched.connected || asked_for_names(&touched, &ground));
+    out.network = process.network != Network::None && (touched.connected || asked_for_names(touched, &ground));
     for (path, how) in &touched.there {
         ground.there(path, *how, &mut out);
     }
@@ -49,7 +55,23 @@ pub fn settle(touched: Touched, process: &ProcessSpec, below: &View, upper: &Pat
             out.links.insert(link, target);
         }
     }
+    out.origin = origins(layers, &out);
     Ok(out)
+}
+
+/// The topmost layer that has each path, of those that are no base image's.
+fn origins(layers: &[(u32, RootDir)], reads: &ReadSet) -> BTreeMap<String, u32> {
+    let has = |layer: &RootDir, path: &str| {
+        let fd = layer.open_beneath(Path::new(path), OFlags::PATH | OFlags::NOFOLLOW).ok()?;
+        let stat = rustix::fs::fstat(fd).ok()?;
+        (FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || stat.st_rdev != 0).then_some(())
+    };
+    let shown_by = |path: &&String| {
+        let (place, _) = layers.iter().rev().find(|(_, layer)| has(layer, path).is_some())?;
+        Some(((*path).clone(), *place))
+    };
+    let paths: BTreeSet<&String> = reads.read.iter().chain(&reads.looked).chain(&reads.listed).collect();
+    paths.iter().filter_map(shown_by).collect()
 }
 
 /// The resolver's list of servers was read.
