@@ -22,7 +22,7 @@ use super::image::assemble;
 use super::oci::LayerId;
 use super::project::{Loaded, Project};
 use super::protocol::{Network, Reply, Request};
-use super::reads::TraceWhen;
+use super::reads::{CacheUse, TraceWhen};
 use super::solver::record::BuildRecord;
 use super::solver::{Solver, Speaker, State};
 use super::sources::Remote;
@@ -50,6 +50,8 @@ pub struct BuildRequest {
     pub jobs: usize,
     /// `--trace`: which RUNs are watched.
     pub trace: TraceWhen,
+    /// `--cache`: whether recorded runs may stand in for those on another parent.
+    pub cache_use: CacheUse,
     /// The image is put together even where nobody gave it a name or a place: somebody wants to know its id.
     pub assemble: bool,
 }
@@ -211,6 +213,7 @@ impl Run<'_> {
             agents: &agents.sockets,
             default_network,
             trace: self.request.trace,
+            cache_use: self.request.cache_use,
             limits: &project.limits,
             state: State::new(graph.vertices.len(), jobs),
         };

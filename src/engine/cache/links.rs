@@ -132,21 +132,22 @@ impl<'a> Cache<'a> {
         self.save_traced(operation, links, key, result, None)
     }
 
-    /// The same with what the step read, where somebody watched.
+    /// The same with what the step read, where somebody watched, and with the digest of what it ran whatever it stood on.
     pub fn save_traced(
         &self,
         operation: &Digest,
         links: &[Link],
         key: &KeyId,
         result: &StepResult,
-        reads: Option<&ReadSet>,
+        reads: Option<(&Digest, &ReadSet)>,
     ) -> Result<(), StoreError> {
-        let reads = reads.map(|reads| (serde_json::to_string(&reads.summary()).unwrap_or_default(), reads.pack()));
+        let short = |set: &ReadSet| serde_json::to_string(&set.summary()).unwrap_or_default();
+        let reads = reads.map(|(run, set)| (run.to_string(), short(set), set.pack()));
         self.index.transact(|db| {
             add_links(db, operation, links, key)?;
-            if let Some((summary, packed)) = &reads {
-                let mut insert = db.prepare_cached("insert or replace into reads values (?1, ?2, ?3)")?;
-                insert.execute((&result.id.0, summary, packed))?;
+            if let Some((run, summary, packed)) = &reads {
+                let mut insert = db.prepare_cached("insert or replace into reads values (?1, ?2, ?3, ?4)")?;
+                insert.execute((&result.id.0, run, summary, packed))?;
             }
             let layers = serde_json::to_string(&result.layers).unwrap_or_default();
             db.prepare_cached("insert or replace into results values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
@@ -177,6 +178,17 @@ impl<'a> Cache<'a> {
         let packed: Option<Vec<u8>> =
             self.index.with(|db| db.prepare_cached(query)?.query_row([&result.0], |row| row.get(0)).optional())?;
         Ok(packed.and_then(|packed| ReadSet::unpack(&packed)))
+    }
+
+    /// Results of the same run on whatever parent of which it is known what it read, newest first.
+    pub fn runs(&self, run: &Digest, limit: u32) -> Result<Vec<StepResult>, StoreError> {
+        let query = "select s.id, s.layers, s.created, s.micros, s.bytes, s.entries, s.removed
+             from reads r join results s on s.id = r.result where r.run = ?1 order by s.created desc limit ?2";
+        self.index.with(|db| {
+            let mut query = db.prepare_cached(query)?;
+            let rows = query.query_map((run.to_string(), limit), result_row)?;
+            rows.filter_map(Result::transpose).collect()
+        })
     }
 
     /// The same in short.

@@ -13,6 +13,7 @@ pub use crate::engine::context::entry::{Entry, EntryKind, Selector};
 use crate::engine::event::{LayerStat, Usage};
 use crate::engine::oci::{LayerId, Packing};
 use crate::engine::reads::ReadSet;
+use crate::engine::verdict::TraceRefusal;
 use crate::ground::digest::Digest;
 pub use crate::language::dockerfile::FileMode;
 pub use settings::Ulimit;
@@ -105,6 +106,19 @@ pub enum Request {
         /// Paths or patterns.
         selectors: Vec<Selector>,
     },
+    /// Compares everything that a step read and wrote on one chain with what another chain has there.
+    Compare {
+        /// What it stood on, lowest first.
+        old: Vec<LayerId>,
+        /// What it is to stand on.
+        new: Vec<LayerId>,
+        /// What it wrote.
+        layer: LayerId,
+        /// What it read.
+        reads: Box<ReadSet>,
+        /// Targets of its mounts, which are not looked into.
+        mounts: Vec<String>,
+    },
     /// Streams a layer directory as a tar into the descriptor that comes along.
     WriteLayer {
         /// Which.
@@ -189,6 +203,13 @@ pub enum Reply {
         /// What it read, when it was watched and the code is 0.
         #[serde(default)]
         reads: Option<Box<ReadSet>>,
+    },
+    /// A comparison.
+    Compared {
+        /// The first difference that matters; none: it would read and find the same.
+        refusal: Option<TraceRefusal>,
+        /// The layers of the new chain that show the paths, as in `ReadSet::origin`.
+        origin: std::collections::BTreeMap<String, u32>,
     },
     /// A shell was left.
     ShellEnded {

@@ -56,6 +56,19 @@ pub enum TraceWhen {
     Never,
 }
 
+/// Whether a RUN whose parent changed may be taken from the cache because nothing that it read did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CacheUse {
+    /// Hits are those that BuildKit would have.
+    #[default]
+    Exact,
+    /// A recorded run stands in for one on another parent.
+    Traced {
+        /// Also where it used the network and no lock file says what it got.
+        network: bool,
+    },
+}
+
 /// Why a set may lack something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,6 +182,35 @@ impl ReadSet {
         let mut text = Vec::new();
         flate2::read::GzDecoder::new(bytes).take(MAX_BYTES).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
+    }
+}
+
+/// Files in which package managers write down what exactly they got.
+const LOCK_FILES: [&str; 17] = [
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "bun.lock",
+    "bun.lockb",
+    "poetry.lock",
+    "uv.lock",
+    "pdm.lock",
+    "Pipfile.lock",
+    "Cargo.lock",
+    "go.sum",
+    "Gemfile.lock",
+    "composer.lock",
+    "packages.lock.json",
+    "gradle.lockfile",
+    "mix.lock",
+];
+
+impl ReadSet {
+    /// A lock file that it read and that is not the base image's own.
+    pub fn lock_file(&self) -> Option<&str> {
+        let is_lock = |path: &&String| path.rsplit('/').next().is_some_and(|name| LOCK_FILES.contains(&name));
+        self.read.iter().filter(|path| self.origin.contains_key(*path)).find(is_lock).map(String::as_str)
     }
 }
 

@@ -31,8 +31,8 @@ use crate::engine::reads::{Incomplete, ReadSet};
 use crate::engine::snapshot::failure::{environment, internal, mount_refused};
 use crate::engine::snapshot::ids::{Ids, MORE_IDS};
 use crate::engine::snapshot::layers::WorkDir;
+use crate::engine::snapshot::origin::Origins;
 use crate::engine::snapshot::{Layers, View, changes, owner};
-use crate::ground::fs::RootDir;
 use crate::ground::fs::error::describe;
 
 /// Time between TERM and KILL.
@@ -274,13 +274,8 @@ pub fn run(
 /// What a step read that made the layer `id`. That it cannot be told is no reason to fail the step.
 fn read_by(layers: &Layers, touched: &Touched, asked: &Asked<'_>, id: &LayerId) -> ReadSet {
     let settle = || {
-        let of_build = |(at, layer): (usize, &LayerId)| {
-            let place = u32::try_from(at).ok().filter(|_| !layer.as_str().starts_with("base-"))?;
-            Some(RootDir::open(&layers.path(layer)).map(|root| (place, root)))
-        };
-        let below = layers.view(asked.parents)?;
-        let own = asked.parents.iter().enumerate().filter_map(of_build).collect::<Result<Vec<_>, _>>()?;
-        trace::settle(touched, asked.process, (&below, &own), &layers.path(id))
+        let (below, origins) = (layers.view(asked.parents)?, Origins::open(layers, asked.parents)?);
+        trace::settle(touched, asked.process, (&below, &origins), &layers.path(id))
     };
     settle().unwrap_or_else(|_| ReadSet { incomplete: [Incomplete::Trouble].into(), ..ReadSet::default() })
 }

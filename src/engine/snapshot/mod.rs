@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod changes;
+pub mod compare;
 pub mod copy;
 pub mod failure;
 pub mod form;
@@ -11,6 +12,7 @@ pub mod layers;
 pub mod make_directory;
 pub mod metadata;
 pub mod mount;
+pub mod origin;
 pub mod owner;
 pub mod packing;
 mod plain;

@@ -19,7 +19,7 @@ use crate::engine::graph::{Operation, SourceRef, Vertex};
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CopySource, CopySpec, FileMode, Network, ProcessSpec, Reply, Request, TraceBudget};
 use crate::engine::reads::ReadSet;
-use crate::engine::verdict::HitReason;
+use crate::engine::verdict::{HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 /// The host name of every step, as BuildKit's.
@@ -70,7 +70,7 @@ impl Solver<'_> {
         };
         let links = self.links(vertex, LinkUse::Record)?;
         self.note_ingredients(vertex);
-        let digest = operation_digest(operation);
+        let digest = self.own_space(vertex, &operation_digest(operation))?;
         let name = lock_name(&digest, &links);
         let lock = self.lock_step(vertex.id, &name)?;
         let twin = guard(&self.state.made).get(&name).cloned();
@@ -90,7 +90,9 @@ impl Solver<'_> {
             self.say_hit(vertex, HitReason::Merged, &result);
             return Ok((known, result));
         }
-        let reasons = self.miss_reasons(vertex, &known);
+        let (mut reasons, cause) = self.miss_reasons(vertex, &known);
+        reasons.extend(guard(&self.state(vertex.id).refused).take().map(|why| MissReason::NotTraced { why }));
+        let reasons = (reasons, cause);
         self.say_miss(vertex, reasons);
         let _slot = self.state.slots.take();
         self.check_cancelled(vertex.id)?;
@@ -142,7 +144,8 @@ impl Solver<'_> {
             ids.push(KeyId::random());
         }
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
-        self.cache().save_traced(digest, links, &ids[0], result, reads).map_err(fail)?;
+        let run = reads.map(|_| self.run_digest(vertex)).transpose()?;
+        self.cache().save_traced(digest, links, &ids[0], result, run.as_ref().zip(reads)).map_err(fail)?;
         Ok(ids)
     }
 

@@ -34,28 +34,33 @@ impl Solver<'_> {
             return self.base_keys(vertex, operation);
         }
         self.input_keys(vertex)?;
-        let digest = operation_digest(operation);
-        let links = self.links(vertex, LinkUse::Probe)?;
-        if !vertex.ignore_cache {
-            if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Definition)? {
-                return Ok(keys);
+        let exact = operation_digest(operation);
+        let spaces = if vertex.ignore_cache { Vec::new() } else { self.spaces(vertex, &exact)? };
+        for (digest, traced) in spaces {
+            let links = self.links(vertex, LinkUse::Probe)?;
+            let how = |how| if traced && self.is_run(vertex) { HitReason::Traced } else { how };
+            if let Some(keys) = self.served(vertex, &digest, &links, how(HitReason::Definition))? {
+                return Ok(Keys { traced, ..keys });
             }
             if self.content_can_decide(vertex, &digest, &links)? {
                 let links = self.links(vertex, LinkUse::ProbeContent)?;
-                if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)? {
-                    return Ok(keys);
+                if let Some(keys) = self.served(vertex, &digest, &links, how(HitReason::Content))? {
+                    return Ok(Keys { traced, ..keys });
                 }
             }
+        }
+        if let Some(keys) = self.served_by_trace(vertex, &exact)? {
+            return Ok(keys);
         }
         let (ids, result) = self.execute(vertex)?;
         *guard(&self.state(id).result) = Some(Ok(result));
         let withheld = vertex.ignore_cache || self.stands_on_withheld(vertex)?;
-        Ok(Keys { ids, withheld, loadable: None })
+        Ok(Keys { ids, withheld, traced: self.stands_on_traced(vertex)?, loadable: None })
     }
 
     /// Whether a step that it depends on by definition withholds its keys: then it has run again, and so does what follows.
     /// Seen with docker 28.5 and `--no-cache-filter`.
-    fn stands_on_withheld(&self, vertex: &Vertex) -> Result<bool, SolveError> {
+    pub(super) fn stands_on_withheld(&self, vertex: &Vertex) -> Result<bool, SolveError> {
         let by_definition = vertex.edges.iter().filter(|edge| edge.counts == Counts::Definition).filter_map(Edge::vertex);
         for id in vertex.parent.into_iter().chain(by_definition) {
             if self.keys(id)?.withheld {
@@ -143,7 +148,7 @@ impl Solver<'_> {
             self.note_ingredients(vertex);
             self.say_hit(vertex, how, result);
         }
-        Ok(Some(Keys { ids, withheld: false, loadable }))
+        Ok(Some(Keys { ids, withheld: false, traced: false, loadable }))
     }
 
     pub(super) fn loadable(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
@@ -218,7 +223,7 @@ impl Solver<'_> {
             self.cache().save(&digest, &[], &manifest_key, &result).map_err(fail)?;
             self.cache().save(&digest, &[], &chain_key, &result).map_err(fail)?;
         }
-        Ok(Keys { ids: vec![manifest_key, chain_key], withheld: false, loadable: Some(result) })
+        Ok(Keys { ids: vec![manifest_key, chain_key], withheld: false, traced: false, loadable: Some(result) })
     }
 
     /// The result of a vertex: loaded if the cache has it, made otherwise.
@@ -242,12 +247,13 @@ impl Solver<'_> {
     /// The key is known, the result is gone: content may lead to an equal one, else the step runs again.
     fn remake(&self, vertex: &Vertex) -> Result<StepResult, SolveError> {
         if let (Some(operation), false) = (&vertex.operation, vertex.edges.is_empty()) {
-            let digest = operation_digest(operation);
             let links = self.links(vertex, LinkUse::ProbeContent)?;
-            if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
-                && let Some(result) = keys.loadable
-            {
-                return Ok(result);
+            for (digest, _) in self.spaces(vertex, &operation_digest(operation))? {
+                if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
+                    && let Some(result) = keys.loadable
+                {
+                    return Ok(result);
+                }
             }
         }
         self.execute(vertex).map(|(_, result)| result)

@@ -37,9 +37,13 @@ impl Solver<'_> {
         false
     }
 
+    pub(super) fn is_run(&self, vertex: &Vertex) -> bool {
+        matches!(vertex.operation, Some(Operation::Run { .. }))
+    }
+
     /// What is on record of what a step read whose result is taken.
     pub(super) fn say_reads(&self, vertex: &Vertex, result: &ResultId) {
-        if !matches!(vertex.operation, Some(Operation::Run { .. })) {
+        if !self.is_run(vertex) {
             return;
         }
         if let Ok(Some(reads)) = self.cache().read_summary(result) {

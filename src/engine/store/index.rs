@@ -52,9 +52,11 @@ create table collected (
 create table digests (layer text primary key, diff_id text not null) without rowid;
 ";
 
-/// What a RUN read, by the result that it made: in short, and packed.
+/// What a RUN read, by the result that it made: which run it was without what it stood on, in short, and packed.
 const READS: &str = "
-create table reads (result text primary key, summary text not null, packed blob not null) without rowid;
+create table reads (
+    result text primary key, run text not null, summary text not null, packed blob not null) without rowid;
+create index reads_by_run on reads (run);
 ";
 
 /// The open index.

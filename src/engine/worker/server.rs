@@ -15,7 +15,7 @@ use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, ProcessSpec, Reply, Request};
 use crate::engine::sandbox::{self, Asked, Cancelled, Machine, Program, Streams, caches};
 use crate::engine::snapshot::failure::{internal, mount_refused, user_namespace_refused};
-use crate::engine::snapshot::{Layers, Snapshotter, copy, make_directory, scan, unpack, write_layer};
+use crate::engine::snapshot::{Layers, Snapshotter, compare, copy, make_directory, scan, unpack, write_layer};
 
 /// Stack of a request's thread: removing deep trees recurses.
 const STACK: usize = 64 << 20;
@@ -177,6 +177,10 @@ impl Server {
             Request::WriteTree { layers: chain, times } => {
                 let out = fds.into_iter().next().ok_or_else(|| internal("a tree is to be written, but nowhere"))?;
                 write_layer::write_tree(layers, &chain, times, out)
+            }
+            Request::Compare { old, new, layer, reads, mounts } => {
+                let (refusal, origin) = compare::compare(layers, (&old, &new), &layer, &reads, &mounts)?;
+                Ok(Reply::Compared { refusal, origin })
             }
             Request::Scan { layers: chain, selectors } => scan::scan(layers, &chain, &selectors),
             Request::Run { layer, left, parents, process, token, trace } => {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::why;
 use crate::engine::event::{BuildEvent, Outcome, Stamped, Verdict, VertexId};
+use crate::engine::verdict::HitReason;
 use crate::front::text::{self, OutputLine, Screen};
 use crate::insight::model::{BuildState, Cascade, Counts, Mark, Step, headline};
 
@@ -138,6 +139,7 @@ impl<W: Write> PlainReporter<W> {
         let time = text::seconds(step.micros);
         let words = match outcome {
             Outcome::Cached => match step.hit() {
+                Some(HitReason::Traced) => format!("cached (traced); BuildKit would have run this: {time}"),
                 Some(how) if step.micros >= 50_000 => format!("cached ({}), saved {time}", how.code()),
                 Some(how) => format!("cached ({})", how.code()),
                 None => "cached (not needed)".to_owned(),

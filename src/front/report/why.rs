@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::document;
 use crate::engine::event::Role;
-use crate::engine::verdict::MissReason;
+use crate::engine::verdict::{HitReason, MissReason};
 use crate::front::text;
 use crate::insight::model::cascade::root_of;
 use crate::insight::model::{BuildState, Cascade, Mark, Status, Step};
@@ -67,6 +67,10 @@ fn verdict(step: &Step, mark: Mark) -> String {
         (Mark::Config, Role::Config { effect, .. }) => format!("nothing to run: it {effect}"),
         (Mark::Config, _) => "nothing to run: it opens a stage".to_owned(),
         (Mark::Cached, _) => match step.hit() {
+            Some(HitReason::Traced) => {
+                let time = text::seconds(step.micros);
+                format!("served from the cache: {}; BuildKit would have run this: {time}", HitReason::Traced)
+            }
             Some(how) => format!("served from the cache: {how}"),
             None => "not needed: a step below it was served from the cache".to_owned(),
         },

@@ -1,7 +1,7 @@
 //! From what was seen to what was read: each path is looked up once more in what the step stood on. What is not there was made
 //! by the step itself; what it removed before it looked was there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rustix::fs::{FileType, OFlags};
@@ -9,18 +9,18 @@ use rustix::fs::{FileType, OFlags};
 use super::touched::{Touched, Use};
 use crate::engine::protocol::{Failure, MountContent, Network, ProcessSpec};
 use crate::engine::reads::{Incomplete, ReadSet};
+use crate::engine::snapshot::origin::Origins;
 use crate::engine::snapshot::{View, replaced};
 use crate::ground::fs::{Missing, RootDir};
 
 /// Files that every step is given.
 const GIVEN: [&[u8]; 2] = [b"/etc/resolv.conf", b"/etc/hosts"];
 
-/// What a step read. `below` is what it stood on, with the layers of it that are no base image's, lowest first, each with its
-/// place in the chain; `upper` is what it wrote, in overlayfs' form.
+/// What a step read. `below` is what it stood on, with its layers; `upper` is what it wrote, in overlayfs' form.
 pub fn settle(
     touched: &Touched,
     process: &ProcessSpec,
-    (below, layers): (&View, &[(u32, RootDir)]),
+    (below, layers): (&View, &Origins),
     upper: &Path,
 ) -> Result<ReadSet, Failure> {
     let mut out = ReadSet {
@@ -55,23 +55,8 @@ pub fn settle(
             out.links.insert(link, target);
         }
     }
-    out.origin = origins(layers, &out);
+    out.origin = layers.of_all(out.read.iter().chain(&out.looked).chain(&out.listed));
     Ok(out)
-}
-
-/// The topmost layer that has each path, of those that are no base image's.
-fn origins(layers: &[(u32, RootDir)], reads: &ReadSet) -> BTreeMap<String, u32> {
-    let has = |layer: &RootDir, path: &str| {
-        let fd = layer.open_beneath(Path::new(path), OFlags::PATH | OFlags::NOFOLLOW).ok()?;
-        let stat = rustix::fs::fstat(fd).ok()?;
-        (FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || stat.st_rdev != 0).then_some(())
-    };
-    let shown_by = |path: &&String| {
-        let (place, _) = layers.iter().rev().find(|(_, layer)| has(layer, path).is_some())?;
-        Some(((*path).clone(), *place))
-    };
-    let paths: BTreeSet<&String> = reads.read.iter().chain(&reads.looked).chain(&reads.listed).collect();
-    paths.iter().filter_map(shown_by).collect()
 }
 
 /// The resolver's list of servers was read.
