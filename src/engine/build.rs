@@ -22,6 +22,7 @@ use super::image::assemble;
 use super::oci::LayerId;
 use super::project::{Loaded, Project};
 use super::protocol::{Network, Reply, Request};
+use super::reads::{CacheUse, TraceWhen};
 use super::solver::record::BuildRecord;
 use super::solver::{Solver, Speaker, State};
 use super::sources::Remote;
@@ -47,6 +48,10 @@ pub struct BuildRequest {
     pub load: bool,
     /// `--jobs`: steps at a time; 0 for a number that suits the machine.
     pub jobs: usize,
+    /// `--trace`: which RUNs are watched.
+    pub trace: TraceWhen,
+    /// `--cache`: whether recorded runs may stand in for those on another parent.
+    pub cache_use: CacheUse,
     /// The image is put together even where nobody gave it a name or a place: somebody wants to know its id.
     pub assemble: bool,
 }
@@ -208,6 +213,8 @@ impl Run<'_> {
             secrets: &self.request.secrets,
             agents: &agents.sockets,
             default_network,
+            trace: self.request.trace,
+            cache_use: self.request.cache_use,
             limits: &project.limits,
             state: State::new(graph.vertices.len(), jobs),
         };
@@ -309,6 +316,7 @@ impl Run<'_> {
             layers: old.layers,
             bases: old.bases,
             secret_marks: old.secret_marks,
+            results: old.results,
             ..BuildRecord::default()
         };
         record.ingredients.extend(solver.ingredients());
@@ -337,6 +345,7 @@ impl Run<'_> {
             }
             if let Some(result) = solver.known_result(vertex.id) {
                 record.times.insert(vertex.slot.clone(), result.micros);
+                record.results.insert(vertex.slot.clone(), result.id.clone());
                 if let Some(layer) = result.layers.last().filter(|_| vertex.base.is_none()) {
                     record.layers.insert(vertex.slot.clone(), layer.clone());
                 }
@@ -348,6 +357,7 @@ impl Run<'_> {
         record.layers.retain(|slot, _| live.contains(slot));
         record.bases.retain(|slot, _| live.contains(slot));
         record.secret_marks.retain(|slot, _| live.contains(slot));
+        record.results.retain(|slot, _| live.contains(slot));
         let row = BuildRow {
             id: self.build.clone(),
             project: project.id(),

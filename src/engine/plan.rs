@@ -13,6 +13,7 @@ use super::error::EngineError;
 use super::event::{BuildEvent, Stamped};
 use super::handle::CancelToken;
 use super::project::Project;
+use super::reads::{CacheUse, TraceWhen};
 use super::solver::{Lists, Solver, Speaker, State};
 use super::store::Store;
 
@@ -84,6 +85,8 @@ impl Project {
             cancel: CancelToken::default(),
             secrets: &BTreeMap::new(),
             agents: &BTreeMap::new(),
+            trace: TraceWhen::Never,
+            cache_use: CacheUse::Exact,
             default_network: self.default_network(),
             limits: &self.limits,
             state: State::foreseeing(graph.vertices.len(), memory.lists.clone()),

@@ -15,6 +15,7 @@ use super::graph::{BuildGraph, Vertex};
 use super::handle::CancelToken;
 use super::project::{Loaded, Project};
 use super::protocol::{Changes, FailureKind, Opened, Reply, Request, TerminalSize, frame};
+use super::reads::{CacheUse, TraceWhen};
 use super::solver::record::BuildRecord;
 use super::solver::{Side, Solver, Speaker, Standing, State};
 use super::sources::Remote;
@@ -141,6 +142,8 @@ impl Engine {
             secrets: &request.secrets,
             agents: &BTreeMap::new(),
             default_network: project.default_network(),
+            trace: TraceWhen::Never,
+            cache_use: CacheUse::Exact,
             limits: &project.limits,
             state: State::looking(graph.vertices.len()),
         };

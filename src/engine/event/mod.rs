@@ -5,6 +5,7 @@ pub mod log;
 
 use serde::{Deserialize, Serialize};
 
+use super::reads::ReadSummary;
 use super::verdict::{Doubt, HitReason, MissReason};
 use crate::ground::digest::Digest;
 
@@ -263,6 +264,13 @@ pub enum BuildEvent {
         offset: u64,
         /// Bytes.
         len: u64,
+    },
+    /// What it read is known: it was watched while it ran, now or when its result was made.
+    VertexTraced {
+        /// Which.
+        vertex: VertexId,
+        /// How much it read, whether that is all, and what the watching cost.
+        reads: ReadSummary,
     },
     /// It ended.
     VertexFinished {

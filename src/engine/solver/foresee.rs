@@ -185,7 +185,7 @@ impl Solver<'_> {
                 self.say_miss(vertex, reasons);
             }
         }
-        Ok(Keys { ids, withheld, loadable: None, fate: Fate::Runs })
+        Ok(Keys { ids, withheld, fate: Fate::Runs, ..Keys::default() })
     }
 
     /// Whether an earlier step of this plan makes the same; else this is the first.
@@ -201,7 +201,7 @@ impl Solver<'_> {
         }
         self.note_ingredients(vertex);
         self.say_unknown(vertex.id, on.clone());
-        Ok(Keys { ids, withheld: false, loadable: None, fate: Fate::Open(on) })
+        Ok(Keys { ids, fate: Fate::Open(on), ..Keys::default() })
     }
 
     /// Somebody needs the result of a step. Where its key is known and its result is gone, it will run again, unless equal

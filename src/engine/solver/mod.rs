@@ -18,6 +18,8 @@ mod probe;
 pub mod record;
 mod speaker;
 mod standing;
+mod trace;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,8 +38,10 @@ use super::event::{BuildEvent, Outcome, VertexId};
 use super::graph::BuildGraph;
 use super::handle::CancelToken;
 use super::oci::LayerId;
+use super::reads::{CacheUse, TraceWhen};
 use super::store::uses::{Place, Used};
 use super::store::{Lease, Store};
+use super::verdict::TraceRefusal;
 use super::worker::Worker;
 use crate::ground::digest::Digest;
 use record::{BuildRecord, Left};
@@ -73,6 +77,10 @@ pub struct Solver<'a> {
     pub agents: &'a BTreeMap<String, std::path::PathBuf>,
     /// The network of RUNs that do not say.
     pub default_network: super::protocol::Network,
+    /// Which RUNs are watched.
+    pub trace: TraceWhen,
+    /// Whether recorded runs may stand in for those on another parent.
+    pub cache_use: CacheUse,
     /// What each RUN may use.
     pub limits: &'a super::protocol::settings::Limits,
     /// State.
@@ -146,6 +154,8 @@ struct VertexState {
     /// By number of the edge.
     content: Mutex<BTreeMap<usize, Result<Content, SolveError>>>,
     ingredients: Mutex<Option<Ingredients>>,
+    /// Why a recorded run did not stand in for it.
+    refused: Mutex<Option<TraceRefusal>>,
     said: Mutex<Said>,
 }
 
@@ -167,6 +177,8 @@ struct Keys {
     /// It ran under `--no-cache`: nothing below may match through its keys by definition, although results are kept under
     /// them.
     withheld: bool,
+    /// It is a traced hit, or stands on one: its keys are of their own space.
+    traced: bool,
     /// A result to load, when the cache has one.
     loadable: Option<StepResult>,
     /// In a plan: how sure the keys are.

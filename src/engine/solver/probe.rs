@@ -34,26 +34,31 @@ impl Solver<'_> {
             return self.base_keys(vertex, operation);
         }
         self.input_keys(vertex)?;
-        let digest = operation_digest(operation);
+        let exact = operation_digest(operation);
         if self.is_foreseeing() {
-            return self.foresee(vertex, &digest);
+            return self.foresee(vertex, &exact);
         }
-        let links = self.links(vertex, LinkUse::Probe)?;
-        if !vertex.ignore_cache {
-            if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Definition)? {
-                return Ok(keys);
+        let spaces = if vertex.ignore_cache { Vec::new() } else { self.spaces(vertex, &exact)? };
+        for (digest, traced) in spaces {
+            let links = self.links(vertex, LinkUse::Probe)?;
+            let how = |how| if traced && self.is_run(vertex) { HitReason::Traced } else { how };
+            if let Some(keys) = self.served(vertex, &digest, &links, how(HitReason::Definition))? {
+                return Ok(Keys { traced, ..keys });
             }
             if self.content_can_decide(vertex, &digest, &links)? {
                 let links = self.links(vertex, LinkUse::ProbeContent)?;
-                if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)? {
-                    return Ok(keys);
+                if let Some(keys) = self.served(vertex, &digest, &links, how(HitReason::Content))? {
+                    return Ok(Keys { traced, ..keys });
                 }
             }
+        }
+        if let Some(keys) = self.served_by_trace(vertex, &exact)? {
+            return Ok(keys);
         }
         let (ids, result) = self.execute(vertex)?;
         *guard(&self.state(id).result) = Some(Ok(result));
         let withheld = vertex.ignore_cache || self.stands_on_withheld(vertex)?;
-        Ok(Keys { ids, withheld, ..Keys::default() })
+        Ok(Keys { ids, withheld, traced: self.stands_on_traced(vertex)?, ..Keys::default() })
     }
 
     /// Whether a step that it depends on by definition withholds its keys: then it has run again, and so does what follows.
@@ -181,6 +186,7 @@ impl Solver<'_> {
         if how != HitReason::Merged {
             self.say_doubts(vertex, result);
         }
+        self.say_reads(vertex, &result.id);
         self.finish(vertex.id, Outcome::Cached, Some(result.stat), None, result.micros);
     }
 
@@ -264,12 +270,13 @@ impl Solver<'_> {
     /// The key is known, the result is gone: content may lead to an equal one, else the step runs again.
     fn remake(&self, vertex: &Vertex) -> Result<StepResult, SolveError> {
         if let (Some(operation), false) = (&vertex.operation, vertex.edges.is_empty()) {
-            let digest = operation_digest(operation);
             let links = self.links(vertex, LinkUse::ProbeContent)?;
-            if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
-                && let Some(result) = keys.loadable
-            {
-                return Ok(result);
+            for (digest, _) in self.spaces(vertex, &operation_digest(operation))? {
+                if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
+                    && let Some(result) = keys.loadable
+                {
+                    return Ok(result);
+                }
             }
         }
         self.execute(vertex).map(|(_, result)| result)

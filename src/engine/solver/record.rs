@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::cache::Ingredients;
+use crate::engine::cache::{Ingredients, ResultId};
 use crate::engine::context::IgnoreFile;
 use crate::engine::graph::slots::SlotRecord;
 use crate::engine::oci::{LayerId, RunConfig};
@@ -49,6 +49,9 @@ pub struct BuildRecord {
     /// Marks of the secrets that the last run of each slot had, by slot and id: sixteen bits of a keyed digest.
     #[serde(default)]
     pub secret_marks: BTreeMap<String, BTreeMap<String, u16>>,
+    /// The result that each slot had last, by which its read set is found.
+    #[serde(default)]
+    pub results: BTreeMap<String, ResultId>,
     /// The rules in force.
     pub ignore: IgnoreFile,
 }

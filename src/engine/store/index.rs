@@ -12,7 +12,7 @@ use super::StoreError;
 pub const FORMAT: u32 = STEPS.len() as u32;
 
 /// What makes an index of version N one of version N + 1. A released step is never changed.
-const STEPS: [&str; 2] = [FIRST, UPKEEP];
+const STEPS: [&str; 3] = [FIRST, UPKEEP, READS];
 
 const FIRST: &str = "
 create table if not exists meta (name text primary key, value text not null) without rowid;
@@ -50,6 +50,13 @@ create table mount_users (
 create table collected (
     key text primary key, at integer not null, why text not null, bytes integer not null) without rowid;
 create table digests (layer text primary key, diff_id text not null) without rowid;
+";
+
+/// What a RUN read, by the result that it made: which run it was without what it stood on, in short, and packed.
+const READS: &str = "
+create table reads (
+    result text primary key, run text not null, summary text not null, packed blob not null) without rowid;
+create index reads_by_run on reads (run);
 ";
 
 /// The open index.
@@ -136,7 +143,7 @@ mod tests {
             let kept =
                 index.with(|db| db.query_row("select value from meta where name = 'a'", [], |r| r.get::<_, String>(0)));
             assert_eq!(kept.unwrap(), "b");
-            index.with(|db| db.execute_batch("select * from uses; select * from collected;")).unwrap();
+            index.with(|db| db.execute_batch("select * from uses; select * from collected; select * from reads;")).unwrap();
         }
     }
 

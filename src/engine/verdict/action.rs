@@ -10,6 +10,7 @@ impl HitReason {
             Self::Content => "it stays a hit as long as the copied content stays the same, whatever the steps before it do",
             Self::Merged => "write the step once in a stage of its own if both are meant to stay the same",
             Self::Manifest => "to look for a newer image: --pull",
+            Self::Traced => "an exact build would run it: leave out --cache=traced to see that it gives the same",
             Self::ChainId => "steps whose settings come from the image's configuration may still run again",
         }
     }
@@ -69,6 +70,7 @@ impl MissReason {
                 "put new lines below the dear ones where their order does not matter"
             }
             Self::ParentRan { .. } => "look at the root cause, or move this step above it if it does not need it",
+            Self::NotTraced { .. } => "let it run once with --trace=always, so that the next build can compare what it read",
             Self::SourceRan { .. } => "look at the step it copies from: equal content would have been a hit",
         }
     }

@@ -201,9 +201,40 @@ pub struct BuildArgs {
     /// Check the Dockerfile and build nothing.
     #[arg(long)]
     pub check: bool,
+    /// What counts as a hit.
+    #[arg(long, value_enum, default_value = "exact")]
+    pub cache: CacheArg,
+    /// With --cache=traced: take also runs that used the network and read no lock file.
+    #[arg(long)]
+    pub traced_network: bool,
+    /// Which of the RUNs that run are watched: what they read is shown by `why --reads`.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub trace: Trace,
     /// Steps at a time [default: twice the cores].
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub jobs: usize,
+}
+
+/// `--cache`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CacheArg {
+    /// Hits are those that BuildKit would have.
+    #[default]
+    Exact,
+    /// Also a RUN whose parent changed, when nothing that it read when it ran has changed.
+    Traced,
+}
+
+/// `--trace`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Trace {
+    /// Those below a COPY or ADD from the build context, or with a bind mount of it.
+    #[default]
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
 }
 
 /// `--progress`.
@@ -249,6 +280,18 @@ pub struct WhyArgs {
     /// A line of the Dockerfile [default: all], or the build context.
     #[arg(value_name = "STEP")]
     pub step: Option<String>,
+    /// What the step read while it ran: files, listings, look-ups that failed, programs.
+    #[arg(long)]
+    pub reads: bool,
+    /// Show what the step's key is made of, and what is no part of it.
+    #[arg(long, requires = "step", conflicts_with_all = ["reads", "builders"])]
+    pub key: bool,
+    /// With --key: beside the key that the step had in another build (a name of `history ls`, or `previous`).
+    #[arg(long, value_name = "BUILD", requires = "key")]
+    pub against: Option<String>,
+    /// Show what the classic builder, buildah and kaniko would have made of the same change.
+    #[arg(long, conflicts_with = "reads")]
+    pub builders: bool,
     /// The build context [default: the present folder].
     #[arg(long, short = 'C', value_name = "PATH")]
     pub context: Option<PathBuf>,

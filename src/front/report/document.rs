@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::reads::ReadsDocument;
 use super::used::UsageDocument;
 use crate::engine::event::{Role, Stamped, VertexId};
 use crate::engine::verdict::{Doubt, MissReason};
@@ -55,6 +56,9 @@ pub struct StepDocument {
     /// For a RUN that ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageDocument>,
+    /// For a RUN that was watched when it ran, now or when its result was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reads: Option<ReadsDocument>,
     /// For `config`: what it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<String>,
@@ -166,6 +170,7 @@ fn step_document(state: &BuildState, cascade: &Cascade, step: &Step) -> StepDocu
         seconds: seconds(step.micros),
         bytes: step.layer.map(|l| l.bytes),
         usage: step.usage.map(UsageDocument::from),
+        reads: step.reads.as_ref().map(ReadsDocument::from),
         effect,
         enters,
         doubts: step.doubts.iter().map(doubt_document).collect(),

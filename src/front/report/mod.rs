@@ -11,6 +11,7 @@ pub mod key;
 pub mod lint;
 pub mod plain;
 pub mod plan;
+pub mod reads;
 pub mod shell;
 pub mod suggest;
 pub mod table;

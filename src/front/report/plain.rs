@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::why;
 use crate::engine::event::{BuildEvent, Outcome, Stamped, Verdict, VertexId};
+use crate::engine::verdict::HitReason;
 use crate::front::text::{self, OutputLine, Screen};
 use crate::insight::model::{BuildState, Cascade, Counts, Mark, Step, headline};
 
@@ -138,6 +139,7 @@ impl<W: Write> PlainReporter<W> {
         let time = text::seconds(step.micros);
         let words = match outcome {
             Outcome::Cached => match step.hit() {
+                Some(HitReason::Traced) => format!("cached (traced); BuildKit would have run this: {time}"),
                 Some(how) if step.micros >= 50_000 => format!("cached ({}), saved {time}", how.code()),
                 Some(how) => format!("cached ({})", how.code()),
                 None => "cached (not needed)".to_owned(),
@@ -145,7 +147,8 @@ impl<W: Write> PlainReporter<W> {
             Outcome::Ran => match step.layer {
                 Some(layer) => {
                     let used = step.usage.map(|usage| format!(", {}", super::used::short(&usage))).unwrap_or_default();
-                    format!("ran in {time}, layer of {}{used}", text::size(layer.bytes))
+                    let traced = step.reads.as_ref().map(|reads| format!(", {}", super::reads::short(reads)));
+                    format!("ran in {time}, layer of {}{used}{}", text::size(layer.bytes), traced.unwrap_or_default())
                 }
                 None => format!("ran in {time}"),
             },

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::document;
 use crate::engine::event::Role;
-use crate::engine::verdict::MissReason;
+use crate::engine::verdict::{HitReason, MissReason};
 use crate::front::text;
 use crate::insight::model::cascade::root_of;
 use crate::insight::model::{BuildState, Cascade, Difference, Mark, Status, Step};
@@ -129,6 +129,10 @@ fn verdict(step: &Step, mark: Mark) -> String {
         (Mark::Config, Role::Config { effect, .. }) => format!("nothing to run: it {effect}"),
         (Mark::Config, _) => "nothing to run: it opens a stage".to_owned(),
         (Mark::Cached, _) => match step.hit() {
+            Some(HitReason::Traced) => {
+                let time = text::seconds(step.micros);
+                format!("served from the cache: {}; BuildKit would have run this: {time}", HitReason::Traced)
+            }
             Some(how) => format!("served from the cache: {how}"),
             None => "not needed: a step below it was served from the cache".to_owned(),
         },
@@ -201,6 +205,9 @@ fn detail_facts(step: &Step, facts: &mut Vec<Fact>) {
         let removed = if layer.removed > 0 { format!(", {} removed", layer.removed) } else { String::new() };
         let size = text::size(layer.bytes);
         facts.push(fact(FactKind::Detail, format!("layer: {size}, {} files and folders{removed}", layer.entries)));
+    }
+    if let Some(reads) = &step.reads {
+        facts.push(fact(FactKind::Detail, super::reads::sentence(reads)));
     }
     if let Some(usage) = step.usage {
         facts.push(fact(FactKind::Detail, format!("used: {}", super::used::long(&usage))));

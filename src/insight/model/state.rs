@@ -185,6 +185,7 @@ impl BuildState {
             micros: 0,
             layer: None,
             usage: None,
+            reads: None,
             output: Vec::new(),
             progress: None,
             doubts: Vec::new(),
@@ -214,6 +215,7 @@ impl BuildState {
                 step.progress = Some(Progress { what: what.clone(), done: *done, total: *total });
             }
             BuildEvent::Output { stream, offset, len, .. } => step.add_output(*stream, *offset, *len),
+            BuildEvent::VertexTraced { reads, .. } => step.reads = Some(reads.clone()),
             BuildEvent::VertexFinished { outcome, layer, usage, micros, .. } => {
                 step.status = Status::Finished(outcome.clone());
                 (step.layer, step.usage, step.micros, step.progress) = (*layer, *usage, *micros, None);
@@ -232,6 +234,7 @@ fn vertex_of(event: &BuildEvent) -> Option<VertexId> {
         | BuildEvent::VertexWaiting { vertex, .. }
         | BuildEvent::VertexStarted { vertex }
         | BuildEvent::Output { vertex, .. }
+        | BuildEvent::VertexTraced { vertex, .. }
         | BuildEvent::VertexFinished { vertex, .. } => Some(*vertex),
         BuildEvent::Progress { vertex, .. } => *vertex,
         _ => None,

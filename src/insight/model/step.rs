@@ -1,6 +1,7 @@
 //! One step of a build and the word for where it stands.
 
 use crate::engine::event::{LayerStat, Outcome, Role, StageName, Stream, Usage, Verdict, VertexId};
+use crate::engine::reads::ReadSummary;
 use crate::engine::verdict::{Doubt, HitReason, MissReason};
 
 /// Where a step stands.
@@ -123,6 +124,8 @@ pub struct Step {
     pub layer: Option<LayerStat>,
     /// What its process used.
     pub usage: Option<Usage>,
+    /// How much it read, when it was watched.
+    pub reads: Option<ReadSummary>,
     /// Its output, in order; neighbours of one stream are one range.
     pub output: Vec<OutputRange>,
     /// The last thing it counted.
