@@ -34,6 +34,7 @@ mod housekeeping;
 mod plan;
 mod project;
 mod reading;
+mod scratch;
 mod shell;
 mod sources;
 
@@ -47,6 +48,7 @@ pub use forecast::{Price, Touched};
 pub use plan::PlanMemory;
 pub use project::Project;
 pub use reading::StepReads;
+pub use scratch::Scratch;
 pub use shell::{Chosen, ShellEnd, ShellRequest, ShellSession, ShellStreams};
 pub use solver::Side;
 pub use sources::{Remote, Sources, ToPush};

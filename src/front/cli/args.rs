@@ -308,7 +308,10 @@ pub struct WhyArgs {
 pub struct SuggestArgs {
     #[command(flatten)]
     pub project: ProjectArgs,
-    /// Write the first suggestion into the Dockerfile; a backup is kept beside it.
+    /// Build the original twice and the first rewrite once in a scratch store, compare the images, and measure the saving.
+    #[arg(long)]
+    pub verify: bool,
+    /// Write the first suggestion into the Dockerfile; a backup is kept beside it. With --verify only if it is proven.
     #[arg(long)]
     pub apply: bool,
 }

@@ -75,6 +75,10 @@ struct Context {
 }
 
 impl Context {
+    fn snapshots(&self) -> Snapshots {
+        if self.config.copies_layers { Snapshots::Copied } else { Snapshots::Best }
+    }
+
     fn store_path(&self) -> Result<PathBuf, EngineError> {
         let given = self.cli.store.clone().or_else(|| self.config.store.clone());
         let hint = "name one with --store, or set HOME".to_owned();
@@ -91,7 +95,7 @@ impl Context {
         let path = self.store_path()?;
         // Made here first, so that a store that cannot be written is one message, not the worker's end.
         drop(crate::engine::store::Store::open(&path)?);
-        let snapshots = if self.config.copies_layers { Snapshots::Copied } else { Snapshots::Best };
+        let snapshots = self.snapshots();
         let sources = self.sources()?;
         Ok(Engine::open(&path, Worker::spawn(&path, snapshots)?)?.with_sources(sources))
     }

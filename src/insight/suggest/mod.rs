@@ -5,9 +5,11 @@ use serde::Serialize;
 use crate::language::dockerfile::Dockerfile;
 
 pub mod diff;
+mod proof;
 pub mod rules;
 
 pub use diff::{DiffLine, diff};
+pub use proof::{Measured, Verification};
 
 /// The build context as a rule sees it: what `.dockerignore` leaves of it. Paths are relative, with `/`, without a leading `./`.
 pub trait ContextView {
@@ -70,6 +72,8 @@ pub struct Suggestion {
     pub risks: Vec<String>,
     /// How far it is proven.
     pub proof: Proof,
+    /// What building both showed, where somebody asked for it.
+    pub verified: Option<Verification>,
     /// Predicted saving; none without a recorded build.
     pub saving: Option<Saving>,
     /// The Dockerfile as it is.
@@ -84,6 +88,8 @@ pub struct Suggestion {
 pub enum Proof {
     /// Derived from a rule only: nothing was traced or built.
     NotProven,
+    /// Derived from what the step read when it was watched: nothing was built yet.
+    Traced,
 }
 
 /// The price of the same change before and after.

@@ -413,6 +413,7 @@ impl<'c> Case<'c> {
             evidence,
             risks,
             proof: Proof::NotProven,
+            verified: None,
             saving: None,
             before: self.dockerfile.source.to_string(),
             after,
