@@ -28,7 +28,7 @@ mod delivery;
 mod elsewhere;
 mod error;
 mod fetching;
-mod forecast;
+pub mod forecast;
 mod housekeeping;
 mod project;
 mod shell;

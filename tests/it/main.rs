@@ -21,3 +21,4 @@ mod shell;
 mod surroundings;
 mod upkeep;
 mod web;
+mod whatif;

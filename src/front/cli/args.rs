@@ -63,6 +63,9 @@ pub enum Command {
     Why(WhyArgs),
     /// Open a shell in the file system before or after a step; what it writes is listed and thrown away.
     Shell(ShellArgs),
+    /// Show what a change would make run, and what that took last time; run nothing.
+    #[command(name = "whatif")]
+    WhatIf(super::whatif::WhatIfArgs),
     /// Show rewrites that save time, with their evidence.
     Suggest(SuggestArgs),
     /// Check a Dockerfile with BuildKit's build checks; build nothing.

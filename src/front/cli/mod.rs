@@ -18,6 +18,7 @@ mod shell;
 mod sources;
 mod suggest;
 mod upkeep;
+mod whatif;
 mod why;
 
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Some(Command::Build(args)) => build::run(&context, args),
         Some(Command::Why(args)) => why::run(&context, args),
         Some(Command::Shell(args)) => shell::run(&context, args),
+        Some(Command::WhatIf(args)) => whatif::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),

@@ -13,6 +13,7 @@ pub mod suggest;
 pub mod table;
 pub mod upkeep;
 mod used;
+pub mod whatif;
 pub mod why;
 
 pub use document::{Document, document};

@@ -1,3 +1,5 @@
-//! Insight that needs hands: it reads contexts and records.
+//! Insight that needs hands: it reads contexts, records and histories. Nothing here executes a step or writes.
 
 pub mod advice;
+pub mod folder;
+pub mod whatif;
