@@ -29,6 +29,7 @@ const ROOMS: &[&str] = &[
     "engine/upkeep",
     "engine/solver",
     "engine/door",
+    "engine/forecast",
     "insight/model",
     "insight/suggest",
     "insight/workbench",
