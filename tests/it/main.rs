@@ -15,6 +15,8 @@ mod outputs;
 mod private;
 mod program;
 mod registry;
+mod replay;
+mod repository;
 mod rootless;
 mod secrets;
 mod shell;

@@ -21,16 +21,26 @@ impl Reach {
     pub fn reads(&self, path: &str) -> bool {
         let names: Vec<&str> = path.split('/').collect();
         self.selectors.iter().any(|(parts, wildcard, filter)| {
-            let leads = parts.len() <= names.len()
-                && parts.iter().zip(&names).all(|(part, name)| part == name || (*wildcard && pattern::matches(part, name)));
-            leads && filter.admits(&names[parts.len()..].join("/"))
+            parts.len() <= names.len() && leads(parts, *wildcard, &names) && filter.admits(&names[parts.len()..].join("/"))
         })
+    }
+
+    /// Whether a change at this path can concern what is read: the path itself, something below it that goes with it, or a
+    /// folder that comes or goes because of it.
+    pub fn may_read(&self, path: &str) -> bool {
+        let names: Vec<&str> = path.split('/').collect();
+        self.selectors.iter().any(|(parts, wildcard, _)| leads(parts, *wildcard, &names))
     }
 
     /// Whether it reads the whole context.
     pub fn is_everything(&self) -> bool {
         self.selectors.iter().any(|(parts, ..)| parts.is_empty())
     }
+}
+
+/// As far as both go, the one leads along the other.
+fn leads(parts: &[String], wildcard: bool, names: &[&str]) -> bool {
+    parts.iter().zip(names).all(|(part, name)| part == name || (wildcard && pattern::matches(part, name)))
 }
 
 fn parts(selector: &Selector) -> (Vec<String>, bool, PathFilter) {

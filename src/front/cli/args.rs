@@ -66,6 +66,8 @@ pub enum Command {
     /// Show what a change would make run, and what that took last time; run nothing.
     #[command(name = "whatif")]
     WhatIf(super::whatif::WhatIfArgs),
+    /// Show what the builds of a git history would have cost; check out and build nothing.
+    Replay(super::replay::ReplayArgs),
     /// Show rewrites that save time, with their evidence.
     Suggest(SuggestArgs),
     /// Check a Dockerfile with BuildKit's build checks; build nothing.

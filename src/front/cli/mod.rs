@@ -12,6 +12,7 @@ mod last;
 mod lint;
 mod output;
 mod output_spec;
+mod replay;
 mod results;
 mod screen;
 mod shell;
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
         Some(Command::Why(args)) => why::run(&context, args),
         Some(Command::Shell(args)) => shell::run(&context, args),
         Some(Command::WhatIf(args)) => whatif::run(&context, args),
+        Some(Command::Replay(args)) => replay::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),

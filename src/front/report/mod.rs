@@ -8,6 +8,7 @@ pub mod history;
 pub mod images;
 pub mod lint;
 pub mod plain;
+pub mod replay;
 pub mod shell;
 pub mod suggest;
 pub mod table;

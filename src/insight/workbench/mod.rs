@@ -2,4 +2,6 @@
 
 pub mod advice;
 pub mod folder;
+pub mod history;
+pub mod replay;
 pub mod whatif;
