@@ -123,4 +123,33 @@ fn times_are_those_of_the_last_build() {
     let seconds: f64 = answer["steps"].as_array().unwrap().iter().map(|s| s["seconds"].as_f64().unwrap()).sum();
     let total = answer["seconds"]["certain"].as_f64().unwrap();
     assert!(total > 0.1 && (seconds - total).abs() < 1e-6, "{answer}");
+    budgets(&program, folder.to_str().unwrap());
+}
+
+/// With times on record: within, over, and what the formats say.
+fn budgets(program: &Program, folder: &str) {
+    let ci = |args: &[&str]| program.run(&[&["ci", "--touch", "src/**"], args, &[folder]].concat());
+    ci(&["--max", "10m"]).says(0, &["within the budget"]);
+    ci(&["--max", "50ms"]).says(1, &["over the budget"]);
+    ci(&[]).says(0, &["no budget was given"]);
+    let sarif: Value = serde_json::from_str(&ci(&["--max", "50ms", "--format", "sarif"]).stdout).unwrap();
+    let result = &sarif["runs"][0]["results"][0];
+    assert_eq!((&result["kind"], &result["level"]), (&"fail".into(), &"error".into()));
+    assert_eq!(result["locations"][0]["physicalLocation"]["region"]["startLine"], 6);
+    let junit = ci(&["--max", "50ms", "--format", "junit"]);
+    junit.says(1, &["<testsuite name=\"rebuild-budget\" tests=\"1\" failures=\"1\" errors=\"0\"", "<failure message="]);
+    ci(&["--max", "50ms", "--format", "markdown"])
+        .says(1, &["### ❌ Rebuild cost: over", "| 6 | `RUN vendor-install` | runs |"]);
+    let json: Value = serde_json::from_str(&ci(&["--max", "600", "--json"]).stdout).unwrap();
+    assert_eq!((&json["judgement"], &json["max_seconds"]), (&"within".into(), &600.0.into()));
+}
+
+#[test]
+fn a_budget_without_times_is_judged_only_where_nothing_runs() {
+    let program = project();
+    program.run(&["ci", "--touch", "src/**", "--max", "20s"]).says(3, &["cannot be judged", "no build of this project"]);
+    program.run(&["ci", "--touch", "README", "--max", "0s"]).says(0, &["nothing runs", "within the budget"]);
+    let junit = program.run(&["ci", "--touch", "conf/*", "--max", "1s", "--format", "junit"]);
+    junit.says(3, &["errors=\"1\"", "<error message="]);
+    program.run(&["ci", "--touch", "README", "--max", "soon"]).says(2, &["--max"]);
 }

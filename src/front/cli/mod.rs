@@ -3,8 +3,10 @@
 mod args;
 mod build;
 mod cancellable;
+mod ci;
 mod delivery_spec;
 mod demo;
+mod heat;
 mod history;
 mod host;
 mod image;
@@ -56,7 +58,9 @@ pub fn main() -> ExitCode {
         Some(Command::Why(args)) => why::run(&context, args),
         Some(Command::Shell(args)) => shell::run(&context, args),
         Some(Command::WhatIf(args)) => whatif::run(&context, args),
+        Some(Command::Heat(args)) => heat::run(&context, args),
         Some(Command::Replay(args)) => replay::run(&context, args),
+        Some(Command::Ci(args)) => ci::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),

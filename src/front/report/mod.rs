@@ -1,9 +1,11 @@
 //! The plain and JSON twin of every view. The hard rule: a report writes into the `Write` it is given, one line per fact,
 //! without spinner or box, and every untrusted word passes through [`crate::front::text`].
 
+pub mod ci;
 pub mod document;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod heat;
 pub mod history;
 pub mod images;
 pub mod lint;

@@ -35,12 +35,16 @@ pub struct Commit {
     pub time: u64,
     /// First line of its message.
     pub subject: String,
+    /// It has no parent: its changes are all files.
+    pub is_root: bool,
     /// Paths from the top of the repository; none for what is gone.
     pub changes: Vec<(String, Option<Object>)>,
 }
 
 /// The first byte of a commit in git's output: no path and no raw line begins with it.
 const MARK: char = '\u{1}';
+/// What stands between the parents and the message.
+const BEHIND_PARENTS: char = '\u{2}';
 
 impl Repository {
     /// The repository that a folder lies in; none when it lies in none. Errors: there is no git.
@@ -59,7 +63,7 @@ impl Repository {
     pub fn commits(&self, count: usize) -> Result<Vec<Commit>, EngineError> {
         let limit = format!("--max-count={count}");
         let log = ["log", "-z", "--first-parent", "-m", "--raw", "--no-abbrev", "--no-renames", "--no-color", "--no-notes"];
-        let format = format!("--format={MARK}%H %ct %s");
+        let format = format!("--format={MARK}%H %ct %p{BEHIND_PARENTS}%s");
         let plain = ["--no-ext-diff", "--no-textconv", "--ignore-submodules=none"];
         let output = self.run(&[&log[..], &plain[..], &[&format, &limit, "HEAD", "--"]].concat())?;
         let mut commits = parse_log(&output);
@@ -108,7 +112,7 @@ fn failed(error: &std::io::Error) -> EngineError {
     EngineError::environment(format!("cannot work with git: {}", crate::ground::fs::error::describe(error)), None)
 }
 
-/// `<mark>HASH TIME SUBJECT`, then pairs of `:OLD NEW OLD NEW LETTER` and a path, all of them ended by NUL.
+/// `<mark>HASH TIME PARENTS<mark>SUBJECT`, then pairs of `:OLD NEW OLD NEW LETTER` and a path, all of them ended by NUL.
 fn parse_log(output: &[u8]) -> Vec<Commit> {
     let mut commits: Vec<Commit> = Vec::new();
     let mut pending: Option<Option<Object>> = None;
@@ -120,10 +124,12 @@ fn parse_log(output: &[u8]) -> Vec<Commit> {
         }
         let text = text.trim_start_matches('\n');
         if let Some(head) = text.strip_prefix(MARK) {
-            let mut words = head.splitn(3, ' ');
+            let (head, subject) = head.split_once(BEHIND_PARENTS).unwrap_or((head, ""));
+            let mut words = head.split(' ').filter(|word| !word.is_empty());
             let id = words.next().unwrap_or_default().to_owned();
             let time = words.next().and_then(|time| time.parse().ok()).unwrap_or(0);
-            commits.push(Commit { id, time, subject: words.next().unwrap_or_default().to_owned(), changes: Vec::new() });
+            let is_root = words.next().is_none();
+            commits.push(Commit { id, time, subject: subject.to_owned(), is_root, changes: Vec::new() });
         } else if let Some(raw) = text.strip_prefix(':') {
             let fields: Vec<&str> = raw.split(' ').collect();
             let [_, mode, _, id, _] = fields.as_slice() else { continue };
@@ -194,13 +200,14 @@ mod tests {
 
     #[test]
     fn commits_with_and_without_changes_are_read_whatever_their_paths_are() {
-        let log = b"\x01aa 12 Merge 'x'\0\n:100644 000000 1111 0000 D\0a b\0:000000 120000 0000 2222 A\0:odd\0\
-                    \x01bb 11 empty\0\x01cc 10 \0\n:000000 100755 0000 3333 A\0\x01path\0";
+        let log = b"\x01aa 12 bb dd\x02Merge 'x'\0\n:100644 000000 1111 0000 D\0a b\0:000000 120000 0000 2222 A\0:odd\0\
+                    \x01bb 11 cc\x02empty\0\x01cc 10 \x02\0\n:000000 100755 0000 3333 A\0\x01path\0";
         let commits = parse_log(log);
         assert_eq!(
             commits.iter().map(|c| (c.id.as_str(), c.time, c.changes.len())).collect::<Vec<_>>(),
             [("aa", 12, 2), ("bb", 11, 0), ("cc", 10, 1)]
         );
+        assert_eq!((commits[0].subject.as_str(), commits[0].is_root, commits[2].is_root), ("Merge 'x'", false, true));
         assert_eq!(commits[0].changes[0], ("a b".to_owned(), None));
         assert_eq!(commits[0].changes[1], (":odd".to_owned(), Some(Object { mode: 0o120000, id: "2222".into() })));
         assert_eq!(commits[2].changes[0].0, "\u{1}path");
