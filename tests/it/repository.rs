@@ -27,6 +27,8 @@ pub struct Shape {
     pub seed: u64,
     pub commits: usize,
     pub sources: usize,
+    /// How many of a hundred edits are of the Dockerfile or of the ignore file.
+    pub of_the_build: usize,
     pub dockerfiles: Vec<String>,
 }
 
@@ -119,9 +121,12 @@ impl Writer {
     fn next(&mut self, at: usize, shape: &Shape) {
         let before = self.files.clone();
         for _ in 0..=self.random.below(3) {
-            match self.random.below(100) {
-                0..40 => self.edit("src/part", at),
-                40..52 => self.edit("docs/", at),
+            let kind =
+                if self.random.below(100) < shape.of_the_build { 91 + self.random.below(6) } else { self.random.below(91) };
+            match kind {
+                0..38 => self.edit("src/part", at),
+                38..49 => self.edit("docs/", at),
+                49..52 => self.edit("tsconfig", at),
                 52..62 => self.edit("tests/", at),
                 62..68 => self.set(&format!("src/part{}/new{at}.js", at % 40), "100644", format!("new {at}\n")),
                 68..73 => {
@@ -151,12 +156,11 @@ impl Writer {
                     let which = self.random.below(shape.dockerfiles.len());
                     self.set("Dockerfile", "100644", shape.dockerfiles[which].clone());
                 }
-                94..97 => {
+                _ => {
                     let rules = ["docs\n", ".git\n*.md\n!docs/page1.md\n", ".git\ndocs\ntests\n", "# nothing\n"];
                     let which = self.random.below(rules.len());
                     self.set(".dockerignore", "100644", rules[which].into());
                 }
-                _ => self.edit("tsconfig", at),
             }
         }
         let side = (self.random.below(12) == 0).then(|| {

@@ -50,19 +50,21 @@ impl Tree {
         Self { entries, root }
     }
 
-    /// Adds an entry, or puts it in the place of the one at the same path.
-    pub fn put(&mut self, entry: Entry) {
+    /// Adds an entry, or puts it in the place of the one at the same path, which is returned.
+    pub fn put(&mut self, entry: Entry) -> Option<Entry> {
         match self.entries.binary_search_by(|known| order(&known.path, &entry.path)) {
-            Ok(at) => self.entries[at] = entry,
-            Err(at) => self.entries.insert(at, entry),
+            Ok(at) => Some(std::mem::replace(&mut self.entries[at], entry)),
+            Err(at) => {
+                self.entries.insert(at, entry);
+                None
+            }
         }
     }
 
     /// Takes the entry at exactly this path away.
-    pub fn remove(&mut self, path: &str) {
-        if let Ok(at) = self.entries.binary_search_by(|known| order(&known.path, path)) {
-            self.entries.remove(at);
-        }
+    pub fn remove(&mut self, path: &str) -> Option<Entry> {
+        let at = self.entries.binary_search_by(|known| order(&known.path, path)).ok()?;
+        Some(self.entries.remove(at))
     }
 
     /// All entries in order.

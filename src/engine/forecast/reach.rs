@@ -16,6 +16,11 @@ impl Reach {
         main.then(|| Self { selectors: edge.selectors.iter().map(parts).collect() })
     }
 
+    /// Of one selector.
+    pub fn of_selector(selector: &Selector) -> Self {
+        Self { selectors: vec![parts(selector)] }
+    }
+
     /// Whether it reads a path: a selector names it, a folder above it, or a pattern that matches either, and `--parents` and
     /// `--exclude` leave it.
     pub fn reads(&self, path: &str) -> bool {

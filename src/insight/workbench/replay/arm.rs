@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Outcome, Own};
-use super::checkout::Checkout;
+use super::checkout::{Checkout, Moved};
+use super::selection::Selection;
 use super::{Blame, BuildRow};
-use crate::engine::context::{IgnoreFile, content_key};
+use crate::engine::context::IgnoreFile;
 use crate::engine::event::VertexId;
 use crate::engine::forecast::{Reach, Times};
 use crate::engine::graph::{BuildGraph, Edge, Vertex};
@@ -33,34 +34,36 @@ pub struct Arm {
     /// Every text that was met.
     texts: HashMap<Digest, Result<Rc<Lowered>, String>>,
     current: Option<Digest>,
-    /// What edges of the current text selected when they were looked at last.
-    memo: HashMap<(VertexId, usize), Option<Digest>>,
+    /// What edges of the current text select.
+    selections: HashMap<(VertexId, usize), Selection>,
+    /// The history has links.
+    links: bool,
 }
 
 impl Arm {
-    /// Nothing was built yet.
-    pub fn new(checkout: Checkout) -> Self {
-        Self { checkout, cache: Cache::default(), texts: HashMap::new(), current: None, memo: HashMap::new() }
+    /// Nothing was built yet. `links`: there are links somewhere in the history.
+    pub fn new(checkout: Checkout, links: bool) -> Self {
+        let (texts, selections) = (HashMap::new(), HashMap::new());
+        Self { checkout, cache: Cache::default(), texts, current: None, selections, links }
     }
 
-    /// Moves the context on. Returns the changed paths that belong to it.
-    pub fn apply(&mut self, changes: &[(String, Option<Object>)], blobs: &mut Blobs) -> Result<Vec<String>, EngineError> {
-        let changed = self.checkout.apply(changes, blobs)?;
-        let has_links = self.checkout.has_links();
-        if let Some(lowered) = self.lowered() {
-            self.memo.retain(|key, _| {
-                // A path may lead through a link to anything.
-                let reach = lowered.reaches.get(key).filter(|reach| !has_links || reach.is_everything());
-                reach.is_some_and(|reach| !changed.iter().any(|path| reach.may_read(path)))
-            });
+    /// Moves the context on. Returns what of it moved.
+    pub fn apply(&mut self, changes: &[(String, Option<Object>)], blobs: &mut Blobs) -> Result<Vec<Moved>, EngineError> {
+        let moved = self.checkout.apply(changes, blobs)?;
+        let Some(lowered) = self.lowered() else { return Ok(moved) };
+        for (key, selection) in &mut self.selections {
+            let edge = lowered.graph.vertex(key.0).and_then(|vertex| vertex.edges.get(key.1));
+            if let (Some(edge), Some(reach)) = (edge, lowered.reaches.get(key)) {
+                selection.change(reach, edge, self.checkout.tree(), &moved);
+            }
         }
-        Ok(changed)
+        Ok(moved)
     }
 
     /// Another ignore file may be in force.
     pub fn set_ignore(&mut self, ignore: IgnoreFile) {
         if self.checkout.set_ignore(ignore) {
-            self.memo.clear();
+            self.selections.clear();
         }
     }
 
@@ -68,7 +71,7 @@ impl Arm {
     pub fn set_text(&mut self, project: &Project, store: &Store, record: &BuildRecord, text: &str) -> Result<(), String> {
         let digest = Digest::of(text);
         if self.current != Some(digest) {
-            self.memo.clear();
+            self.selections.clear();
             self.current = Some(digest);
         }
         let lowered = self.texts.entry(digest).or_insert_with(|| lower(project, store, record, text).map(Rc::new));
@@ -88,9 +91,10 @@ impl Arm {
     /// Builds the current Dockerfile on the current context. `changed` are the paths that this commit changed.
     pub fn build(&mut self, times: &Times<'_>, changed: &[String], file: &str) -> BuildRow {
         let Some(lowered) = self.lowered() else { return BuildRow::default() };
-        let (memo, tree) = (&mut self.memo, self.checkout.tree());
+        let (selections, tree, links) = (&mut self.selections, self.checkout.tree(), self.links);
         let mut contents = |vertex: &Vertex, at: usize, edge: &Edge| {
-            *memo.entry((vertex.id, at)).or_insert_with(|| content_key(tree, &edge.selectors).ok())
+            let selection = selections.entry((vertex.id, at)).or_insert_with(|| Selection::new(edge, tree, links));
+            selection.name(edge, tree)
         };
         let outcomes = self.cache.build(&lowered.graph, &mut contents);
         let mut row = BuildRow::default();

@@ -23,7 +23,17 @@ pub struct Checkout {
     targets: HashMap<String, String>,
     /// A file whose content is this one at every commit.
     fixed: Option<(String, Digest)>,
-    links: usize,
+}
+
+/// An entry of the context that is another, or is not there any more, or is new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Where.
+    pub path: String,
+    /// What stood for its content.
+    pub before: Option<Digest>,
+    /// What stands for it now.
+    pub now: Option<Digest>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,7 +52,6 @@ impl Checkout {
             tree: Tree::new(vec![root()], RootHeader::Constant),
             targets: HashMap::new(),
             fixed,
-            links: 0,
         }
     }
 
@@ -51,13 +60,8 @@ impl Checkout {
         &self.tree
     }
 
-    /// Whether there are links, which a path may lead through.
-    pub fn has_links(&self) -> bool {
-        self.links > 0
-    }
-
-    /// Takes changes over; paths are relative to the context. Returns those that are part of the context, before or after.
-    pub fn apply(&mut self, changes: &[(String, Option<Object>)], blobs: &mut Blobs) -> Result<Vec<String>, EngineError> {
+    /// Takes changes over; paths are relative to the context. Returns what of the context moved by that, folders too.
+    pub fn apply(&mut self, changes: &[(String, Option<Object>)], blobs: &mut Blobs) -> Result<Vec<Moved>, EngineError> {
         let mut out = Vec::new();
         for (path, object) in changes {
             if let Some(object) = object {
@@ -67,9 +71,7 @@ impl Checkout {
                 Some(object) => self.files.insert(path.clone(), object.clone()),
                 None => self.files.remove(path),
             };
-            if self.place(path, before.as_ref(), object.as_ref()) {
-                out.push(path.clone());
-            }
+            self.place(path, before.as_ref(), object.as_ref(), &mut out);
         }
         Ok(out)
     }
@@ -81,10 +83,9 @@ impl Checkout {
         }
         self.ignore = ignore;
         self.folders.clear();
-        self.links = 0;
         self.tree = Tree::new(vec![root()], RootHeader::Constant);
         for (path, object) in std::mem::take(&mut self.files) {
-            self.place(&path, None, Some(&object));
+            self.place(&path, None, Some(&object), &mut Vec::new());
             self.files.insert(path, object);
         }
         true
@@ -98,41 +99,45 @@ impl Checkout {
         Ok(())
     }
 
-    /// Puts a path into the tree, or takes it out. Returns whether it belongs to the context.
-    fn place(&mut self, path: &str, before: Option<&Object>, now: Option<&Object>) -> bool {
+    /// Puts a path into the tree, or takes it out.
+    fn place(&mut self, path: &str, before: Option<&Object>, now: Option<&Object>, moved: &mut Vec<Moved>) {
         let kept = !self.ignore.excludes(path, false);
-        let is_link = |object: Option<&Object>| object.is_some_and(|object| kind(object) == EntryKind::Symlink);
         if kept {
-            self.links = self.links + usize::from(is_link(now)) - usize::from(is_link(before)).min(self.links);
-            match now {
-                Some(object) => self.tree.put(self.entry(path, object)),
-                None => self.tree.remove(path),
-            }
+            self.set(path, now.map(|object| self.entry(path, object)), moved);
         }
         let step = i64::from(now.is_some()) - i64::from(before.is_some());
         if step != 0 {
             for (at, _) in path.match_indices('/') {
-                self.count(&path[..at], step, kept);
+                self.count(&path[..at], step, kept, moved);
             }
         }
-        kept
+    }
+
+    fn set(&mut self, path: &str, entry: Option<Entry>, moved: &mut Vec<Moved>) {
+        let now = entry.as_ref().map(|entry| entry.digest);
+        let before = match entry {
+            Some(entry) => self.tree.put(entry),
+            None => self.tree.remove(path),
+        };
+        let before = before.map(|entry| entry.digest);
+        if before != now {
+            moved.push(Moved { path: path.to_owned(), before, now });
+        }
     }
 
     /// A folder exists as long as a file lies below it; one that is left out itself only for what stays below it.
-    fn count(&mut self, folder: &str, step: i64, kept: bool) {
-        let moved = |n: usize| usize::try_from(n as i64 + step).unwrap_or(0);
+    fn count(&mut self, folder: &str, step: i64, kept: bool, moved: &mut Vec<Moved>) {
+        let next = |n: usize| usize::try_from(n as i64 + step).unwrap_or(0);
         let count = self.folders.entry(folder.to_owned()).or_default();
-        count.all = moved(count.all);
+        count.all = next(count.all);
         if kept {
-            count.kept = moved(count.kept);
+            count.kept = next(count.kept);
         }
         let count = *count;
-        match count.all > 0 && (count.kept > 0 || !self.ignore.excludes(folder, true)) {
-            true if self.tree.get(folder).is_none() => {
-                self.tree.put(node(folder, EntryKind::Directory, 0o755, None, Digest::of("directory")));
-            }
-            true => {}
-            false => self.tree.remove(folder),
+        let stays = count.all > 0 && (count.kept > 0 || !self.ignore.excludes(folder, true));
+        if stays != self.tree.get(folder).is_some() {
+            let entry = stays.then(|| node(folder, EntryKind::Directory, 0o755, None, Digest::of("directory")));
+            self.set(folder, entry, moved);
         }
     }
 

@@ -4,8 +4,9 @@
 mod arm;
 mod cache;
 mod checkout;
+mod selection;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -34,6 +35,9 @@ pub struct Share {
     /// Microseconds; what several files are to blame for is split evenly.
     pub micros: u64,
 }
+
+/// The mode of a link.
+const LINK: u32 = 0o120000;
 
 /// Dockerfiles and ignore files larger than this are not read.
 const TEXT_LIMIT: u64 = 10 << 20;
@@ -161,16 +165,20 @@ pub fn replay(project: &Project, store: &Store, git: &GitSettings, request: &Rep
     let commits = repository.commits(request.commits)?;
     let record = project.last_record(store)?.map(|(_, record)| record).unwrap_or_default();
     let places = Places::new(&repository, project)?;
+    let first = commits.first().map(|commit| repository.files(&commit.id)).transpose()?.unwrap_or_default();
+    let first: Vec<(String, Option<Object>)> = first.into_iter().map(|(path, object)| (path, Some(object))).collect();
+    let later = commits.iter().skip(1).flat_map(|commit| &commit.changes);
+    let links = first.iter().chain(later).any(|(_, object)| object.as_ref().is_some_and(|object| object.mode == LINK));
     let proposed = request.proposed.as_deref();
     let mut walk = Walk {
         project,
         store,
         record: &record,
         blobs: repository.blobs()?,
-        present: Arm::new(Checkout::new(None)),
+        present: Arm::new(Checkout::new(None), links),
         proposed: proposed.map(|text| {
             let fixed = places.dockerfile_in_context().map(|path| (path, Digest::of(text)));
-            (text.to_owned(), Arm::new(Checkout::new(fixed)))
+            (text.to_owned(), Arm::new(Checkout::new(fixed), links))
         }),
         dockerfile: None,
         ignore: None,
@@ -181,13 +189,8 @@ pub fn replay(project: &Project, store: &Store, git: &GitSettings, request: &Rep
     let mut out = Replay { dockerfile: project.file_name(), has_times: !times.is_empty(), ..Replay::default() };
     let mut built = false;
     for (at, commit) in commits.iter().enumerate() {
-        let changes = if at == 0 {
-            let files = repository.files(&commit.id)?;
-            files.into_iter().map(|(path, object)| (path, Some(object))).collect()
-        } else {
-            commit.changes.clone()
-        };
-        let mut row = walk.commit(commit, &changes, &times)?;
+        let changes = if at == 0 { &first } else { &commit.changes };
+        let mut row = walk.commit(commit, changes, &times)?;
         if row.skipped.is_none() {
             row.first = !std::mem::replace(&mut built, true);
             if !row.first {
@@ -281,7 +284,10 @@ impl Walk<'_> {
             // Where `.git` is copied, every commit is another content.
             below.push((".git/HEAD".into(), Some(Object { mode: 0o100644, id: commit.id.clone() })));
         }
-        let changed = self.present.apply(&below, &mut self.blobs)?;
+        let moved = self.present.apply(&below, &mut self.blobs)?;
+        let files: HashSet<&str> = below.iter().map(|(path, _)| path.as_str()).collect();
+        let changed: Vec<String> =
+            moved.into_iter().map(|moved| moved.path).filter(|path| files.contains(path.as_str())).collect();
         if let Some((_, arm)) = &mut self.proposed {
             arm.apply(&below, &mut self.blobs)?;
         }
