@@ -29,7 +29,7 @@ mod delivery;
 mod elsewhere;
 mod error;
 mod fetching;
-mod forecast;
+pub mod forecast;
 mod housekeeping;
 mod plan;
 mod project;

@@ -17,32 +17,14 @@ use crate::engine::graph::{GitSource, redacted};
 use crate::ground::digest::Digest;
 use crate::ground::fs::{PathResultExt, RootDir};
 
-/// How git is started.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GitSettings {
-    /// Folders in which git is searched.
-    pub path: Vec<PathBuf>,
-    /// SSH_AUTH_SOCK.
-    pub agent: Option<PathBuf>,
-    /// HOME: where ssh keeps known hosts.
-    pub home: Option<PathBuf>,
-}
-
 /// A repository that answers nothing is given up.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Whatever a machine's configuration says.
-const CONFIGURATION: [(&str, &str); 11] = [
-    ("protocol.allow", "never"),
+/// The transports that ADD may use.
+const TRANSPORTS: [(&str, &str); 4] = [
     ("protocol.https.allow", "always"),
     ("protocol.http.allow", "always"),
     ("protocol.ssh.allow", "always"),
     ("protocol.git.allow", "always"),
-    ("core.hooksPath", "/dev/null"),
-    ("core.fsmonitor", "false"),
-    ("core.autocrlf", "false"),
-    ("core.symlinks", "true"),
-    ("credential.helper", ""),
-    ("advice.detachedHead", "false"),
 ];
 
 impl Fetcher<'_> {
@@ -175,21 +157,11 @@ impl Fetcher<'_> {
     }
 
     fn command(&self) -> Result<Command, FetchError> {
-        use std::os::unix::process::CommandExt;
-        let found = self.git.path.iter().map(|folder| folder.join("git")).find(|file| file.is_absolute() && file.is_file());
         let missing = || FetchError::Git {
             message: "there is no `git`, which repositories are fetched with".into(),
             hint: Some("install git, or clone the repository elsewhere and copy its folder".into()),
         };
-        let mut command = Command::new(found.ok_or_else(missing)?);
-        command.env_clear().stdin(Stdio::null()).process_group(0);
-        let path = std::env::join_paths(&self.git.path).unwrap_or_default();
-        command.env("PATH", path).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "/bin/false");
-        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_ATTR_NOSYSTEM", "1");
-        command.env("GIT_CONFIG_COUNT", CONFIGURATION.len().to_string());
-        for (at, (key, value)) in CONFIGURATION.iter().enumerate() {
-            command.env(format!("GIT_CONFIG_KEY_{at}"), key).env(format!("GIT_CONFIG_VALUE_{at}"), value);
-        }
+        let mut command = self.git.command(&TRANSPORTS).ok_or_else(missing)?;
         command.env("GIT_ALLOW_PROTOCOL", "https:http:ssh:git");
         let proxies = &self.client.settings().proxies;
         for (name, value) in [("http_proxy", &proxies.http), ("https_proxy", &proxies.https)] {

@@ -65,6 +65,15 @@ pub enum Command {
     Why(WhyArgs),
     /// Open a shell in the file system before or after a step; what it writes is listed and thrown away.
     Shell(ShellArgs),
+    /// Show what a change would make run, and what that took last time; run nothing.
+    #[command(name = "whatif")]
+    WhatIf(super::whatif::WhatIfArgs),
+    /// Show what every path of the context costs: what a change of it makes run, times how often it changes.
+    Heat(super::heat::HeatArgs),
+    /// Show what the builds of a git history would have cost; check out and build nothing.
+    Replay(super::replay::ReplayArgs),
+    /// Hold what a change would make run against a budget, for pipelines.
+    Ci(super::ci::CiArgs),
     /// Show rewrites that save time, with their evidence.
     Suggest(SuggestArgs),
     /// Check a Dockerfile with BuildKit's build checks; build nothing.

@@ -3,8 +3,10 @@
 mod args;
 mod build;
 mod cancellable;
+mod ci;
 mod delivery_spec;
 mod demo;
+mod heat;
 mod history;
 mod host;
 mod image;
@@ -13,12 +15,14 @@ mod lint;
 mod output;
 mod output_spec;
 mod plan;
+mod replay;
 mod results;
 mod screen;
 mod shell;
 mod sources;
 mod suggest;
 mod upkeep;
+mod whatif;
 mod why;
 
 use std::path::PathBuf;
@@ -55,6 +59,10 @@ pub fn main() -> ExitCode {
         Some(Command::Plan(args)) => plan::run(&context, args),
         Some(Command::Why(args)) => why::run(&context, args),
         Some(Command::Shell(args)) => shell::run(&context, args),
+        Some(Command::WhatIf(args)) => whatif::run(&context, args),
+        Some(Command::Heat(args)) => heat::run(&context, args),
+        Some(Command::Replay(args)) => replay::run(&context, args),
+        Some(Command::Ci(args)) => ci::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),

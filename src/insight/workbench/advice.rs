@@ -1,9 +1,7 @@
 //! Suggestions for a project as it is: the rules, and what each rewrite saves, by looking the rewritten Dockerfile up with the
 //! same touched files and the recorded times.
 
-use std::path::{Path, PathBuf};
-
-use crate::engine::context::{EntryKind, IgnoreFile, Listed, list};
+use super::folder::Folder;
 use crate::engine::event::{BuildEvent, Stamped, Verdict};
 use crate::engine::store::Store;
 use crate::engine::verdict::MissReason;
@@ -79,48 +77,4 @@ fn changed_files(events: &[Stamped]) -> Vec<String> {
         }
     }
     out
-}
-
-/// A context on disk as rules see it.
-struct Folder {
-    root: PathBuf,
-    entries: Vec<Listed>,
-}
-
-/// Texts larger than this are not read: no manifest is.
-const READ_LIMIT: u64 = 4 << 20;
-
-impl Folder {
-    fn open(root: &Path, ignore: &IgnoreFile) -> Result<Self, EngineError> {
-        Ok(Self { root: root.to_owned(), entries: list(root, ignore)? })
-    }
-
-    /// The file that was edited last.
-    fn newest(&self, wanted: &dyn Fn(&String) -> bool) -> Option<String> {
-        let files = self.entries.iter().filter(|(path, kind, _)| *kind == EntryKind::File && wanted(path));
-        files.max_by_key(|(_, _, modified)| *modified).map(|(path, ..)| path.clone())
-    }
-}
-
-impl ContextView for Folder {
-    fn exists(&self, path: &str) -> bool {
-        self.entries.binary_search_by(|(known, ..)| known.as_str().cmp(path)).is_ok()
-    }
-
-    fn read(&self, path: &str) -> Option<String> {
-        if !self.exists(path) {
-            return None;
-        }
-        let full = self.root.join(path);
-        let meta = std::fs::symlink_metadata(&full).ok()?;
-        if !meta.is_file() || meta.len() > READ_LIMIT {
-            return None;
-        }
-        std::fs::read_to_string(full).ok()
-    }
-
-    fn list(&self) -> Vec<String> {
-        let files = self.entries.iter().filter(|(_, kind, _)| *kind != EntryKind::Directory);
-        files.map(|(path, ..)| path.clone()).collect()
-    }
 }

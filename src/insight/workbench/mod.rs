@@ -1,4 +1,10 @@
-//! Insight that needs hands: it reads contexts and records.
+//! Insight that needs hands: it reads contexts, records and histories. Only `verify` executes steps, in a store of its own.
 
 pub mod advice;
+pub mod budget;
+pub mod folder;
+pub mod heat;
+pub mod history;
+pub mod replay;
 pub mod verify;
+pub mod whatif;
