@@ -7,6 +7,7 @@ mod credentials;
 mod elsewhere;
 mod errors;
 mod git;
+mod git_ssh;
 mod hits;
 mod hostile_text;
 mod ignored;

@@ -130,6 +130,7 @@ impl Asker<'_> {
     ) -> Result<String, RegistryError> {
         let url = self.realm(realm, login.is_some())?;
         let service = service.unwrap_or_default();
+        let known = login.is_some();
         let answer = match login {
             Some(Credentials::Identity(token)) => {
                 let form = [
@@ -167,7 +168,7 @@ impl Asker<'_> {
             HttpError::Status { status: 401 | 403, text, .. } => RegistryError::Denied {
                 host: self.place.host.clone(),
                 repository: access.repository.clone(),
-                known: true,
+                known,
                 text,
             },
             other => other.into(),

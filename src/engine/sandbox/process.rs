@@ -25,7 +25,7 @@ use crate::engine::event::Usage;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::frame;
 use crate::engine::protocol::settings::Limits;
-use crate::engine::protocol::{Failure, Network, ProcessSpec, Reply, TerminalSize};
+use crate::engine::protocol::{Failure, FailureKind, Network, ProcessSpec, Reply, TerminalSize};
 use crate::engine::snapshot::failure::{environment, internal, mount_refused};
 use crate::engine::snapshot::ids::{Ids, MORE_IDS};
 use crate::engine::snapshot::layers::WorkDir;
@@ -304,14 +304,25 @@ fn execute(
         volumes: volumes.mounts.iter().map(|v| (v.target.clone(), v.is_directory)).collect(),
     };
     let outside = Outside { group: &group, connector: connector.as_ref(), notes: work.path() };
-    let (code, mut usage) = helper(&machine.program, &order, root, asked.descriptors, &volumes.mounts, &outside, cancelled)?;
+    let ran = helper(&machine.program, &order, root, asked.descriptors, &volumes.mounts, &outside, cancelled);
     drop(volumes);
     let measured = group.measured();
+    let (code, mut usage) = match (ran, process.limits.memory) {
+        (Err(_), Some(bytes)) if measured.out_of_memory => return Err(too_little_memory(bytes)),
+        (ran, _) => ran?,
+    };
     // Processes that nobody waited for count in the group alone.
     usage.cpu_micros = usage.cpu_micros.max(measured.cpu_micros.unwrap_or(0));
     usage.peak_together = measured.peak_memory;
     let cancelled = cancelled.asked.load(Ordering::SeqCst);
     Ok(Ended { work, group, code, usage, out_of_memory: measured.out_of_memory, cancelled })
+}
+
+/// The limit ended what prepares the step: the command was not begun, or nobody could say how it ended.
+fn too_little_memory(bytes: u64) -> Failure {
+    let limit = humansize::format_size(bytes, humansize::BINARY);
+    let message = format!("out of memory (limit {limit}): it does not even hold the process that starts the command");
+    Failure { kind: FailureKind::User, message, hint: Some("give more with --memory".into()) }
 }
 
 /// What the worker does for a step from outside of it.

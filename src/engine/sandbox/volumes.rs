@@ -99,7 +99,14 @@ fn clone_of(root: &RootDir, path: &str) -> Result<OwnedFd, Failure> {
     let real = root.resolve(path.as_bytes(), Missing::Fail).map_err(missing)?;
     let opened = root.open_beneath(&real.relative(), OFlags::PATH | OFlags::NOFOLLOW).map_err(missing)?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    rustix::mount::open_tree(&opened, "", flags).map_err(|e| mount_refused("mount a source", &e.into()))
+    rustix::mount::open_tree(&opened, "", flags).map_err(|error| match error {
+        // It was found a moment ago: another step that has the same cache took it away.
+        rustix::io::Errno::NOENT => Failure {
+            hint: Some("run the same command again, or let only one step have it at a time (sharing=locked)".into()),
+            ..user(format!("the source `{}` of a mount was removed while it was being mounted", path.escape_debug()))
+        },
+        error => mount_refused("mount a source", &error.into()),
+    })
 }
 
 fn memory(size: Option<(&str, &str)>) -> Result<OwnedFd, Failure> {

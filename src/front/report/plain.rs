@@ -136,6 +136,7 @@ impl<W: Write> PlainReporter<W> {
         self.lines(vertex, &rest)?;
         let Some(step) = self.state.step(vertex) else { return Ok(()) };
         let time = text::seconds(step.micros);
+        let used = step.usage.map(|usage| format!(", {}", super::used::short(&usage))).unwrap_or_default();
         let words = match outcome {
             Outcome::Cached => match step.hit() {
                 Some(how) if step.micros >= 50_000 => format!("cached ({}), saved {time}", how.code()),
@@ -143,15 +144,12 @@ impl<W: Write> PlainReporter<W> {
                 None => "cached (not needed)".to_owned(),
             },
             Outcome::Ran => match step.layer {
-                Some(layer) => {
-                    let used = step.usage.map(|usage| format!(", {}", super::used::short(&usage))).unwrap_or_default();
-                    format!("ran in {time}, layer of {}{used}", text::size(layer.bytes))
-                }
+                Some(layer) => format!("ran in {time}, layer of {}{used}", text::size(layer.bytes)),
                 None => format!("ran in {time}"),
             },
             // The message stands once, at the very end, where it is looked for.
-            Outcome::Failed { .. } => format!("failed after {time}"),
-            Outcome::Cancelled => "cancelled".to_owned(),
+            Outcome::Failed { .. } => format!("failed after {time}{used}"),
+            Outcome::Cancelled => format!("cancelled{used}"),
             Outcome::Config | Outcome::Skipped => return Ok(()),
         };
         self.say(vertex, &words)
