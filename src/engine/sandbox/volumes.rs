@@ -93,20 +93,42 @@ fn from_layers(
     clone_of(&root, path)
 }
 
+/// What to do when steps take a path away from each other.
+pub const ONE_AT_A_TIME: &str = "run the same command again, or let only one step have the cache at a time (sharing=locked)";
+
+/// How often a path that another step swaps is looked up again.
+const TRIES: usize = 32;
+
 /// A detached copy of what lies at `path`; its links are followed inside of the root.
 fn clone_of(root: &RootDir, path: &str) -> Result<OwnedFd, Failure> {
+    for _ in 0..TRIES {
+        if let Some(clone) = clone_once(root, path)? {
+            return Ok(clone);
+        }
+    }
+    Err(taken_away(path, "changed"))
+}
+
+/// None when a link has come into the place of what was found: mounted, it would be followed by whoever uses it.
+fn clone_once(root: &RootDir, path: &str) -> Result<Option<OwnedFd>, Failure> {
     let missing = |_| user(format!("the source `{}` of a mount does not exist", path.escape_debug()));
     let real = root.resolve(path.as_bytes(), Missing::Fail).map_err(missing)?;
     let opened = root.open_beneath(&real.relative(), OFlags::PATH | OFlags::NOFOLLOW).map_err(missing)?;
+    let stat = rustix::fs::fstat(&opened).during("look at", path)?;
+    if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Symlink {
+        return Ok(None);
+    }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    rustix::mount::open_tree(&opened, "", flags).map_err(|error| match error {
-        // It was found a moment ago: another step that has the same cache took it away.
-        rustix::io::Errno::NOENT => Failure {
-            hint: Some("run the same command again, or let only one step have it at a time (sharing=locked)".into()),
-            ..user(format!("the source `{}` of a mount was removed while it was being mounted", path.escape_debug()))
-        },
+    rustix::mount::open_tree(&opened, "", flags).map(Some).map_err(|error| match error {
+        rustix::io::Errno::NOENT => taken_away(path, "removed"),
         error => mount_refused("mount a source", &error.into()),
     })
+}
+
+/// It was found a moment ago: another step has the same cache.
+fn taken_away(path: &str, how: &str) -> Failure {
+    let message = format!("the source `{}` of a mount was {how} while it was being mounted", path.escape_debug());
+    Failure { hint: Some(ONE_AT_A_TIME.into()), ..user(message) }
 }
 
 fn memory(size: Option<(&str, &str)>) -> Result<OwnedFd, Failure> {

@@ -36,6 +36,7 @@ pub fn check(store: &Path) -> Result<(), Failure> {
     let known = match fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => before_forms(store, &own)?,
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Err(damaged(&path, &"it is a folder")),
         Err(error) => return Err(error).during("read", &path),
     };
     if known.overlay != own.overlay {
@@ -61,11 +62,13 @@ pub fn check(store: &Path) -> Result<(), Failure> {
 }
 
 /// Whose layers these are is not known any more, and nobody may guess it. What root made can be told from what users made.
-fn damaged(path: &Path, error: &serde_json::Error) -> Failure {
+fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     let shown = path.display().to_string().escape_debug().to_string();
     let message = format!("`{shown}`, which says what the store's layers look like, is damaged: {error}");
     let hint = match Ids::current().are_mapped() {
-        false => "if only root has built with this store, remove that file, and it is written anew; else choose another store with --store",
+        false => {
+            "if only root has built with this store, remove that file, and it is written anew; else choose another store with --store"
+        }
         true => "choose another store with --store, and remove this one with everything in it",
     };
     environment(message, hint)
