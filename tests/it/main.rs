@@ -11,6 +11,7 @@ mod git_ssh;
 mod hits;
 mod hostile_text;
 mod ignored;
+mod ignored_table;
 mod inside;
 mod outputs;
 mod podman;
