@@ -227,7 +227,10 @@ fn s22_an_insecure_step_is_unconfined_but_in_its_namespaces() {
 /// The folder of a step's group for a controller, by the worker's process id.
 fn group(lab: &Lab, controller: &str) -> Option<std::path::PathBuf> {
     let name = format!("rbuild-tui-{}-", lab.worker.id());
-    let mut todo = vec![std::path::PathBuf::from("/sys/fs/cgroup").join(controller)];
+    let all = std::path::PathBuf::from("/sys/fs/cgroup");
+    // In the unified hierarchy all controllers share one tree.
+    let own = all.join(controller);
+    let mut todo = vec![if own.is_dir() { own } else { all }];
     while let Some(folder) = todo.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().filter(|e| e.path().is_dir()) {
             if entry.file_name().to_string_lossy().starts_with(&name) {

@@ -318,10 +318,10 @@ fn execute(
     Ok(Ended { work, group, code, usage, out_of_memory: measured.out_of_memory, cancelled })
 }
 
-/// The limit ended what prepares the step: the command was not begun, or nobody could say how it ended.
+/// The limit ended what prepares the step and waits for it: nobody can say how the command ended, or whether it began.
 fn too_little_memory(bytes: u64) -> Failure {
     let limit = humansize::format_size(bytes, humansize::BINARY);
-    let message = format!("out of memory (limit {limit}): it does not even hold the process that starts the command");
+    let message = format!("out of memory (limit {limit}); the process that watches over the command was killed, too");
     Failure { kind: FailureKind::User, message, hint: Some("give more with --memory".into()) }
 }
 
