@@ -59,6 +59,8 @@ pub struct ScreenArgs {
 pub enum Command {
     /// Build a Dockerfile.
     Build(BuildArgs),
+    /// Say what the next build will do, step by step, and how long it will take; nothing is run or written.
+    Plan(super::plan::PlanArgs),
     /// Explain hits and misses of the last build.
     Why(WhyArgs),
     /// Open a shell in the file system before or after a step; what it writes is listed and thrown away.
