@@ -11,7 +11,7 @@ const LISTED: u32 = 200;
 
 pub fn run(context: &Context, args: &HistoryArgs) -> Result<u8, EngineError> {
     let HistoryCommand::Ls = args.command;
-    let rows = context.store()?.index.builds(LISTED)?;
+    let rows = context.store_to_read()?.index.builds(LISTED)?;
     let rows: Vec<BuildRow> = rows
         .into_iter()
         .map(|row| {

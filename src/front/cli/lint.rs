@@ -75,7 +75,7 @@ pub fn check(context: &Context, args: &ProjectArgs, format: LintFormat) -> Resul
 /// The store, if there is one: linting makes none.
 fn store(context: &Context) -> Option<Store> {
     let path = context.store_path().ok().filter(|path| path.is_dir())?;
-    Store::open(&path).ok()
+    Store::open_to_read(&path).ok()
 }
 
 /// What the store knows of a base image.

@@ -89,13 +89,18 @@ impl Context {
 
     fn store_path(&self) -> Result<PathBuf, EngineError> {
         let given = self.cli.store.clone().or_else(|| self.config.store.clone());
-        let hint = "name one with --store, or set HOME".to_owned();
+        let hint = "name one with --store, or set HOME to an absolute path".to_owned();
         given.ok_or_else(|| EngineError::environment("there is no folder for the store", Some(hint)))
     }
 
     /// The store alone: for commands that run nothing.
     fn store(&self) -> Result<crate::engine::store::Store, EngineError> {
         Ok(crate::engine::store::Store::open(&self.store_path()?)?)
+    }
+
+    /// The store for commands that only look: one that cannot be written does as well.
+    fn store_to_read(&self) -> Result<crate::engine::store::Store, EngineError> {
+        Ok(crate::engine::store::Store::open_to_read(&self.store_path()?)?)
     }
 
     /// Store and worker. Called before any thread exists.

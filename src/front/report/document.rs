@@ -53,7 +53,7 @@ pub struct StepDocument {
     pub seconds: f64,
     /// Of regular files in its layer.
     pub bytes: Option<u64>,
-    /// For a RUN that ran.
+    /// For a RUN whose process has ended, well or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageDocument>,
     /// For a RUN that was watched when it ran, now or when its result was made.
