@@ -46,7 +46,7 @@ pub use delivery::{ExportKind, ExportTo, PushTo};
 pub use error::{EngineError, ErrorKind};
 pub use forecast::{Price, Touched};
 pub use plan::PlanMemory;
-pub use project::Project;
+pub use project::{Loaded, Project};
 pub use reading::StepReads;
 pub use scratch::Scratch;
 pub use shell::{Chosen, ShellEnd, ShellRequest, ShellSession, ShellStreams};
