@@ -78,6 +78,8 @@ pub enum Command {
     Suggest(SuggestArgs),
     /// Check a Dockerfile with BuildKit's build checks; build nothing.
     Lint(LintArgs),
+    /// Show when each step of the last build ran, and which chain of steps decided how long it took.
+    Timeline(super::timeline::TimelineArgs),
     /// Builds on record.
     History(HistoryArgs),
     /// Images of the store.
@@ -390,6 +392,26 @@ pub struct HistoryArgs {
 pub enum HistoryCommand {
     /// List builds, newest first.
     Ls,
+    /// Show one build: every step with its reasons.
+    Show {
+        /// A name of `history ls`, or its beginning.
+        build: String,
+    },
+    /// Put two builds side by side: results, times, sizes and keys of every step.
+    Compare {
+        /// The earlier one.
+        old: String,
+        /// The later one.
+        new: String,
+    },
+    /// Write all that is kept of a build (events, record, output of steps) as a tar.
+    Export {
+        /// A name of `history ls`, or its beginning.
+        build: String,
+        /// Where to; `-` for standard output.
+        #[arg(short, long, value_name = "FILE", default_value = "-")]
+        output: PathBuf,
+    },
 }
 
 /// `image`.

@@ -21,6 +21,7 @@ mod screen;
 mod shell;
 mod sources;
 mod suggest;
+mod timeline;
 mod upkeep;
 mod whatif;
 mod why;
@@ -65,6 +66,7 @@ pub fn main() -> ExitCode {
         Some(Command::Ci(args)) => ci::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
         Some(Command::Lint(args)) => lint::run(&context, args),
+        Some(Command::Timeline(args)) => timeline::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),
         Some(Command::Du(args)) => upkeep::du(&context, args),

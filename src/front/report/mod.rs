@@ -18,6 +18,7 @@ pub mod replay;
 pub mod shell;
 pub mod suggest;
 pub mod table;
+pub mod timeline;
 pub mod upkeep;
 mod used;
 pub mod whatif;
