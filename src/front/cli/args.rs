@@ -78,6 +78,8 @@ pub enum Command {
     Suggest(SuggestArgs),
     /// Check a Dockerfile with BuildKit's build checks; build nothing.
     Lint(LintArgs),
+    /// Show what a build reads of its context: how big it is, which step uses it, and what the ignore file leaves out.
+    Context(super::context::ContextArgs),
     /// Show when each step of the last build ran, and which chain of steps decided how long it took.
     Timeline(super::timeline::TimelineArgs),
     /// Builds on record.

@@ -4,6 +4,7 @@ mod args;
 mod build;
 mod cancellable;
 mod ci;
+mod context;
 mod delivery_spec;
 mod demo;
 mod heat;
@@ -66,6 +67,7 @@ pub fn main() -> ExitCode {
         Some(Command::Ci(args)) => ci::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
         Some(Command::Lint(args)) => lint::run(&context, args),
+        Some(Command::Context(args)) => self::context::run(&context, args),
         Some(Command::Timeline(args)) => timeline::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),

@@ -3,6 +3,7 @@
 
 pub mod builders;
 pub mod ci;
+pub mod context;
 pub mod document;
 #[cfg(test)]
 pub(crate) mod fixture;

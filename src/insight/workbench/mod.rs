@@ -6,5 +6,6 @@ pub mod folder;
 pub mod heat;
 pub mod history;
 pub mod replay;
+pub mod sent;
 pub mod verify;
 pub mod whatif;
