@@ -77,12 +77,16 @@ impl Watch {
             std::thread::sleep(most.min(POLL));
             return true;
         }
-        match self.events.recv_timeout(most) {
-            Ok(event) if is_change(&event) => {}
-            Ok(_) | Err(RecvTimeoutError::Timeout) => return false,
-            Err(RecvTimeoutError::Disconnected) => {
-                self.watcher = None;
-                return false;
+        let until = std::time::Instant::now() + most;
+        loop {
+            match self.events.recv_timeout(until.saturating_duration_since(std::time::Instant::now())) {
+                Ok(event) if is_change(&event) => break,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return false,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.watcher = None;
+                    return false;
+                }
             }
         }
         while self.events.recv_timeout(QUIET).is_ok() {}
