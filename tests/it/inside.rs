@@ -97,8 +97,8 @@ impl Drop for Stop<'_> {
 
 /// The one folder of a cache mount of this store.
 fn cache_folder(program: &Program) -> PathBuf {
-    let folders = fs::read_dir(program.store.join("caches")).unwrap().flatten().map(|entry| entry.path());
-    folders.filter(|path| path.is_dir()).next().unwrap()
+    let mut folders = fs::read_dir(program.store.join("caches")).unwrap().flatten().map(|entry| entry.path());
+    folders.find(|path| path.is_dir()).unwrap()
 }
 
 #[test]
