@@ -27,5 +27,6 @@ mod shell;
 mod stores;
 mod surroundings;
 mod upkeep;
+mod verdicts;
 mod web;
 mod whatif;
