@@ -26,7 +26,7 @@ struct Case<'t> {
     flags: Vec<String>,
 }
 
-const COPY: &str = "FROM rbuild-demo:host\nRUN echo @N@\nCOPY d /d\nRUN ls /d\n";
+const COPY: &str = "FROM rbuild-demo:host\nRUN echo @N@\nCOPY d /d\nRUN ls /\n";
 
 impl Table {
     fn case(&mut self, dockerfile: &str) -> Case<'_> {
@@ -204,9 +204,9 @@ fn elsewhere(table: &mut Table) {
     let case = table.case("FROM verdicts:base\nCOPY d /d\n");
     case.build();
     fs::write(folder.join("d/a"), "moved\n").unwrap();
-    make(&Case { table: case.table, folder: folder.clone(), flags: Vec::new() });
-    let case = Case { table, folder: case.folder, flags: Vec::new() };
-    case.says("M16", "the tag of the base was built anew", 1);
+    let own = case.folder.clone();
+    make(&Case { table: case.table, folder, flags: Vec::new() });
+    Case { table, folder: own, flags: Vec::new() }.says("M16", "the tag of the base was built anew", 1);
 
     let server = Registry::new();
     let url = format!("http://{}/x.txt", server.address);
@@ -328,7 +328,7 @@ fn doubts(table: &mut Table) {
     let case = table.case(cache);
     case.build();
     let first = case.folder.clone();
-    table.case(cache).build();
+    case.table.case(cache).build();
     let case = Case { table, folder: first, flags: Vec::new() };
     case.doubts("F4", "another step has used the cache mount since", 2);
     let case = table.case("FROM rbuild-demo:host\nRUN echo @N@\n");
