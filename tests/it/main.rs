@@ -19,5 +19,6 @@ mod rootless;
 mod secrets;
 mod shell;
 mod surroundings;
+mod traced;
 mod upkeep;
 mod web;
