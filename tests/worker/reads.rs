@@ -228,6 +228,10 @@ int main() {
     pthread_create(&t, 0, thread, 0); pthread_join(t, 0);
     if (!fork()) { close(open("/app/fork", O_RDONLY)); _exit(0); }
     wait(0);
+    char self[64]; int place = open("/app/run.sh", O_PATH);          /* a place, opened for good through /proc */
+    sprintf(self, "/proc/self/fd/%d", place); close(open(self, O_RDONLY));
+    mkdir("/tmp/gone", 0700); int gone = open("/tmp/gone", O_RDONLY); rmdir("/tmp/gone"); openat(gone, "x", O_RDONLY);
+    open("/dev/stdin", O_RDONLY); open("/proc/self/fd/1", O_RDONLY);
     if (!fork()) { chdir("/app"); if (chroot("/app")) _exit(1); close(open("/config", O_RDONLY)); stat("/none", &s); _exit(0); }
     wait(0);
     long ring = syscall(SYS_io_uring_setup, 8, b);
@@ -241,7 +245,11 @@ int main() {
     let (_, text, set) = run_tool(&lab, "ways");
     assert!(text.starts_with("ring -1") || text.contains("Function not implemented"), "{text}");
     assert!(set.is_complete(), "{set:?}");
-    assert_eq!(names(&set.read), ["app/config", "app/lib/deep.txt", "app/src/main.c", "app/src/other.c", "app/tool"]);
+    assert_eq!(
+        names(&set.read),
+        ["app/config", "app/lib/deep.txt", "app/run.sh", "app/src/main.c", "app/src/other.c", "app/tool"]
+    );
+    assert!(!set.missing.iter().any(|path| path.contains("deleted")), "{set:?}");
     assert_eq!(names(&set.listed), ["app/src"]);
     let missing = [
         "access",

@@ -17,6 +17,7 @@ use crate::engine::reads::Incomplete;
 const PATH_MAX: usize = 4096;
 const PAGE: u64 = 4096;
 const AT_FDCWD: i32 = -100;
+const DELETED: &[u8] = b" (deleted)";
 /// Interpreters of interpreters that are followed; the kernel stops at five, too.
 const MAX_INTERPRETERS: usize = 5;
 
@@ -140,6 +141,8 @@ impl Looker<'_> {
             links.into_iter().for_each(|(link, target)| self.touched.followed(link, target));
             match place {
                 Place::There { real, fd } => return self.there(call, real, &fd, how),
+                // The kernel marks the place of a descriptor whose name is gone.
+                Place::Missing(_) if path.windows(DELETED.len()).any(|part| part == DELETED) => return,
                 Place::Missing(real) => return self.touched.lacked(real),
                 Place::Unknown => return self.unreadable(call),
                 Place::Outside(names) => match through(call, &names) {
@@ -267,7 +270,7 @@ fn through(call: &Notification, names: &[Vec<u8>]) -> Through {
     let (own, door) = match names.as_slice() {
         [b"proc", b"self" | b"thread-self", door @ ..] => (true, door),
         [b"proc", number, door @ ..] if number.iter().all(u8::is_ascii_digit) => (false, door),
-        [b"dev", b"fd", _, _, ..] => (true, &names[1..]),
+        [b"dev", b"fd", _, ..] => (true, &names[1..]),
         _ => return Through::Nothing,
     };
     let below = |base: Option<Vec<u8>>, rest: &[&[u8]]| match base {
@@ -277,9 +280,13 @@ fn through(call: &Notification, names: &[Vec<u8>]) -> Through {
     match door {
         [b"root", rest @ ..] if own && !rest.is_empty() => below(link(&format!("/proc/{}/root", call.pid)), rest),
         [b"cwd", rest @ ..] if own && !rest.is_empty() => below(link(&format!("/proc/{}/cwd", call.pid)), rest),
-        [b"fd", number, rest @ ..] if own && !rest.is_empty() => {
+        [b"fd", number, rest @ ..] if own => {
             let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
-            below(number.and_then(|number| descriptor_path(call, number)), rest)
+            match (number.and_then(|number| descriptor_path(call, number)), rest) {
+                // What a descriptor is open on as a mere place can be opened through it for good. A pipe is nobody's file.
+                (path, []) => path.map_or(Through::Nothing, Through::Path),
+                (base, rest) => below(base, rest),
+            }
         }
         [b"root" | b"cwd" | b"fd" | b"task" | b"map_files", _, ..] if !own => Through::Other,
         [b"task", _, b"root" | b"cwd" | b"fd", ..] => Through::Other,
@@ -368,7 +375,7 @@ mod tests {
 
     #[test]
     fn doors_of_proc_lead_back_into_the_step() {
-        let call = Notification { pid: std::process::id(), ..Notification::default() };
+        let call = Notification::of(std::process::id());
         let path = |text: &str| match through(&call, &names(text)) {
             Through::Path(path) => String::from_utf8(path).unwrap(),
             Through::Other => "other".into(),
@@ -380,6 +387,9 @@ mod tests {
         assert_eq!(path("/proc/12/root/etc/x"), "other");
         assert_eq!(path("/dev/fd/99999/x"), "other");
         assert_eq!(path("/dev/null"), "nothing");
+        assert_eq!(path("/dev/fd/99999"), "nothing");
+        let file = File::open("/proc/self/../../etc").unwrap();
+        assert_eq!(path(&format!("/proc/self/fd/{}", file.as_raw_fd())), "/etc");
         assert_eq!(names("/a//./b"), [b"a", b"b"]);
     }
 }
