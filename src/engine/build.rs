@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::Engine;
 use super::agent::{Agents, SshSource};
-use super::contexts::scan_contexts;
+use super::contexts::{Memory, scan_contexts};
 use super::delivery::{ExportTo, PushTo};
 use super::elsewhere::Prepared;
 use super::error::{EngineError, ErrorKind};
@@ -191,7 +191,8 @@ impl Run<'_> {
         let default_network = project.default_network();
         self.survey(&graph, default_network)?;
         let fetched = fetch_sources(self.store(), self.speaker, &remote, &graph, lease, fetched)?;
-        let contexts = scan_contexts(self.store(), &project, self.speaker, &graph, (&loaded.ignore, &fetched))?;
+        let contexts =
+            scan_contexts(self.store(), &project, self.speaker, &graph, (&loaded.ignore, &fetched), Memory::Store)?;
         let place = self.store().layout.root().join("tmp");
         let agents = Agents::start(&graph, &self.request.ssh, &self.engine.sources.git.path, &place)?;
         let jobs = match self.request.jobs {
@@ -200,10 +201,10 @@ impl Run<'_> {
             given => given,
         };
         let solver = Solver {
-            lease,
+            lease: Some(lease),
             graph: &graph,
             store: self.store(),
-            worker: &self.engine.worker,
+            worker: Some(&self.engine.worker),
             speaker: self.speaker,
             contexts: &contexts,
             previous: previous.as_ref(),
@@ -313,6 +314,8 @@ impl Run<'_> {
             ingredients: old.ingredients,
             times: old.times,
             layers: old.layers,
+            bases: old.bases,
+            secret_marks: old.secret_marks,
             results: old.results,
             ..BuildRecord::default()
         };
@@ -323,6 +326,14 @@ impl Run<'_> {
             if let (Some(left), Some(Outcome::Skipped | Outcome::Cancelled)) = (old_left.get(&vertex.slot), &outcome) {
                 // Not tried again: what it left then is still the last that is known of it.
                 record.left.insert(vertex.slot.clone(), left.clone());
+            }
+            if let Some(facts) = solver.base_facts(vertex) {
+                record.bases.insert(vertex.slot.clone(), facts);
+            }
+            if let (Some(Outcome::Ran), marks) = (&outcome, solver.secret_marks(vertex))
+                && !marks.is_empty()
+            {
+                record.secret_marks.insert(vertex.slot.clone(), marks);
             }
             match outcome {
                 Some(Outcome::Ran) => record.ran += 1,
@@ -347,6 +358,8 @@ impl Run<'_> {
         record.ingredients.retain(|slot, _| live.contains(slot));
         record.times.retain(|slot, _| live.contains(slot));
         record.layers.retain(|slot, _| live.contains(slot));
+        record.bases.retain(|slot, _| live.contains(slot));
+        record.secret_marks.retain(|slot, _| live.contains(slot));
         record.results.retain(|slot, _| live.contains(slot));
         let row = BuildRow {
             id: self.build.clone(),
@@ -390,6 +403,7 @@ pub fn registrations(graph: &BuildGraph, previous: Option<&BuildRecord>) -> Vec<
         inputs: graph.inputs(vertex),
         role: vertex.role.clone(),
         usual: previous.and_then(|p| p.times.get(&vertex.slot).copied()),
+        edited: previous.is_some_and(|p| !p.slots.iter().any(|s| s.slot == vertex.slot && s.name == vertex.name)),
     };
     graph.vertices.iter().map(register).collect()
 }

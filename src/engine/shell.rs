@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Engine;
-use super::contexts::scan_contexts;
+use super::contexts::{Memory, scan_contexts};
 use super::error::EngineError;
 use super::fetching::fetch_sources;
 use super::graph::{BuildGraph, Vertex};
@@ -127,13 +127,13 @@ impl Engine {
         let silent = |_: &str, _, _| {};
         let remote = Remote::new(&self.sources, CancelToken::default(), &silent, false);
         let fetched = fetch_sources(&self.store, &speaker, &remote, &graph, &lease, BTreeMap::new())?;
-        let contexts = scan_contexts(&self.store, &project, &speaker, &graph, (&loaded.ignore, &fetched))?;
+        let contexts = scan_contexts(&self.store, &project, &speaker, &graph, (&loaded.ignore, &fetched), Memory::Store)?;
         let folder = self.store.layout.root().join("tmp");
         let solver = Solver {
-            lease: &lease,
+            lease: Some(&lease),
             graph: &graph,
             store: &self.store,
-            worker: &self.worker,
+            worker: Some(&self.worker),
             speaker: &speaker,
             contexts: &contexts,
             previous: previous.as_ref(),

@@ -97,6 +97,11 @@ impl<'a> Cache<'a> {
         Ok(found)
     }
 
+    /// The same without writing anything: for plans.
+    pub fn peek(&self, operation: &Digest, links: &[Link]) -> Result<Vec<KeyId>, StoreError> {
+        self.index.with(|db| candidates(db, operation, links))
+    }
+
     /// Whether any key leads from this input through `operation` at all.
     pub fn has_child(&self, operation: &Digest, link: &Link) -> Result<bool, StoreError> {
         Ok(!self.index.with(|db| children(db, operation, link))?.is_empty())

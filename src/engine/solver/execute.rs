@@ -118,7 +118,7 @@ impl Solver<'_> {
             if let Some(layer) = result.layers.last()
                 && !matches!(operation, Operation::Merge { .. })
             {
-                let _ = self.worker.call(Request::Remove { layers: vec![layer.clone()] }, Vec::new());
+                let _ = self.ask(vertex, Request::Remove { layers: vec![layer.clone()] }, Vec::new());
             }
         })?;
         guard(&self.state.made).insert(name, Remembered { by: vertex.id, ids: ids.clone(), result: result.clone() });
@@ -301,7 +301,7 @@ impl Solver<'_> {
     }
 
     /// The layer that this slot made last, if it is still there: unchanged files can be linked from it.
-    fn previous_layer(&self, vertex: &Vertex) -> Option<LayerId> {
+    pub(super) fn previous_layer(&self, vertex: &Vertex) -> Option<LayerId> {
         let layer = self.previous?.layers.get(&vertex.slot)?;
         self.store.layout.layer(layer).exists().then(|| layer.clone())
     }
@@ -406,7 +406,7 @@ fn fetched_sources(vertex: &Vertex) -> Vec<usize> {
 }
 
 /// Names the lock of a step: the same for every builder that would make the same result.
-fn lock_name(digest: &Digest, links: &[Link]) -> String {
+pub(super) fn lock_name(digest: &Digest, links: &[Link]) -> String {
     let of_link = |link: &Link| match &link.content {
         Some(content) => content.0.clone(),
         None => link.definition.iter().map(|key| key.0.as_str()).max().unwrap_or("").to_owned(),

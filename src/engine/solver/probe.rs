@@ -35,6 +35,9 @@ impl Solver<'_> {
         }
         self.input_keys(vertex)?;
         let exact = operation_digest(operation);
+        if self.is_foreseeing() {
+            return self.foresee(vertex, &exact);
+        }
         let spaces = if vertex.ignore_cache { Vec::new() } else { self.spaces(vertex, &exact)? };
         for (digest, traced) in spaces {
             let links = self.links(vertex, LinkUse::Probe)?;
@@ -55,7 +58,7 @@ impl Solver<'_> {
         let (ids, result) = self.execute(vertex)?;
         *guard(&self.state(id).result) = Some(Ok(result));
         let withheld = vertex.ignore_cache || self.stands_on_withheld(vertex)?;
-        Ok(Keys { ids, withheld, traced: self.stands_on_traced(vertex)?, loadable: None })
+        Ok(Keys { ids, withheld, traced: self.stands_on_traced(vertex)?, ..Keys::default() })
     }
 
     /// Whether a step that it depends on by definition withholds its keys: then it has run again, and so does what follows.
@@ -76,6 +79,8 @@ impl Solver<'_> {
         match inputs.as_slice() {
             [] => Ok(()),
             [only] => self.keys(*only).map(|_| ()),
+            // Nothing runs that could go on beside; of two identical steps the first one is said to run.
+            several if self.is_foreseeing() => several.iter().try_for_each(|id| self.keys(*id).map(|_| ())),
             several => std::thread::scope(|scope| {
                 let spawn = |id: &VertexId| {
                     let id = *id;
@@ -133,12 +138,19 @@ impl Solver<'_> {
         if !complete {
             return Ok(Vec::new());
         }
-        self.cache().lookup(digest, links).map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
+        let found = if self.is_foreseeing() { self.cache().peek(digest, links) } else { self.cache().lookup(digest, links) };
+        found.map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
     }
 
     /// The keys that these links lead to, if there are any. A key may be known although its result is gone: steps below may
     /// still be served by it, so its result is made again only when somebody asks for it.
-    fn served(&self, vertex: &Vertex, digest: &Digest, links: &[Link], how: HitReason) -> Result<Option<Keys>, SolveError> {
+    pub(super) fn served(
+        &self,
+        vertex: &Vertex,
+        digest: &Digest,
+        links: &[Link],
+        how: HitReason,
+    ) -> Result<Option<Keys>, SolveError> {
         let ids = self.lookup(vertex, digest, links)?;
         if ids.is_empty() {
             return Ok(None);
@@ -148,7 +160,7 @@ impl Solver<'_> {
             self.note_ingredients(vertex);
             self.say_hit(vertex, how, result);
         }
-        Ok(Some(Keys { ids, withheld: false, traced: false, loadable }))
+        Ok(Some(Keys { ids, loadable, ..Keys::default() }))
     }
 
     pub(super) fn loadable(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
@@ -171,12 +183,15 @@ impl Solver<'_> {
         said.probed = true;
         drop(said);
         self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict: Verdict::Hit { how } });
+        if how != HitReason::Merged {
+            self.say_doubts(vertex, result);
+        }
         self.say_reads(vertex, &result.id);
         self.finish(vertex.id, Outcome::Cached, Some(result.stat), None, result.micros);
     }
 
     /// Content is worth computing only if the inputs that count by definition alone lead somewhere through this operation.
-    fn content_can_decide(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<bool, SolveError> {
+    pub(super) fn content_can_decide(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<bool, SolveError> {
         if !vertex.edges.iter().any(|edge| edge.counts == Counts::Content) {
             return Ok(false);
         }
@@ -200,6 +215,10 @@ impl Solver<'_> {
         let how = match (&by_manifest, &by_chain) {
             (Some(_), _) => Some(HitReason::Manifest),
             (None, Some(_)) => Some(HitReason::ChainId),
+            // A build writes it down at the first FROM of several.
+            (None, None) if self.is_foreseeing() && self.is_foreseen_twice(&manifest_key, vertex) => {
+                Some(HitReason::Manifest)
+            }
             (None, None) => None,
         };
         let bytes = base.map_or(0, |b| b.layers.iter().filter_map(|l| l.blob.as_ref()).map(|(d, _)| d.size).sum());
@@ -215,15 +234,17 @@ impl Solver<'_> {
             None => {
                 let reasons = self.miss_reasons(vertex, &[]);
                 self.say_miss(vertex, reasons);
-                self.finish(vertex.id, Outcome::Ran, Some(result.stat), None, 0);
+                if !self.is_foreseeing() {
+                    self.finish(vertex.id, Outcome::Ran, Some(result.stat), None, 0);
+                }
             }
         }
-        if by_manifest.is_none() {
+        if by_manifest.is_none() && !self.is_foreseeing() {
             let digest = operation_digest(operation);
             self.cache().save(&digest, &[], &manifest_key, &result).map_err(fail)?;
             self.cache().save(&digest, &[], &chain_key, &result).map_err(fail)?;
         }
-        Ok(Keys { ids: vec![manifest_key, chain_key], withheld: false, traced: false, loadable: Some(result) })
+        Ok(Keys { ids: vec![manifest_key, chain_key], loadable: Some(result), ..Keys::default() })
     }
 
     /// The result of a vertex: loaded if the cache has it, made otherwise.
@@ -235,6 +256,8 @@ impl Solver<'_> {
         }
         let found = match keys.loadable {
             Some(result) => Ok(result),
+            // In a plan nobody makes anything: whoever asks learns that this is not known.
+            None if self.is_foreseeing() => Err(SolveError::cancelled(id)),
             None => self.remake(self.vertex(id)),
         };
         if let Err(error) = &found {
@@ -267,8 +290,9 @@ impl Solver<'_> {
         said.probed = true;
         said.cause = Some(cause);
         drop(said);
-        let verdict = Verdict::Miss { reasons, cause };
+        let verdict = Verdict::Miss { reasons: reasons.clone(), cause };
         self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict });
+        self.say_differences(vertex, &reasons);
     }
 }
 

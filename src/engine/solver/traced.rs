@@ -6,7 +6,7 @@
 
 use super::error::SolveError;
 use super::probe::{LinkUse, now_micros};
-use super::{Keys, Solver, guard};
+use super::{Keys, Mode, Solver, guard};
 use crate::engine::cache::preimage::{operation_digest, traced_digest};
 use crate::engine::cache::{KeyId, ResultId, StepResult};
 use crate::engine::graph::{Edge, Operation, Vertex};
@@ -55,7 +55,7 @@ impl Solver<'_> {
 
     /// The keys of a traced hit. None: there is none; why not, where a run was at hand, is kept for the miss.
     pub(super) fn served_by_trace(&self, vertex: &Vertex, exact: &Digest) -> Result<Option<Keys>, SolveError> {
-        let wanted = self.cache_use != CacheUse::Exact && self.state.may_run && self.is_run(vertex);
+        let wanted = self.cache_use != CacheUse::Exact && self.state.mode == Mode::Build && self.is_run(vertex);
         let (Some(parent), true) = (vertex.parent, wanted && !vertex.ignore_cache) else { return Ok(None) };
         if self.stands_on_withheld(vertex)? {
             return Ok(None);
@@ -137,6 +137,6 @@ impl Solver<'_> {
         saved.map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))?;
         self.note_ingredients(vertex);
         self.say_hit(vertex, HitReason::Traced, &result);
-        Ok(Keys { ids: vec![key], withheld: false, traced: true, loadable: Some(result) })
+        Ok(Keys { ids: vec![key], traced: true, loadable: Some(result), ..Keys::default() })
     }
 }

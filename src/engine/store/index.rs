@@ -86,6 +86,15 @@ impl Index {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A random key of this store, made when it is first asked for: what is digested with it cannot be compared elsewhere.
+    pub fn mark_key(&self) -> Result<String, StoreError> {
+        let fresh = crate::ground::random_hex(16);
+        self.transact(|db| {
+            db.execute("insert or ignore into meta values ('mark-key', ?1)", [&fresh])?;
+            db.query_row("select value from meta where name = 'mark-key'", [], |row| row.get(0))
+        })
+    }
+
     /// Runs queries.
     pub fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         work(&self.lock()).map_err(|source| StoreError::Index { store: self.store.clone(), source })

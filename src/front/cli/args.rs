@@ -59,6 +59,8 @@ pub struct ScreenArgs {
 pub enum Command {
     /// Build a Dockerfile.
     Build(BuildArgs),
+    /// Say what the next build will do, step by step, and how long it will take; nothing is run or written.
+    Plan(super::plan::PlanArgs),
     /// Explain hits and misses of the last build.
     Why(WhyArgs),
     /// Open a shell in the file system before or after a step; what it writes is listed and thrown away.
@@ -281,6 +283,15 @@ pub struct WhyArgs {
     /// What the step read while it ran: files, listings, look-ups that failed, programs.
     #[arg(long)]
     pub reads: bool,
+    /// Show what the step's key is made of, and what is no part of it.
+    #[arg(long, requires = "step", conflicts_with_all = ["reads", "builders"])]
+    pub key: bool,
+    /// With --key: beside the key that the step had in another build (a name of `history ls`, or `previous`).
+    #[arg(long, value_name = "BUILD", requires = "key")]
+    pub against: Option<String>,
+    /// Show what the classic builder, buildah and kaniko would have made of the same change.
+    #[arg(long, conflicts_with = "reads")]
+    pub builders: bool,
     /// The build context [default: the present folder].
     #[arg(long, short = 'C', value_name = "PATH")]
     pub context: Option<PathBuf>,

@@ -12,6 +12,7 @@ mod last;
 mod lint;
 mod output;
 mod output_spec;
+mod plan;
 mod results;
 mod screen;
 mod shell;
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
     let ended = match &context.cli.command {
         None => screen::run(&context, &context.cli.project),
         Some(Command::Build(args)) => build::run(&context, args),
+        Some(Command::Plan(args)) => plan::run(&context, args),
         Some(Command::Why(args)) => why::run(&context, args),
         Some(Command::Shell(args)) => shell::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),

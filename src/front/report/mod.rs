@@ -1,13 +1,16 @@
 //! The plain and JSON twin of every view. The hard rule: a report writes into the `Write` it is given, one line per fact,
 //! without spinner or box, and every untrusted word passes through [`crate::front::text`].
 
+pub mod builders;
 pub mod document;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod history;
 pub mod images;
+pub mod key;
 pub mod lint;
 pub mod plain;
+pub mod plan;
 pub mod reads;
 pub mod shell;
 pub mod suggest;
@@ -15,6 +18,7 @@ pub mod table;
 pub mod upkeep;
 mod used;
 pub mod why;
+pub mod word_diff;
 
 pub use document::{Document, document};
 pub use history::BuildRow;

@@ -189,7 +189,7 @@ pub fn summary(out: &mut dyn Write, state: &BuildState) -> io::Result<()> {
     writeln!(out, "{}", text::line(&headline(state)))?;
     let ran_again = |s: &&Step| matches!(state.mark(s), Mark::Changed | Mark::Reran);
     for step in state.steps.iter().filter(ran_again) {
-        why::explain(out, state, step)?;
+        why::explain_in_short(out, state, step)?;
     }
     if let Some(image) = state.finish.as_ref().and_then(|f| f.image) {
         writeln!(out, "image {image}")?;

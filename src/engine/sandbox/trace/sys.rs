@@ -34,12 +34,12 @@ pub struct Notification {
     pub id: u64,
     /// The thread, as this process numbers it.
     pub pid: u32,
-    flags: u32,
+    pub(super) flags: u32,
     /// The call's number.
     pub number: c_int,
     /// The architecture's number.
     pub arch: u32,
-    instruction: u64,
+    pub(super) instruction: u64,
     /// The call's arguments.
     pub args: [u64; 6],
 }
@@ -57,7 +57,7 @@ struct Response {
     id: u64,
     value: i64,
     error: i32,
-    flags: u32,
+    pub(super) flags: u32,
 }
 
 #[repr(C)]

@@ -1,10 +1,15 @@
 //! The only words for hits and misses. Codes are those of the taxonomy of verdicts: M for a step's own reasons, C for
 //! cascades, H for hits.
 
+mod action;
+mod doubt;
+
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+pub use doubt::Doubt;
 
 /// How a step was served from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -301,12 +306,25 @@ pub enum MissReason {
 }
 
 impl MissReason {
+    /// The sentence of a plan: what has not happened yet is said as such.
+    pub fn foretold(&self) -> String {
+        match self {
+            Self::ParentRan { line, alone: true } => {
+                format!("nothing of its own changed; it will run because the step above it (line {line}) will")
+            }
+            Self::ParentRan { line, alone: false } => format!("the step above it (line {line}) will run, too"),
+            Self::SourceRan { line } => format!("the step it copies from (line {line}) will run"),
+            Self::FirstTime => "this step was never built: there is nothing to compare with".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// The code of the taxonomy of verdicts.
     pub fn code(&self) -> &'static str {
         match self {
             Self::FirstTime => "M1",
             Self::FileChanged { by_ignore_rule: true, .. } => "M10",
-            Self::FileChanged { path, .. } if path == "Dockerfile" || path == ".git" || path.starts_with(".git/") => "M11",
+            Self::FileChanged { path, .. } if is_of_build(path) => "M11",
             Self::FileChanged { attribute, .. } => match attribute {
                 FileAttribute::Content | FileAttribute::Kind => "M2",
                 FileAttribute::Added => "M3",
@@ -343,6 +361,11 @@ impl MissReason {
             Self::ParentRan { .. } | Self::ParentDiffers { .. } | Self::SourceRan { .. } | Self::NotTraced { .. }
         )
     }
+}
+
+/// Whether a file belongs to the build or to git itself, not to what is built.
+fn is_of_build(path: &str) -> bool {
+    path == "Dockerfile" || path == ".git" || path.starts_with(".git/")
 }
 
 fn field_code(field: &str) -> &'static str {
