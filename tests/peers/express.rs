@@ -124,10 +124,13 @@ fn traced_express() {
     }
     let found = files(&tree);
     let paths: BTreeSet<&String> = full[0].0.keys().chain(full[1].0.keys()).collect();
-    let unsteady: BTreeSet<&String> = paths.into_iter().filter(|path| full[0].0.get(*path) != full[1].0.get(*path)).collect();
+    let unsteady: BTreeSet<&String> =
+        paths.into_iter().filter(|path| full[0].0.get(*path) != full[1].0.get(*path)).collect();
     let differs = |path: &&String| {
         let below = |other: &&&String| path.starts_with(other.as_str()) || other.starts_with(path.as_str());
-        full[0].0.get(*path) != found.get(*path) && !unsteady.iter().any(|other| below(&other)) && !path.starts_with("root/.npm/")
+        full[0].0.get(*path) != found.get(*path)
+            && !unsteady.iter().any(|other| below(&other))
+            && !path.starts_with("root/.npm/")
     };
     let all: BTreeSet<&String> = full[0].0.keys().chain(found.keys()).collect();
     let different: Vec<&&String> = all.iter().filter(|path| differs(path)).collect();
@@ -143,7 +146,10 @@ fn traced_express() {
     assert_eq!(step["result"], "ran", "{step}");
     assert!(step["reasons"].to_string().contains("`/app/.npmrc`, which it looked for and did not find then"), "{step}");
     let seconds = traced["seconds"].as_f64().unwrap();
-    test.pass(format!("install of {install:.1} s not run, the traced build with its outputs took {seconds:.2} s, without {} s", quick["seconds"]));
+    test.pass(format!(
+        "install of {install:.1} s not run, the traced build with its outputs took {seconds:.2} s, without {} s",
+        quick["seconds"]
+    ));
 }
 
 /// Kind, mode, owner, link and content by path.

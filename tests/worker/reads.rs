@@ -20,6 +20,10 @@ fn project(lab: &Lab) {
         .file("app/src/main.c", 0o644, b"int main;")
         .file("app/src/other.c", 0o644, b"int other;")
         .file("app/lib/deep.txt", 0o644, b"deep")
+        .file("app/src/same", 0o644, b"1")
+        .file("app/lib/same", 0o644, b"2")
+        .file("app/src/same", 0o644, b"1")
+        .file("app/lib/same", 0o644, b"2")
         .file("app/config", 0o600, b"x=1")
         .file("app/run.sh", 0o755, b"#!/bin/sh\ncat /app/config\n")
         .link("app/current", "src")
@@ -70,6 +74,12 @@ fn each_kind_of_use_is_found() {
     let set = reads(&lab, "script", "cd app; ./run.sh");
     assert_eq!(names(&set.executed), ["app/run.sh"]);
     assert_eq!(names(&set.read), ["app/config", "app/run.sh"]);
+
+    // A name that leads elsewhere the second time.
+    let command = "cd /app; ln -s src turn; cat turn/same; rm turn; ln -s lib turn; cat turn/same";
+    assert_eq!(names(&reads(&lab, "turn", command).read), ["app/lib/same", "app/src/same"]);
+    let command = "cd /app; ln -s src turn; ln -s lib other; cat turn/same; mv -T other turn; cat turn/same";
+    assert_eq!(names(&reads(&lab, "moved", command).read), ["app/lib/same", "app/src/same"]);
 
     let set = reads(
         &lab,
@@ -335,7 +345,8 @@ int main() {
     assert!(text.ends_with("done\n"), "{text}");
     assert!(began.elapsed() < Duration::from_secs(20));
     assert!(set.read.contains("app/config"));
-    assert!(set.incomplete.contains(&Incomplete::NotText), "{set:?}");
+    // A link into another process' folder, and a name that is no text; nothing else that it tried hides anything.
+    assert_eq!(set.incomplete, [Incomplete::OtherProcess, Incomplete::NotText].into(), "{set:?}");
     assert!(!set.read.iter().chain(&set.missing).any(|path| path.contains("..") || path.starts_with('/')), "{set:?}");
     // The worker has no descriptor of it left, and goes on working.
     let open = std::fs::read_dir(format!("/proc/{}/fd", lab.worker.id())).map(|dir| dir.count()).unwrap_or(0);
