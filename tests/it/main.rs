@@ -26,6 +26,7 @@ mod secrets;
 mod shell;
 mod stores;
 mod surroundings;
+mod traced;
 mod upkeep;
 mod verdicts;
 mod web;

@@ -94,6 +94,9 @@ impl Solver<'_> {
             reasons.push(MissReason::ParentDiffers { line });
             cause = Some(origin);
         }
+        if reasons.is_empty() && self.previous.is_some_and(|previous| previous.traced.contains(&vertex.slot)) {
+            reasons.push(MissReason::TracedBefore);
+        }
         if reasons.is_empty() {
             let failed = self.previous.is_some_and(|previous| previous.failed.contains(&vertex.slot));
             reasons.push(if failed { MissReason::FailedBefore } else { MissReason::ResultGone { collected: None } });

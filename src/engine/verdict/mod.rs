@@ -301,6 +301,8 @@ pub enum MissReason {
         /// Why not.
         why: TraceRefusal,
     },
+    /// T2: the last build took it as a traced hit, or on top of one; an exact build knows nothing of that.
+    TracedBefore,
     /// C2: the stage or image it copies from was made anew, and the copied files differ (they are listed beside this).
     SourceRan {
         /// Line of the step it copies from.
@@ -354,6 +356,7 @@ impl MissReason {
             Self::ParentRan { .. } | Self::ParentDiffers { .. } => "C1",
             Self::SourceRan { .. } => "C2",
             Self::NotTraced { .. } => "T1",
+            Self::TracedBefore => "T2",
         }
     }
 
@@ -453,6 +456,9 @@ impl fmt::Display for MissReason {
                 f,
                 "nothing of its own changed; the step above it (line {line}) came from the cache, but is another one than in \
                  the last build"
+            ),
+            Self::TracedBefore => f.write_str(
+                "the last build had it by a traced hit (--cache=traced), which counts for other traced builds only",
             ),
             Self::NotTraced { why } => write!(f, "no recorded run of it could be taken: {why}"),
             Self::SourceRan { line } => write!(f, "the step it copies from (line {line}) ran again with another result"),
