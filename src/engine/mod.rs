@@ -40,7 +40,7 @@ pub use build::{BuildOutcome, BuildRequest, registrations};
 pub use context::IgnoreFile;
 pub use delivery::{ExportKind, ExportTo, PushTo};
 pub use error::{EngineError, ErrorKind};
-pub use forecast::{Price, Touched};
+pub use forecast::Price;
 pub use project::Project;
 pub use shell::{Chosen, ShellEnd, ShellRequest, ShellSession, ShellStreams};
 pub use solver::Side;

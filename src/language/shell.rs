@@ -3,7 +3,7 @@
 
 mod install;
 
-pub use install::{Install, is_local_package};
+pub use install::{Install, Manager, is_local_package};
 
 /// How a command is joined to the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,6 +21,7 @@ mod repository;
 mod rootless;
 mod secrets;
 mod shell;
+mod suggest;
 mod surroundings;
 mod upkeep;
 mod web;

@@ -73,7 +73,7 @@ pub enum Command {
     /// Hold what a change would make run against a budget, for pipelines.
     Ci(super::ci::CiArgs),
     /// Show rewrites that save time, with their evidence.
-    Suggest(SuggestArgs),
+    Suggest(super::suggest::SuggestArgs),
     /// Check a Dockerfile with BuildKit's build checks; build nothing.
     Lint(LintArgs),
     /// Builds on record.
@@ -265,16 +265,6 @@ pub struct WhyArgs {
     /// The stage that was built.
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
-}
-
-/// `suggest`.
-#[derive(Debug, Args)]
-pub struct SuggestArgs {
-    #[command(flatten)]
-    pub project: ProjectArgs,
-    /// Write the first suggestion into the Dockerfile; a backup is kept beside it.
-    #[arg(long)]
-    pub apply: bool,
 }
 
 /// `lint`.

@@ -6,7 +6,7 @@ use similar::TextDiff;
 
 use super::document;
 use crate::front::text;
-use crate::insight::suggest::{Proof, SuggestReport, Suggestion};
+use crate::insight::suggest::{Proof, Rewritten, SuggestReport, Suggestion, Trigger};
 
 /// How far a suggestion is proven, as a sentence.
 pub fn proof(proof: Proof) -> &'static str {
@@ -17,17 +17,22 @@ pub fn proof(proof: Proof) -> &'static str {
 
 /// The change as a unified diff with three lines of context.
 pub fn unified_diff(suggestion: &Suggestion) -> String {
-    TextDiff::from_lines(&suggestion.before, &suggestion.after)
-        .unified_diff()
-        .context_radius(3)
-        .header("Dockerfile", "Dockerfile (suggested)")
-        .to_string()
+    let (name, suggested) = match suggestion.file {
+        Rewritten::Dockerfile => ("Dockerfile", "Dockerfile (suggested)"),
+        Rewritten::IgnoreFile => (".dockerignore", ".dockerignore (suggested)"),
+    };
+    let compared = TextDiff::from_lines(&suggestion.before, &suggestion.after);
+    compared.unified_diff().context_radius(3).header(name, suggested).to_string()
 }
 
 /// The saving in one sentence.
 pub fn saving(suggestion: &Suggestion) -> String {
     let Some(saving) = &suggestion.saving else {
-        return "saving unknown: no build on record yet".to_owned();
+        return match (&suggestion.gain, &suggestion.trigger) {
+            (Some(gain), Trigger::None) => format!("gains: {}", text::line(gain)),
+            (Some(gain), _) => format!("gains: {}; time saved unknown: no build on record yet", text::line(gain)),
+            (None, _) => "saving unknown: no build on record yet".to_owned(),
+        };
     };
     let saved = text::seconds(saving.now_micros.saturating_sub(saving.after_micros));
     let (now, after) = (text::seconds(saving.now_micros), text::seconds(saving.after_micros));
@@ -36,7 +41,8 @@ pub fn saving(suggestion: &Suggestion) -> String {
         [one] => text::line(one),
         [one, rest @ ..] => format!("{} and {} more", text::line(one), rest.len()),
     };
-    format!("saves {saved} when {touched} changes: {now} now, {after} after")
+    let gain = suggestion.gain.as_ref().map(|gain| format!("; also: {}", text::line(gain))).unwrap_or_default();
+    format!("saves {saved} when {touched} changes: {now} now, {after} after{gain}")
 }
 
 /// Everything found. Errors: of the writer.
@@ -45,7 +51,8 @@ pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
         writeln!(out, "no suggestion for this Dockerfile")?;
     }
     for (at, suggestion) in report.offered.iter().enumerate() {
-        writeln!(out, "{}. line {}: {}", at + 1, suggestion.line, text::line(&suggestion.title))?;
+        let (line, title, rule) = (suggestion.line, text::line(&suggestion.title), text::line(&suggestion.rule));
+        writeln!(out, "{}. line {line}: {title} ({rule})", at + 1)?;
         writeln!(out, "   {}", saving(suggestion))?;
         writeln!(out, "   {}", proof(suggestion.proof))?;
         for sentence in &suggestion.evidence {
@@ -55,6 +62,9 @@ pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
             writeln!(out, "   risk: {}", text::line(sentence))?;
         }
         writeln!(out)?;
+        if suggestion.is_advice() {
+            continue;
+        }
         write!(out, "{}", text::block(&unified_diff(suggestion)))?;
         writeln!(out)?;
     }

@@ -1,4 +1,4 @@
-//! Insight that needs hands: it reads contexts, records and histories. Nothing here executes a step or writes.
+//! Insight that needs hands: it reads contexts, records and histories, and executes nothing. Only `rewrite` writes.
 
 pub mod advice;
 pub mod budget;
@@ -6,4 +6,5 @@ pub mod folder;
 pub mod heat;
 pub mod history;
 pub mod replay;
+pub mod rewrite;
 pub mod whatif;

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use super::super::super::{ContextView, SuggestReport, suggest};
+use super::super::super::{ContextView, Rule, SuggestReport};
+use super::BroadCopyBeforeInstall;
 use crate::language::dockerfile::parse;
 
 struct Files(BTreeMap<&'static str, &'static str>);
@@ -18,7 +19,7 @@ impl ContextView for Files {
 }
 
 fn check(source: &str, files: &[(&'static str, &'static str)]) -> SuggestReport {
-    let report = suggest(&parse(source), &Files(files.iter().copied().collect()));
+    let report = BroadCopyBeforeInstall.check(&parse(source), &Files(files.iter().copied().collect()));
     for suggestion in &report.offered {
         assert!(!parse(&suggestion.after).has_errors(), "{}", suggestion.after);
     }
