@@ -61,6 +61,7 @@ pub enum Manager {
     Maven,
     Gradle,
     Dotnet,
+    Mix,
 }
 
 impl Install {
@@ -82,6 +83,7 @@ impl Install {
                 Manager::Maven => "maven",
                 Manager::Gradle => "gradle",
                 Manager::Dotnet => "dotnet",
+                Manager::Mix => "mix",
             },
         }
     }
@@ -141,6 +143,7 @@ fn managed(name: &str, arguments: &[&str], command: &ShellCommand) -> Option<Ins
         ("uv", ["sync"]) if !has(&["--directory", "--project", "--package", "--all-packages"]) => {
             Some(whole(Manager::Uv, !has(&["--no-install-project", "--no-install-workspace"])))
         }
+        ("mix", ["deps.get"]) => Some(plain(Manager::Mix)),
         ("go", ["mod", "download"]) => Some(plain(Manager::Go)),
         ("cargo", ["fetch"]) => Some(plain(Manager::Cargo)),
         ("bundle" | "bundler", [] | ["install"]) if !has(&["--gemfile", "--version", "-v"]) => Some(plain(Manager::Bundler)),

@@ -2,12 +2,15 @@
 //! same. The rewrite moves them down to their first use. LABEL alone is nothing to move: it is in no key (it is in that of the
 //! classic builder, of buildah and kaniko).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{ContextView, Page, Rule, SuggestReport, Suggestion, Trigger};
+use super::commands::commands_of;
 use super::draft::{numbers, rewrite};
+use super::harmless::is_harmless;
+use super::step_below_copy::are_independent;
 use crate::language::dockerfile::{Arguments, Dockerfile, Edit, Instruction, Keyword, Stage};
-use crate::language::shell::mentions_variable;
+use crate::language::shell::{Install, ShellCommand, mentions_variable};
 
 static PAGE: Page = Page {
     name: "argument-above-steps",
@@ -27,129 +30,163 @@ impl Rule for ArgumentAboveSteps {
 
     fn check(&self, dockerfile: &Dockerfile, _: &dyn ContextView) -> SuggestReport {
         let mut report = SuggestReport::default();
-        let stages = dockerfile.stages();
-        for stage in &stages {
+        for stage in &dockerfile.stages() {
+            // What goes below the same line goes there in one rewrite.
+            let mut moves: BTreeMap<usize, Vec<Group>> = BTreeMap::new();
             let mut taken = BTreeSet::new();
             for at in 0..stage.instructions.len() {
                 if taken.contains(&at) {
                     continue;
                 }
                 let Some(group) = Group::of(dockerfile, stage, at) else { continue };
-                if let Some(suggestion) = group.suggest() {
-                    taken.extend(group.members);
-                    report.offered.push(suggestion);
-                }
+                taken.extend(group.members.iter().copied());
+                moves.entry(group.after).or_default().push(group);
             }
+            let place = Place { dockerfile, stage };
+            report.offered.extend(moves.into_iter().filter_map(|(after, groups)| place.suggest(after, &groups)));
         }
         report
     }
 }
 
 /// An ARG or ENV, and what only passes its value on.
-struct Group<'g> {
-    dockerfile: &'g Dockerfile,
-    stage: &'g Stage<'g>,
+struct Group {
     name: String,
     /// Places in the stage, in order.
     members: Vec<usize>,
-    /// The first instruction that uses any of it.
-    used_at: usize,
+    /// The last step that has it in its key and surely does not use it.
+    after: usize,
+    /// RUNs that have it in their keys and do not use it, by their lines.
+    spared: Vec<u32>,
+    /// The line that uses it first, or may.
+    used: Option<u32>,
 }
 
-impl<'g> Group<'g> {
-    fn of(dockerfile: &'g Dockerfile, stage: &'g Stage<'g>, at: usize) -> Option<Self> {
+impl Group {
+    fn of(dockerfile: &Dockerfile, stage: &Stage<'_>, at: usize) -> Option<Self> {
         let instruction = stage.instructions[at];
         let name = movable_name(instruction)?;
-        if instruction.keyword == Keyword::Env && value_of(instruction).is_some_and(|value| value.contains('$')) {
-            // It moves with the ARG that it is made of, or not at all.
+        let constant = instruction.keyword == Keyword::Env;
+        // An ENV that is made of an ARG moves with it, or not at all; a constant one is worth moving when it is edited often.
+        if constant && (value_of(instruction).is_none_or(|value| value.contains('$')) || !is_edited_often(&name)) {
             return None;
         }
         // With another value above, what stands in between would see that one.
         if stage.instructions[..at].iter().any(|above| assigned(above).contains(&name)) {
             return None;
         }
+        let for_labels = is_for_labels(dockerfile, &stage.instructions[at + 1..], &name);
         let mut names = vec![name.clone()];
         let mut members = vec![at];
+        let (mut after, mut spared, mut used) = (None, Vec::new(), None);
         for next in at + 1..stage.instructions.len() {
             let other = stage.instructions[next];
             let text = other.span.text(&dockerfile.source);
             let uses = names.iter().any(|name| mentions_variable(text, name));
-            let sets_again = assigned(other).iter().any(|assigned| names.contains(assigned));
-            if sets_again {
+            let carried = movable_name(other).filter(|_| uses && other.keyword == Keyword::Env);
+            if carried.is_none() && assigned(other).iter().any(|assigned| names.contains(assigned)) {
                 return None;
             }
-            if !uses {
-                continue;
-            }
-            match movable_name(other) {
-                Some(carried) if other.keyword == Keyword::Env => {
-                    names.push(carried);
+            match (uses, other.keyword) {
+                _ if carried.is_some() => {
+                    names.extend(carried);
                     members.push(next);
                 }
-                _ if is_metadata(other.keyword) => members.push(next),
-                _ => return Some(Self { dockerfile, stage, name, members, used_at: next }),
+                (true, keyword) if is_metadata(keyword) => members.push(next),
+                (true, _) | (_, Keyword::Onbuild | Keyword::Shell) => {
+                    used = Some(other.line);
+                    break;
+                }
+                (false, Keyword::Run) => {
+                    // Any other program may read its environment, or name the variable in a form of its own.
+                    let is_read = !for_labels && !needs_nothing(other, &dockerfile.source);
+                    if is_read || names.iter().any(|name| has_word(text, name)) {
+                        used = Some(other.line);
+                        break;
+                    }
+                    after = Some(next);
+                    spared.push(other.line);
+                }
+                _ => {}
             }
         }
-        // What nothing uses goes below the last step; the shell of a later RUN is the only one that could miss it.
-        let last =
-            (at + 1..stage.instructions.len()).rev().find(|at| !members.contains(at) && is_step(stage.instructions[*at]))?;
-        Some(Self { dockerfile, stage, name, members, used_at: last + 1 })
+        let after = after?;
+        // Below what only passes it on there is nothing to spare.
+        members.retain(|member| *member < after);
+        Some(Self { name, members, after, spared, used })
     }
+}
 
-    /// RUNs that have it in their keys and do not use it.
-    fn spared(&self) -> Vec<u32> {
-        let runs = (self.members[0] + 1..self.used_at).filter(|at| self.stage.instructions[*at].keyword == Keyword::Run);
-        runs.map(|at| self.stage.instructions[at].line).collect()
-    }
+/// Whether a RUN only installs packages or downloads by names: such programs read no variables of ours.
+fn needs_nothing(run: &Instruction, source: &str) -> bool {
+    let commands = commands_of(run, source);
+    let is_install = |command: &ShellCommand| Install::of(command).is_some_and(|install| install.tool() != "vendor-install");
+    let plain = |command: &ShellCommand| command.name() == "cd" || is_harmless(command) || is_install(command);
+    !commands.is_empty() && (are_independent(&commands) || commands.iter().all(plain))
+}
 
-    fn suggest(&self) -> Option<Suggestion> {
-        let spared = self.spared();
+/// Whether a text has a name as a word of its own, in whatever form.
+fn has_word(text: &str, name: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(at, _)| !text[..at].ends_with(part) && !text[at + name.len()..].starts_with(part))
+}
+
+/// Whether the instructions below an ARG name it in labels and the like only: then it is for them, and no program's.
+fn is_for_labels(dockerfile: &Dockerfile, below: &[&Instruction], name: &str) -> bool {
+    let uses = |instruction: &&&Instruction| mentions_variable(instruction.span.text(&dockerfile.source), name);
+    let mut users = below.iter().filter(uses).peekable();
+    users.peek().is_some() && users.all(|instruction| is_metadata(instruction.keyword))
+}
+
+/// Where groups go.
+struct Place<'p> {
+    dockerfile: &'p Dockerfile,
+    stage: &'p Stage<'p>,
+}
+
+impl Place<'_> {
+    fn suggest(&self, after: usize, groups: &[Group]) -> Option<Suggestion> {
         let index = |at: usize| self.stage.first + 1 + at;
-        // A name that the shell's text has in any other form is used by it, for all that is known.
-        let whispered = |at: &usize| {
-            let instruction = self.stage.instructions[*at];
-            instruction.keyword == Keyword::Run
-                && instruction.span.text(&self.dockerfile.source).contains(self.name.as_str())
-        };
-        if spared.is_empty() || (self.members[0] + 1..self.used_at).any(|at| whispered(&at)) {
-            return None;
-        }
-        // Only what stands above the last step before the use moves.
-        let after = (self.members[0]..self.used_at).rev().find(|at| !self.members.contains(at))?;
-        let moved: Vec<usize> = self.members.iter().copied().filter(|at| *at < after).collect();
+        let mut members: Vec<usize> = groups.iter().flat_map(|group| group.members.iter().copied()).collect();
+        members.sort_unstable();
+        members.dedup();
         let edits: Vec<Edit> =
-            moved.iter().map(|at| Edit::MoveAfter { instruction: index(*at), after: index(after) }).collect();
-        let first = self.stage.instructions[self.members[0]];
+            members.iter().map(|at| Edit::MoveAfter { instruction: index(*at), after: index(after) }).collect();
+        let first = self.stage.instructions[*members.first()?];
         let mut found = rewrite(self.dockerfile, &PAGE, first.line, &edits, 0)?;
-        let keyword = first.keyword.as_str();
-        let place = self.stage.instructions.get(self.used_at).filter(|_| self.used_at > after);
-        found.title = format!("move {keyword} {} below line {}", self.name, self.stage.instructions[after].line);
-        let use_of = match place {
-            Some(at) => format!("its first use is line {}", at.line),
-            None => "no step uses it".to_owned(),
-        };
-        let (has, them) = if spared.len() == 1 { ("has", "it does") } else { ("have", "they do") };
-        found.evidence.push(format!(
-            "Line {} {has} {} in its environment, and so in its key, though {them} not use it; {use_of}.",
-            numbers(&spared),
-            self.name
-        ));
-        if moved.len() > 1 {
-            let lines: Vec<u32> = moved[1..].iter().map(|at| self.stage.instructions[*at].line).collect();
-            found.evidence.push(format!("Line {} only passes its value on, and moves with it.", numbers(&lines)));
+        let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+        found.title = format!("move {} below line {}", names.join(", "), self.stage.instructions[after].line);
+        for group in groups {
+            let (has, its, does) =
+                if group.spared.len() == 1 { ("has", "its", "it does") } else { ("have", "their", "they do") };
+            let use_of = match group.used {
+                Some(line) => format!("line {line} is the first that may"),
+                None => "no step does".to_owned(),
+            };
+            found.evidence.push(format!(
+                "Line {} {has} {} in {its} environment and key, though {does} not use it; {use_of}.",
+                numbers(&group.spared),
+                group.name
+            ));
         }
-        found.risks.push(format!("A program in those steps that reads {} from its environment would miss it.", self.name));
-        found.trigger = match first.keyword {
-            Keyword::Arg => Trigger::Argument { name: self.name.clone() },
-            _ => Trigger::None,
-        };
-        if first.keyword == Keyword::Env {
-            let all = if spared.len() == 1 { "runs" } else { "run" };
-            found.gain =
-                Some(format!("when the value of {} is edited, line {} no longer {all} again", self.name, numbers(&spared)));
+        let carried = members.len().saturating_sub(groups.len());
+        if carried > 0 {
+            found.evidence.push(format!("{carried} more lines only pass a value on, and move along."));
+        }
+        found.risks.push("A hook of a package that reads such a variable from its environment would miss it.".into());
+        let is_argument = |group: &&Group| self.stage.instructions[group.members[0]].keyword == Keyword::Arg;
+        match groups.iter().find(is_argument) {
+            Some(group) => found.trigger = Trigger::Argument { name: group.name.clone() },
+            None => found.gain = Some("when such a value is edited, those lines no longer run again".into()),
         }
         Some(found)
     }
+}
+
+/// Whether the name is that of something that is edited with every release.
+fn is_edited_often(name: &str) -> bool {
+    let words = ["VERSION", "VER", "COMMIT", "SHA", "REVISION", "REV", "DATE", "TAG", "RELEASE"];
+    name.split('_').next_back().is_some_and(|last| words.contains(&last.to_ascii_uppercase().as_str()))
 }
 
 fn assigned(instruction: &Instruction) -> Vec<String> {
@@ -170,17 +207,13 @@ fn value_of(instruction: &Instruction) -> Option<&str> {
 fn movable_name(instruction: &Instruction) -> Option<String> {
     let names = assigned(instruction);
     let [name] = names.as_slice() else { return None };
-    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     (plain && !is_read_by_programs(name)).then(|| name.clone())
 }
 
 fn is_metadata(keyword: Keyword) -> bool {
     matches!(keyword, Keyword::Label | Keyword::Cmd | Keyword::Entrypoint | Keyword::Expose | Keyword::Stopsignal)
         || matches!(keyword, Keyword::Maintainer | Keyword::Healthcheck)
-}
-
-fn is_step(instruction: &Instruction) -> bool {
-    matches!(instruction.keyword, Keyword::Run | Keyword::Copy | Keyword::Add | Keyword::Workdir)
 }
 
 /// Whether a variable means something to the shell, the system, compilers or package managers, or never changes in a build of one
@@ -266,12 +299,12 @@ fn is_read_by_programs(name: &str) -> bool {
         "NVIDIA_",
         "NEXT_",
     ];
-    let dates = matches!(name, "BUILD_DATE" | "BUILD_TIME" | "BUILD_VERSION" | "BUILD_NUMBER" | "BUILD_ID" | "BUILD_COMMIT");
     let proxy = name.to_ascii_lowercase().ends_with("_proxy");
-    !dates
-        && (proxy || EXACT.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)))
-        && !matches!(
-            name,
-            "BUILD_PROFILE" | "GIT_COMMIT" | "GIT_COMMIT_ID" | "GIT_SHA" | "GIT_REF" | "GIT_BRANCH" | "GIT_TAG"
-        )
+    // A version, a commit or a date is nobody's setting, whatever it is of.
+    let own = is_edited_often(name)
+        || matches!(name, "BUILD_TIME" | "BUILD_NUMBER" | "BUILD_ID" | "BUILD_PROFILE")
+        || name.starts_with("GIT_COMMIT")
+        || name.starts_with("GIT_BRANCH")
+        || name.starts_with("GIT_REF");
+    proxy || EXACT.contains(&name) || (!own && BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)))
 }

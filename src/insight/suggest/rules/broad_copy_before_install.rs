@@ -8,8 +8,10 @@ use super::manifests::{Manifests, Reason, Site, main_manifest, manifests};
 use super::place::{
     BroadSource, absolute, below, copy_of_context, join, overlap, unquoted, working_folder, written_destination,
 };
-use crate::language::dockerfile::{Arguments, Dockerfile, Edit, Instruction, Keyword, Stage, apply, go_match, parse};
-use crate::language::shell::{Install, ShellCommand};
+use crate::language::dockerfile::{
+    Arguments, CommandForm, Dockerfile, Edit, Instruction, Keyword, Span, Stage, apply, go_match, line_ending, parse,
+};
+use crate::language::shell::{Install, Joint, ShellCommand};
 
 /// The rule's stable name.
 pub const NAME: &str = "broad-copy-before-install";
@@ -35,23 +37,34 @@ impl Rule for BroadCopyBeforeInstall {
     }
 
     fn check(&self, dockerfile: &Dockerfile, context: &dyn ContextView) -> SuggestReport {
-        let mut report = SuggestReport::default();
-        if dockerfile.instructions.len() > INSTRUCTION_LIMIT {
-            return report;
-        }
-        let stages = dockerfile.stages();
-        for stage in &stages {
-            for at in 0..stage.instructions.len() {
-                let Some(case) = Case::find(dockerfile, &stages, stage, at, context) else { continue };
-                match case.suggest() {
-                    Ok(Some(suggestion)) => report.offered.push(suggestion),
-                    Ok(None) => {}
-                    Err(reason) => report.refused.push(Refusal { rule: NAME.to_owned(), line: case.run().line, reason }),
-                }
+        look(dockerfile, context, true)
+    }
+}
+
+/// `may_split`: a RUN that does more than install may be made two.
+fn look(dockerfile: &Dockerfile, context: &dyn ContextView, may_split: bool) -> SuggestReport {
+    let mut report = SuggestReport::default();
+    if dockerfile.instructions.len() > INSTRUCTION_LIMIT {
+        return report;
+    }
+    let stages = dockerfile.stages();
+    for stage in &stages {
+        for at in 0..stage.instructions.len() {
+            let Some(case) = Case::find(dockerfile, &stages, stage, at, context) else { continue };
+            match case.suggest() {
+                Ok(Some(suggestion)) => report.offered.push(suggestion),
+                Ok(None) => {}
+                Err(_) if may_split && case.in_two().is_some_and(|found| take(&mut report, found)) => {}
+                Err(reason) => report.refused.push(Refusal { rule: NAME.to_owned(), line: case.run().line, reason }),
             }
         }
-        report
     }
+    report
+}
+
+fn take(report: &mut SuggestReport, suggestion: Suggestion) -> bool {
+    report.offered.push(suggestion);
+    true
 }
 
 /// A RUN with an install below a broad COPY.
@@ -139,6 +152,47 @@ impl<'c> Case<'c> {
             return Err("the rewritten file would not parse to what is meant".to_owned());
         }
         Ok(Some(self.suggestion(found, &copied, &moved_runs, after)))
+    }
+
+    /// The same with the RUN made two: up to its last install, and what follows. Only where all of it is one chain of `&&`, so
+    /// that the second part does not depend on the shell of the first.
+    fn in_two(&self) -> Option<Suggestion> {
+        let run = self.run();
+        let carries = |command: &ShellCommand| {
+            matches!(command.name(), "cd" | "set" | "export" | "source" | "." | "exec" | "" | "umask" | "alias")
+        };
+        let chained = self.commands.iter().skip(1).all(|command| command.joint == Joint::And);
+        let simple = self.commands.iter().all(|command| !command.compound && !carries(command));
+        let last = self.commands.iter().rposition(|command| Install::of(command).is_some())?;
+        let text = run.span.text(&self.dockerfile.source);
+        let joints: Vec<usize> = text.match_indices("&&").map(|(at, _)| at).collect();
+        let shell = matches!(&run.arguments, Arguments::Run(CommandForm::Shell(_)));
+        let plain = shell && run.flags.is_empty() && run.heredocs.is_empty() && !text.contains("\n#");
+        if !chained || !simple || !plain || last + 1 >= self.commands.len() || joints.len() + 1 != self.commands.len() {
+            return None;
+        }
+        let joint = joints[last];
+        let first = text[..joint].trim_end_matches([' ', '\t', '\r', '\n', self.dockerfile.escape]);
+        let blank = |c: char| c.is_whitespace() || c == self.dockerfile.escape;
+        let second = text[joint + 2..].trim_start_matches(blank);
+        let begin = run.span.start + first.len();
+        let end = run.span.end - second.len();
+        let keyword = run.keyword_span.text(&self.dockerfile.source);
+        let ending = line_ending(&self.dockerfile.source);
+        let edit = Edit::ReplaceArgument { span: Span::new(begin, end), text: format!("{ending}{keyword} ") };
+        let split = parse(&apply(self.dockerfile, &[edit]));
+        if split.has_errors() || split.instructions.len() != self.dockerfile.instructions.len() + 1 {
+            return None;
+        }
+        let mut found = look(&split, self.context, false).offered.into_iter().find(|found| found.line == run.line)?;
+        found.before = self.dockerfile.source.to_string();
+        let more: Vec<String> = self.commands[last + 1..].iter().map(ShellCommand::one_line).collect();
+        found.evidence.push(format!(
+            "Line {} does more: `{}` gets a RUN of its own below the sources.",
+            run.line,
+            more.join(" && ")
+        ));
+        Some(found)
     }
 
     /// The RUN may do nothing but install (and what surely needs no sources).

@@ -3,7 +3,7 @@
 use super::super::{ContextView, Page, Rule, SuggestReport, Suggestion};
 use super::commands::commands_of;
 use super::draft::{numbers, refusal, rewrite};
-use crate::language::dockerfile::{Arguments, CommandForm, Dockerfile, Edit, Keyword, Stage, add_flag};
+use crate::language::dockerfile::{Arguments, CommandForm, Dockerfile, Edit, Instruction, Keyword, Stage, add_flag};
 use crate::language::shell::ShellCommand;
 
 static PAGE: Page = Page {
@@ -133,8 +133,11 @@ fn suggest(dockerfile: &Dockerfile, stage: &Stage<'_>, tool: &Tool) -> Result<Op
     if let Some(user) = stage.instructions.iter().take(last).find(|i| changes_user(i.keyword)) {
         return Err((line, format!("line {} changes the user, whose cache lies elsewhere", user.line)));
     }
-    if tool.built_from && dockerfile.stages().last().is_some_and(|final_one| final_one.index == stage.index) {
-        return Err((line, format!("the image may need what {} keeps beside its downloads", tool.name)));
+    if let Some(start) = stage.instructions.iter().find(|i| tool.built_from && starts_with_tool(i, tool)) {
+        return Err((
+            line,
+            format!("the image starts {} (line {}), which needs what it keeps there", tool.name, start.line),
+        ));
     }
     let mut edits = Vec::new();
     for (at, ..) in &runs {
@@ -156,6 +159,19 @@ fn suggest(dockerfile: &Dockerfile, stage: &Stage<'_>, tool: &Tool) -> Result<Op
         tool.name
     ));
     Ok(Some(found))
+}
+
+/// CMD and ENTRYPOINT that run the tool itself.
+fn starts_with_tool(instruction: &Instruction, tool: &Tool) -> bool {
+    let (Arguments::Cmd(form) | Arguments::Entrypoint(form)) = &instruction.arguments else { return false };
+    let words: Vec<String> = match form {
+        CommandForm::Shell(text) => text.split_whitespace().map(str::to_owned).collect(),
+        CommandForm::Exec(words) => words.iter().flat_map(|word| word.split_whitespace()).map(str::to_owned).collect(),
+    };
+    let of = |word: &str| word.rsplit('/').next().unwrap_or("").trim_end_matches('w') == tool.name;
+    let at = words.iter().position(|word| of(word) || word == tool.name);
+    // `dotnet app.dll` runs what was published.
+    at.is_some_and(|at| tool.name != "dotnet" || words.get(at + 1).is_some_and(|next| !next.ends_with(".dll")))
 }
 
 fn is_cache(value: &str) -> bool {

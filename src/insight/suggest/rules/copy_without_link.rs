@@ -61,8 +61,9 @@ fn may_be_linked(stages: &[Stage<'_>], stage: &Stage<'_>, at: usize) -> bool {
     let numeric = |owner: &str| owner.chars().all(|c| c.is_ascii_digit() || c == ':');
     let owned = copy.flag("chown").is_none_or(|flag| flag.value.as_deref().is_some_and(numeric));
     let free = ["link", "chmod", "parents"].iter().all(|name| copy.flag(name).is_none());
-    // In the root and its first folders are the links that distributions have: /bin, /lib, /var/run.
-    let deep = place.contains('/')
-        && !["bin/", "sbin/", "lib/", "lib64/", "var/run/", "var/lock/"].iter().any(|link| place.starts_with(link));
+    // Links that distributions have: a link on the way would be replaced by a folder.
+    let links = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "var/run", "var/lock", "var/mail"];
+    let through = links.iter().any(|link| place == *link || place.starts_with(&format!("{link}/")));
+    let deep = !place.is_empty() && !through;
     owned && free && deep && !place.starts_with(['$', '\u{0}']) && !written.contains('$')
 }

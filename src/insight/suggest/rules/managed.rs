@@ -11,6 +11,7 @@ pub(super) fn managed_manifest(manager: Manager, named: &[String]) -> Option<&st
         Manager::PnpmFetch => "pnpm-lock.yaml",
         Manager::Poetry | Manager::Uv => "pyproject.toml",
         Manager::Go => "go.mod",
+        Manager::Mix => "mix.exs",
         Manager::Cargo => "Cargo.toml",
         Manager::Bundler => "Gemfile",
         Manager::Composer => "composer.json",
@@ -35,6 +36,7 @@ pub(super) fn managed(install: &Install, site: &Site<'_>) -> Result<Manifests, R
         Manager::Poetry => files.python("poetry.lock", *project, "--no-root")?,
         Manager::Uv => files.python("uv.lock", *project, "--no-install-project")?,
         Manager::Go => files.go()?,
+        Manager::Mix => files.mix()?,
         Manager::Cargo => {
             return Err("cargo looks for the sources even when it only fetches; a cache mount spares the downloads".into());
         }
@@ -126,6 +128,19 @@ impl Files<'_, '_> {
         }
         self.take(&["go.sum"]);
         self.seen("`go mod download` reads `go.mod` and `go.sum` alone.");
+        Ok(())
+    }
+
+    fn mix(&mut self) -> Result<(), Reason> {
+        let text = self.need("mix.exs")?;
+        for word in ["path:", "apps_path", "File.", "Code."] {
+            if let Some(line) = text.lines().find(|line| !line.trim_start().starts_with('#') && line.contains(word)) {
+                return Err(format!("`mix.exs` reads other files of the project: `{}`", line.trim()));
+            }
+        }
+        self.take(&["mix.lock"]);
+        self.seen("`mix.exs` depends on packages of a server or a repository only.");
+        self.risk("Dependencies that are configured at compile time are compiled anew when the configuration arrives.");
         Ok(())
     }
 

@@ -6,8 +6,8 @@ use super::commands::commands_of;
 use super::draft::{numbers, refusal, rewrite};
 use super::harmless::{is_harmless, is_piped_interpreter};
 use super::place::{absolute, below, copy_of_context, join, overlap, unquoted, working_folder};
-use crate::language::dockerfile::{Arguments, Dockerfile, Edit, Instruction, Keyword, Stage, names_in};
-use crate::language::shell::ShellCommand;
+use crate::language::dockerfile::{Arguments, Dockerfile, Edit, Instruction, Keyword, Stage, go_match, names_in};
+use crate::language::shell::{Joint, ShellCommand};
 
 static PAGE: Page = Page {
     name: "step-below-copy",
@@ -68,13 +68,7 @@ impl Case<'_> {
     /// A RUN all of whose commands need nothing of the sources.
     fn is_independent(&self, at: usize) -> bool {
         let commands = self.commands(at);
-        let mut before = None;
-        let fine = commands.iter().all(|command| {
-            let plain = is_harmless(command) || is_independent_tool(command) || is_piped_interpreter(command, before);
-            before = Some(command);
-            plain || works_on_own(command, &commands)
-        });
-        !commands.is_empty() && fine
+        !commands.is_empty() && are_independent(&commands)
     }
 
     fn is_slow_and_independent(&self, at: usize) -> bool {
@@ -112,10 +106,11 @@ impl Case<'_> {
     /// it means, and no other COPY in between goes to the same place.
     fn may_pass(&self, at: usize, run_at: usize, moved: &[usize]) -> bool {
         let destination = self.destination(at);
-        if destination.is_empty() || destination.starts_with(['$', '\u{0}']) || is_of_the_system(&destination) {
+        let instruction = self.stage.instructions[at];
+        let reserved = is_of_the_system(&destination) && !self.is_program_of_nobody(at, &destination, run_at);
+        if destination.is_empty() || destination.starts_with(['$', '\u{0}']) || reserved {
             return false;
         }
-        let instruction = self.stage.instructions[at];
         let names = names_in(instruction.span.text(&self.dockerfile.source), self.dockerfile.escape);
         (at + 1..=run_at).all(|between| {
             let other = self.stage.instructions[between];
@@ -123,11 +118,45 @@ impl Case<'_> {
                 Arguments::Env(list) | Arguments::Arg(list) => list.iter().all(|a| !names.contains(&a.name.text)),
                 Arguments::Copy { .. } => moved.contains(&between) || !overlap(&self.destination(between), &destination),
                 Arguments::Run(_) => !mentions_folder(other, &self.dockerfile.source, &destination),
-                // A folder that is made below keeps its owner; one that the COPY made belongs to root.
-                Arguments::Workdir(word) => below(&destination, &join("", unquoted(&word.text))).is_none(),
+                // A folder that WORKDIR makes belongs to the user of that place, not to whom the COPY gives it.
+                Arguments::Workdir(word) => {
+                    let owned = instruction.flag("chown").is_some() || instruction.flag("chmod").is_some();
+                    !owned || below(&destination, &join("", unquoted(&word.text))).is_none()
+                }
                 _ => true,
             }
         })
+    }
+
+    /// A program that is put beside those of the system, and that no command on the way names.
+    fn is_program_of_nobody(&self, at: usize, destination: &str, run_at: usize) -> bool {
+        let Arguments::Copy { sources, destination: written } = &self.stage.instructions[at].arguments else { return false };
+        let folder = unquoted(&written.text).ends_with('/') || sources.len() > 1;
+        let places = ["usr/bin", "usr/local/bin", "usr/sbin", "usr/local/sbin"];
+        let place = if folder { destination } else { destination.rsplit_once('/').map_or("", |(folder, _)| folder) };
+        let mut names: Vec<&str> = sources.iter().filter_map(|word| unquoted(&word.text).rsplit('/').next()).collect();
+        if !folder {
+            names = destination.rsplit('/').next().into_iter().collect();
+        }
+        // A folder brings programs of any name.
+        let plain = names.iter().all(|name| {
+            let pattern = name.contains(['*', '?', '[', '$']);
+            !name.is_empty()
+                && *name != "."
+                && (!pattern || name.ends_with(".sh"))
+                && (pattern || name.contains('.') || !folder)
+        });
+        let named = |name: &str, command: &ShellCommand| {
+            let is_it =
+                |word: &str| word == name || word.ends_with(&format!("/{name}")) || go_match(name, word).unwrap_or(false);
+            command.words.iter().any(|word| is_it(&word.text))
+        };
+        places.iter().any(|known| place == *known || below(known, place).is_some())
+            && plain
+            && (at + 1..=run_at).all(|between| {
+                let commands = self.commands(between);
+                names.iter().all(|name| !commands.iter().any(|command| named(name, command)))
+            })
     }
 
     fn destination(&self, at: usize) -> String {
@@ -240,17 +269,55 @@ fn is_independent_tool(command: &ShellCommand) -> bool {
     }
 }
 
-/// Commands on files that the same RUN made by absolute paths: what it downloaded it may unpack, mark and remove.
+/// Whether commands need nothing but what the system, the network and they themselves give.
+pub(super) fn are_independent(commands: &[ShellCommand]) -> bool {
+    let mut before = None;
+    commands.iter().all(|command| {
+        let plain = is_harmless(command) || is_independent_tool(command) || is_piped_interpreter(command, before);
+        before = Some(command);
+        plain || works_on_own(command, commands)
+    })
+}
+
+/// Commands on files of the system by their absolute paths, and on what the same RUN has downloaded.
 fn works_on_own(command: &ShellCommand, all: &[ShellCommand]) -> bool {
-    let downloads = all.iter().any(|other| matches!(other.name(), "curl" | "wget"));
-    let absolute = command.arguments().all(|argument| argument.starts_with(['-', '/', '+']) || argument.len() <= 4);
-    let known = matches!(command.name(), "chmod" | "tar" | "unzip" | "mv" | "ln" | "dpkg" | "sh" | "bash" | "sha256sum");
-    !command.compound
-        && command.redirections.iter().all(|place| place.starts_with(['/', '&']))
-        && downloads
-        && known
-        && absolute
-        && command.arguments().any(|argument| argument.starts_with('/'))
+    let known = [
+        "chmod",
+        "chown",
+        "tar",
+        "unzip",
+        "mv",
+        "cp",
+        "ln",
+        "rm",
+        "dpkg",
+        "sh",
+        "bash",
+        "sha256sum",
+        "sed",
+        "touch",
+        "test",
+        "[",
+    ];
+    if command.compound
+        || !known.contains(&command.name())
+        || !command.redirections.iter().all(|place| place.starts_with(['/', '&']))
+    {
+        return false;
+    }
+    let downloads = || all.iter().filter(|other| matches!(other.name(), "curl" | "wget")).map(ShellCommand::one_line);
+    let is_file = |argument: &&str| !argument.starts_with(['-', '+']) && argument.contains(['/', '.', '$', '*']);
+    let own = |argument: &str| argument.starts_with('/') || downloads().any(|line| line.contains(argument));
+    // The script of sed is no file.
+    let script = usize::from(command.name() == "sed");
+    let files: Vec<&str> = command.arguments().filter(is_file).skip(script).collect();
+    match (command.name(), files.as_slice()) {
+        // What follows the archive are names in it; a pipe has none.
+        ("tar", []) => command.joint == Joint::Pipe,
+        ("unzip" | "tar", [archive, ..]) => own(archive),
+        (_, []) => false,
+        (_, all) => all.iter().all(|file| own(file)),
+    }
 }
 
 /// Commands that take long: over the network.

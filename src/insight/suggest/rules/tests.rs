@@ -101,7 +101,18 @@ fn a_slow_step_goes_above_what_it_does_not_need() {
         after(name, moves, &files),
         "FROM a\nWORKDIR /app\nWORKDIR /tools\nRUN curl -fsSLO https://x/y\nCOPY src /app/src\n"
     );
+    let own =
+        "FROM a\nWORKDIR /app\nCOPY . .\nRUN apt-get install -y x && chmod 755 /usr/bin/x && rm -rf /var/lib/apt/lists/*\n";
+    assert!(after(name, own, &files).ends_with("lists/*\nCOPY . .\n"));
+    let zip = "FROM a\nWORKDIR /app\nCOPY . .\nENV Z=x.zip\nRUN curl -OL https://h/$Z && unzip -o $Z -d /usr/local bin/x && rm -f $Z\n";
+    assert!(after(name, zip, &files).ends_with("rm -f $Z\nCOPY . .\n"));
+    let program = "FROM a\nCOPY entrypoint.sh /usr/local/bin/\nRUN apk add git\n";
+    assert_eq!(after(name, program, &files), "FROM a\nRUN apk add git\nCOPY entrypoint.sh /usr/local/bin/\n");
     for source in [
+        "FROM a\nCOPY retry.sh /usr/local/bin/\nRUN retry.sh apk add git\n",
+        "FROM a\nCOPY bin /usr/local/bin/\nRUN apk add git\n",
+        "FROM a\nWORKDIR /w\nCOPY . .\nRUN curl -O https://h/x && sh setup.sh\n",
+        "FROM a\nCOPY --chown=1 . /w\nWORKDIR /w\nRUN apk add git\n",
         // Configuration and programs that it may read.
         "FROM a\nCOPY sources.list /etc/apt/\nRUN apt-get update\n",
         "FROM a\nCOPY rootfs /\nRUN apk add git\n",
@@ -132,11 +143,15 @@ fn an_argument_goes_down_to_its_first_use_with_what_passes_it_on() {
     let chain = "FROM a\nARG COMMIT\nARG DATE\nENV REV=${COMMIT}\nLABEL rev=$COMMIT\nRUN apk add git\nRUN make $REV\nRUN echo $DATE\n";
     assert_eq!(
         after(name, chain, &files),
-        "FROM a\nARG DATE\nRUN apk add git\nARG COMMIT\nENV REV=${COMMIT}\nLABEL rev=$COMMIT\nRUN make $REV\nRUN echo $DATE\n"
+        "FROM a\nRUN apk add git\nARG COMMIT\nARG DATE\nENV REV=${COMMIT}\nLABEL rev=$COMMIT\nRUN make $REV\nRUN echo $DATE\n"
     );
-    assert_eq!(check(name, chain, &files).offered.len(), 2);
+    assert_eq!(check(name, chain, &files).offered.len(), 1);
+    let same_name = "FROM a\nARG GIT_SHA\nENV GIT_SHA=$GIT_SHA\nRUN apk add git\nRUN make\n";
+    assert_eq!(after(name, same_name, &files), "FROM a\nRUN apk add git\nARG GIT_SHA\nENV GIT_SHA=$GIT_SHA\nRUN make\n");
     let unused = "FROM a\nARG COMMIT\nRUN apk add git\nLABEL x=$COMMIT\nCMD [\"x\"]\n";
     assert_eq!(after(name, unused, &files), "FROM a\nRUN apk add git\nARG COMMIT\nLABEL x=$COMMIT\nCMD [\"x\"]\n");
+    let labels = "FROM a\nARG D\nARG R\nLABEL d=$D \\\n r=$R\nRUN make\nCOPY x /x\n";
+    assert_eq!(after(name, labels, &files), "FROM a\nRUN make\nARG D\nARG R\nLABEL d=$D \\\n r=$R\nCOPY x /x\n");
     for source in [
         "FROM a\nARG V=1\nRUN make V=$V\n",
         "FROM a\nARG HTTP_PROXY\nRUN apk add git\n",
@@ -149,6 +164,9 @@ fn an_argument_goes_down_to_its_first_use_with_what_passes_it_on() {
         "FROM a\nLABEL x=1\nRUN apk add git\n",
         "FROM a\nARG V=1\nARG V=2\nRUN apk add git\nRUN echo $V\n",
         "FROM a\nARG V=1\nCOPY x /x\nRUN echo $V\n",
+        // Whatever is a program of its own may read it.
+        "FROM a\nARG DESTDIR=/x\nRUN make install\n",
+        "FROM a\nENV FLOWS=flows.json\nRUN apk add git\n",
     ] {
         silent(name, source, &files);
     }
@@ -179,7 +197,7 @@ fn updates_mounts_links_and_the_rest_stay_silent_where_they_should() {
     for source in [
         "FROM a\nRUN pip install --no-cache-dir x\n",
         "FROM a\nUSER me\nRUN npm ci\n",
-        "FROM golang\nRUN go build\n",
+        "FROM golang\nRUN go build\nCMD go run .\n",
         "FROM a\nRUN --mount=type=cache,target=/root/.npm npm ci\n",
         "FROM a\nRUN npm run build\n",
         "FROM a\nRUN npm ci && npm cache clean --force\n",
@@ -263,6 +281,7 @@ fn manifests_of_every_package_manager() {
             "pyproject.toml uv.lock",
         ),
         ("uv pip install -r r.txt", vec![("r.txt", "flask")], "r.txt"),
+        ("mix deps.get --only prod", vec![("mix.exs", "deps"), ("mix.lock", "")], "mix.exs mix.lock"),
         ("go mod download", vec![("go.mod", "module x\nreplace a => b v1.2.3"), ("go.sum", "")], "go.mod go.sum"),
         ("bundle install --jobs 4", vec![("Gemfile", "gem 'rails'"), ("Gemfile.lock", "")], "Gemfile Gemfile.lock"),
         (
