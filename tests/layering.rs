@@ -14,6 +14,7 @@ const ROOMS: &[&str] = &[
     "engine/oci",
     "engine/context",
     "engine/verdict",
+    "engine/reads",
     "engine/event",
     "engine/protocol",
     "engine/http",

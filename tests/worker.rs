@@ -15,6 +15,8 @@ mod layers;
 mod mounts;
 #[path = "worker/plain.rs"]
 mod plain;
+#[path = "worker/reads.rs"]
+mod reads;
 #[path = "worker/rootless.rs"]
 mod rootless;
 #[path = "worker/runs.rs"]

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::Engine;
 use super::agent::{Agents, SshSource};
-use super::contexts::scan_contexts;
+use super::contexts::{Memory, scan_contexts};
 use super::delivery::{ExportTo, PushTo};
 use super::elsewhere::Prepared;
 use super::error::{EngineError, ErrorKind};
@@ -22,6 +22,7 @@ use super::image::assemble;
 use super::oci::LayerId;
 use super::project::{Loaded, Project};
 use super::protocol::{Network, Reply, Request};
+use super::reads::{CacheUse, TraceWhen};
 use super::solver::record::BuildRecord;
 use super::solver::{Solver, Speaker, State};
 use super::sources::Remote;
@@ -47,6 +48,10 @@ pub struct BuildRequest {
     pub load: bool,
     /// `--jobs`: steps at a time; 0 for a number that suits the machine.
     pub jobs: usize,
+    /// `--trace`: which RUNs are watched.
+    pub trace: TraceWhen,
+    /// `--cache`: whether recorded runs may stand in for those on another parent.
+    pub cache_use: CacheUse,
     /// The image is put together even where nobody gave it a name or a place: somebody wants to know its id.
     pub assemble: bool,
 }
@@ -186,7 +191,8 @@ impl Run<'_> {
         let default_network = project.default_network();
         self.survey(&graph, default_network)?;
         let fetched = fetch_sources(self.store(), self.speaker, &remote, &graph, lease, fetched)?;
-        let contexts = scan_contexts(self.store(), &project, self.speaker, &graph, (&loaded.ignore, &fetched))?;
+        let contexts =
+            scan_contexts(self.store(), &project, self.speaker, &graph, (&loaded.ignore, &fetched), Memory::Store)?;
         let place = self.store().layout.root().join("tmp");
         let agents = Agents::start(&graph, &self.request.ssh, &self.engine.sources.git.path, &place)?;
         let jobs = match self.request.jobs {
@@ -195,10 +201,10 @@ impl Run<'_> {
             given => given,
         };
         let solver = Solver {
-            lease,
+            lease: Some(lease),
             graph: &graph,
             store: self.store(),
-            worker: &self.engine.worker,
+            worker: Some(&self.engine.worker),
             speaker: self.speaker,
             contexts: &contexts,
             previous: previous.as_ref(),
@@ -207,6 +213,8 @@ impl Run<'_> {
             secrets: &self.request.secrets,
             agents: &agents.sockets,
             default_network,
+            trace: self.request.trace,
+            cache_use: self.request.cache_use,
             limits: &project.limits,
             state: State::new(graph.vertices.len(), jobs),
         };
@@ -306,6 +314,9 @@ impl Run<'_> {
             ingredients: old.ingredients,
             times: old.times,
             layers: old.layers,
+            bases: old.bases,
+            secret_marks: old.secret_marks,
+            results: old.results,
             ..BuildRecord::default()
         };
         record.ingredients.extend(solver.ingredients());
@@ -315,6 +326,14 @@ impl Run<'_> {
             if let (Some(left), Some(Outcome::Skipped | Outcome::Cancelled)) = (old_left.get(&vertex.slot), &outcome) {
                 // Not tried again: what it left then is still the last that is known of it.
                 record.left.insert(vertex.slot.clone(), left.clone());
+            }
+            if let Some(facts) = solver.base_facts(vertex) {
+                record.bases.insert(vertex.slot.clone(), facts);
+            }
+            if let (Some(Outcome::Ran), marks) = (&outcome, solver.secret_marks(vertex))
+                && !marks.is_empty()
+            {
+                record.secret_marks.insert(vertex.slot.clone(), marks);
             }
             match outcome {
                 Some(Outcome::Ran) => record.ran += 1,
@@ -326,6 +345,7 @@ impl Run<'_> {
             }
             if let Some(result) = solver.known_result(vertex.id) {
                 record.times.insert(vertex.slot.clone(), result.micros);
+                record.results.insert(vertex.slot.clone(), result.id.clone());
                 if let Some(layer) = result.layers.last().filter(|_| vertex.base.is_none()) {
                     record.layers.insert(vertex.slot.clone(), layer.clone());
                 }
@@ -335,6 +355,9 @@ impl Run<'_> {
         record.ingredients.retain(|slot, _| live.contains(slot));
         record.times.retain(|slot, _| live.contains(slot));
         record.layers.retain(|slot, _| live.contains(slot));
+        record.bases.retain(|slot, _| live.contains(slot));
+        record.secret_marks.retain(|slot, _| live.contains(slot));
+        record.results.retain(|slot, _| live.contains(slot));
         let row = BuildRow {
             id: self.build.clone(),
             project: project.id(),
@@ -377,6 +400,7 @@ pub fn registrations(graph: &BuildGraph, previous: Option<&BuildRecord>) -> Vec<
         inputs: graph.inputs(vertex),
         role: vertex.role.clone(),
         usual: previous.and_then(|p| p.times.get(&vertex.slot).copied()),
+        edited: previous.is_some_and(|p| !p.slots.iter().any(|s| s.slot == vertex.slot && s.name == vertex.name)),
     };
     graph.vertices.iter().map(register).collect()
 }

@@ -13,6 +13,14 @@ use super::project::Project;
 use super::solver::{ScannedContext, Speaker};
 use super::store::Store;
 
+/// Where it is remembered what `stat` said of files, from one scan to the next.
+pub(super) enum Memory<'m> {
+    /// In the store.
+    Store,
+    /// In the program, beginning with what the store knows: a plan writes nothing.
+    Here(&'m mut BTreeMap<PathBuf, StatIndex>),
+}
+
 /// The contexts that steps read, by name. Errors: a folder is missing or cannot be read.
 pub(super) fn scan_contexts(
     store: &Store,
@@ -20,11 +28,12 @@ pub(super) fn scan_contexts(
     speaker: &Speaker,
     graph: &BuildGraph,
     (ignore, fetched): (&IgnoreFile, &BTreeMap<String, Fetched>),
+    mut memory: Memory<'_>,
 ) -> Result<BTreeMap<String, ScannedContext>, EngineError> {
     let mut wanted: BTreeMap<String, Vec<Selector>> = BTreeMap::new();
     for vertex in &graph.vertices {
         for edge in &vertex.edges {
-            if let Some(name) = edge.source.context() {
+            if let Some(name) = edge.source.context().filter(|name| is_read(name, &memory, fetched)) {
                 wanted.entry(name).or_default().extend(edge.selectors.iter().cloned());
             }
         }
@@ -37,7 +46,10 @@ pub(super) fn scan_contexts(
             None => folder(project, &name, ignore)?,
         };
         let index_path = store.layout.stat_index(&root);
-        let index = StatIndex::load(&index_path);
+        let index = match &mut memory {
+            Memory::Here(known) => known.remove(&root).unwrap_or_else(|| StatIndex::load(&index_path)),
+            Memory::Store => StatIndex::load(&index_path),
+        };
         let scanned = scan(&root, &selectors, &ignore, &index)?;
         let files = scanned.tree.entries().len() as u64;
         let what = match name.as_str() {
@@ -46,14 +58,21 @@ pub(super) fn scan_contexts(
             name => format!("reading context {name}"),
         };
         speaker.say(BuildEvent::Progress { vertex: None, what, done: files, total: Some(files) });
-        if scanned.index != index {
+        match &mut memory {
+            Memory::Here(known) => drop(known.insert(root.clone(), scanned.index)),
             // An index that cannot be written costs time, nothing else.
-            let _ = scanned.index.save(&index_path);
+            Memory::Store if scanned.index != index => drop(scanned.index.save(&index_path)),
+            Memory::Store => {}
         }
         let fetched = known.map(|known| (known.definition, known.revision.clone()));
         out.insert(name, ScannedContext { root, tree: scanned.tree, ignore, fetched });
     }
     Ok(out)
+}
+
+/// Whether the files are at hand: a plan fetches nothing.
+fn is_read(name: &str, memory: &Memory<'_>, fetched: &BTreeMap<String, Fetched>) -> bool {
+    matches!(memory, Memory::Store) || fetched.contains_key(name) || !name.starts_with('\0')
 }
 
 fn folder(project: &Project, name: &str, ignore: &IgnoreFile) -> Result<(PathBuf, IgnoreFile), EngineError> {

@@ -8,13 +8,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Engine;
-use super::contexts::scan_contexts;
+use super::contexts::{Memory, scan_contexts};
 use super::error::EngineError;
 use super::fetching::fetch_sources;
 use super::graph::{BuildGraph, Vertex};
 use super::handle::CancelToken;
 use super::project::{Loaded, Project};
 use super::protocol::{Changes, FailureKind, Opened, Reply, Request, TerminalSize, frame};
+use super::reads::{CacheUse, TraceWhen};
 use super::solver::record::BuildRecord;
 use super::solver::{Side, Solver, Speaker, Standing, State};
 use super::sources::Remote;
@@ -126,13 +127,13 @@ impl Engine {
         let silent = |_: &str, _, _| {};
         let remote = Remote::new(&self.sources, CancelToken::default(), &silent, false);
         let fetched = fetch_sources(&self.store, &speaker, &remote, &graph, &lease, BTreeMap::new())?;
-        let contexts = scan_contexts(&self.store, &project, &speaker, &graph, (&loaded.ignore, &fetched))?;
+        let contexts = scan_contexts(&self.store, &project, &speaker, &graph, (&loaded.ignore, &fetched), Memory::Store)?;
         let folder = self.store.layout.root().join("tmp");
         let solver = Solver {
-            lease: &lease,
+            lease: Some(&lease),
             graph: &graph,
             store: &self.store,
-            worker: &self.worker,
+            worker: Some(&self.worker),
             speaker: &speaker,
             contexts: &contexts,
             previous: previous.as_ref(),
@@ -141,6 +142,8 @@ impl Engine {
             secrets: &request.secrets,
             agents: &BTreeMap::new(),
             default_network: project.default_network(),
+            trace: TraceWhen::Never,
+            cache_use: CacheUse::Exact,
             limits: &project.limits,
             state: State::looking(graph.vertices.len()),
         };
@@ -272,14 +275,27 @@ fn no_step(project: &Project, graph: &BuildGraph, chosen: &Chosen) -> EngineErro
         Chosen::Stage(stage) => format!("a stage `{}`", stage.escape_debug()),
         Chosen::StageLine(stage, line) => format!("a step at line {line} of a stage `{}`", stage.escape_debug()),
     };
+    let file = project.file_name();
+    let message =
+        format!("{file} has not got {what} among those that the target needs; there is {}", known_steps(graph, chosen));
+    EngineError::usage(message, Some("of a stage that the target does not need, name it with --target".into()))
+}
+
+/// What could have been meant: stages where a stage was asked for, and the lines of all steps.
+fn known_steps(graph: &BuildGraph, chosen: &Chosen) -> String {
     let mut lines: Vec<String> = graph.vertices.iter().map(|vertex| vertex.line.to_string()).collect();
     lines.dedup();
-    let message = format!(
-        "{} has not got {what} among those that the target needs; there is line {}",
-        project.file_name(),
-        lines.join(", ")
-    );
-    EngineError::usage(message, Some("of a stage that the target does not need, name it with --target".into()))
+    let lines = format!("line {}", lines.join(", "));
+    if matches!(chosen, Chosen::Telling | Chosen::Line(_)) {
+        return lines;
+    }
+    let name = |vertex: &Vertex| match &vertex.stage.name {
+        Some(name) => format!("`{}`", name.escape_debug()),
+        None => vertex.stage.index.to_string(),
+    };
+    let mut stages: Vec<String> = graph.vertices.iter().map(name).collect();
+    stages.dedup();
+    format!("stage {}, and {lines}", stages.join(", "))
 }
 
 #[cfg(test)]

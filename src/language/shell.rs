@@ -2,8 +2,10 @@
 //! What is beyond that (loops, functions, substitutions) is reported as such and never guessed.
 
 mod install;
+mod network;
 
 pub use install::{Install, Manager, is_local_package};
+pub use network::unpinned_fetch;
 
 /// How a command is joined to the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@ const TESTS: &[&str] = &[
     "cache_facts",
     "seeded_changes",
     "matrix",
+    "plans",
     "image_equals_what_run_saw",
     "express",
     "forty_features",
@@ -192,6 +193,14 @@ impl Ours {
         let error = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "{args:?}: {:?}: {error}", done.status.code());
         String::from_utf8(done.stdout).unwrap()
+    }
+
+    /// `plan --json` in a folder; it must succeed.
+    pub fn plan(&self, context: &Path, args: &[&str]) -> Value {
+        let mut all = vec!["plan", "--json"];
+        all.extend(args);
+        all.push(context.to_str().unwrap());
+        serde_json::from_str(&self.ok(&all)).unwrap()
     }
 
     /// `build --json` in a folder; it must succeed.

@@ -10,6 +10,7 @@ mod changes;
 mod compare;
 mod differences;
 mod express;
+mod forecasts;
 mod forty_features;
 mod image;
 mod lab;

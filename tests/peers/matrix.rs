@@ -153,7 +153,7 @@ fn play_all(project: &Project, turn: usize, layout: &Path, docker: &Docker, mut 
 }
 
 /// The project as it was at first.
-fn restore(play: &mut Play, project: &Project) {
+pub fn restore(play: &mut Play, project: &Project) {
     for entry in fs::read_dir(play.context).unwrap().flatten() {
         let path = entry.path();
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();

@@ -18,7 +18,7 @@ pub struct Options {
 }
 
 impl Options {
-    fn flags(&self) -> Vec<String> {
+    pub fn flags(&self) -> Vec<String> {
         let mut out = Vec::new();
         if let Some(target) = &self.target {
             out.push(format!("--target={target}"));
@@ -49,7 +49,32 @@ pub struct Vertex {
 pub fn ours(ours: &Ours, context: &Path, options: &Options) -> Value {
     let flags = options.flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    ours.build(context, &flags)
+    let plan = ours.plan(context, &flags);
+    let built = ours.build(context, &flags);
+    keeps_the_plan(&plan, &built);
+    built
+}
+
+/// Every step did what the plan before the build said; what the plan left open is undecided by nature: it depends on a step
+/// that ran.
+pub fn keeps_the_plan(plan: &Value, built: &Value) {
+    let steps = |document: &Value| document["steps"].as_array().unwrap().clone();
+    assert_eq!(steps(plan).len(), steps(built).len());
+    for (planned, step) in steps(plan).iter().zip(&steps(built)) {
+        assert_eq!(planned["instruction"], step["instruction"]);
+        let ran = |s: &Value| s["result"] == "ran" || s["how"] == "merged";
+        let decider = || steps(built).iter().any(|s| s["line"] == planned["depends_on"] && ran(s));
+        match planned["result"].as_str().unwrap() {
+            // A step that is undecided itself may be what another one waits for: only the first of them waits for one that runs.
+            "unknown" => {
+                let open = steps(plan).iter().any(|s| s["line"] == planned["depends_on"] && s["result"] == "unknown");
+                assert!(open || decider(), "the plan left {planned} open for no reason\n{built}");
+            }
+            // Of two identical steps one runs, whichever comes first.
+            _ if planned["how"] == "merged" || step["how"] == "merged" || super::lab::is_from(step) => {}
+            word => assert_eq!(word, step["result"], "planned {planned}\nbuilt {step}"),
+        }
+    }
 }
 
 /// The vertices `[stage n/m] INSTRUCTION` of a build by the lab. A build that fails is a panic with its last words.

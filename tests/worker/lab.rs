@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rbuild_tui::engine::event::LayerStat;
 use rbuild_tui::engine::oci::LayerId;
 use rbuild_tui::engine::protocol::*;
+use rbuild_tui::engine::reads::ReadSet;
 use rbuild_tui::engine::worker::{Snapshots, Worker, WorkerError};
 use rbuild_tui::ground::digest::Digest;
 
@@ -176,25 +177,44 @@ impl Lab {
         parents: &[&str],
         change: impl FnOnce(&mut ProcessSpec),
     ) -> Result<(Reply, String), Failure> {
-        let mut process = ProcessSpec {
-            mounts: Vec::new(),
-            hosts: Vec::new(),
-            ulimits: Vec::new(),
-            args: vec!["/bin/true".into()],
-            env: vec!["PATH=/usr/local/bin:/usr/bin:/bin".into()],
-            cwd: "/".into(),
-            user: String::new(),
-            hostname: "buildkitsandbox".into(),
-            network: Network::None,
-            limits: Default::default(),
-            insecure: false,
-        };
+        let mut process = plain_process();
         change(&mut process);
+        self.try_process(name, parents, process, None)
+    }
+
+    /// Runs a shell command that is watched; exit code, both outputs, what it read.
+    pub fn traced(&self, name: &str, parents: &[&str], command: &str) -> (i32, String, Option<ReadSet>) {
+        let args = ["/bin/sh", "-c", command].map(str::to_owned).to_vec();
+        self.traced_with(name, parents, Some(TraceBudget::default()), |process| process.args = args)
+    }
+
+    pub fn traced_with(
+        &self,
+        name: &str,
+        parents: &[&str],
+        trace: Option<TraceBudget>,
+        change: impl FnOnce(&mut ProcessSpec),
+    ) -> (i32, String, Option<ReadSet>) {
+        let mut process = plain_process();
+        change(&mut process);
+        match self.try_process(name, parents, process, trace) {
+            Ok((Reply::Exited { code, reads, .. }, text)) => (code, text, reads.map(|reads| *reads)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn try_process(
+        &self,
+        name: &str,
+        parents: &[&str],
+        process: ProcessSpec,
+        trace: Option<TraceBudget>,
+    ) -> Result<(Reply, String), Failure> {
         let mut out = tempfile::tempfile().unwrap();
         let fds = vec![out.try_clone().unwrap().into(), out.try_clone().unwrap().into()];
         let parents = parents.iter().map(|p| id(p)).collect();
         let token = name.bytes().fold(0, |sum, b| sum * 31 % 1_000_003 + u64::from(b));
-        let reply = self.call_with(Request::Run { layer: id(name), left: None, parents, process, token }, fds)?;
+        let reply = self.call_with(Request::Run { layer: id(name), left: None, parents, process, token, trace }, fds)?;
         let mut text = Vec::new();
         out.rewind().unwrap();
         out.read_to_end(&mut text).unwrap();
@@ -232,6 +252,23 @@ impl Lab {
             Request::WriteLayer { layer: id(name), compression: Compression::None, level: None, clamp_times: None };
         let reply = self.call_with(request, vec![file.into()]).unwrap();
         (fs::read(&path).unwrap(), reply)
+    }
+}
+
+/// What every test's process begins as.
+fn plain_process() -> ProcessSpec {
+    ProcessSpec {
+        mounts: Vec::new(),
+        hosts: Vec::new(),
+        ulimits: Vec::new(),
+        args: vec!["/bin/true".into()],
+        env: vec!["PATH=/usr/local/bin:/usr/bin:/bin".into()],
+        cwd: "/".into(),
+        user: String::new(),
+        hostname: "buildkitsandbox".into(),
+        network: Network::None,
+        limits: Default::default(),
+        insecure: false,
     }
 }
 

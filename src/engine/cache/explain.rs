@@ -1,6 +1,7 @@
 //! Compares what a step's key is made of with what it was made of in the last build.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ingredients::{Content, Ingredients, Source};
 use crate::engine::context::{Entry, EntryKind};
@@ -16,7 +17,7 @@ const LISTED_FILES: usize = 20;
 /// What the comparison needs beside the two records.
 pub trait Evidence {
     /// A list of files that was kept.
-    fn tree(&self, digest: &Digest) -> Option<Vec<Entry>>;
+    fn tree(&self, digest: &Digest) -> Option<Arc<[Entry]>>;
     /// Whether the `.dockerignore` of the last build excluded this path.
     fn ignored_then(&self, path: &str) -> bool;
     /// Whether the present `.dockerignore` excludes it.
@@ -308,33 +309,42 @@ fn files(now: &Content, then: &Content, evidence: &dyn Evidence, out: &mut Vec<M
 /// The differences between two lists of files, in order of path. Directories that came or went are named only when nothing
 /// inside of them is.
 pub fn compare(new: &[Entry], old: &[Entry], evidence: &dyn Evidence) -> Vec<MissReason> {
-    let map = |list: &'_ [Entry]| -> BTreeMap<String, Entry> { list.iter().map(|e| (e.path.clone(), e.clone())).collect() };
-    let (new, old) = (map(new), map(old));
-    let mut added: BTreeMap<&String, &Entry> = new.iter().filter(|(path, _)| !old.contains_key(*path)).collect();
-    let mut removed: BTreeMap<&String, &Entry> = old.iter().filter(|(path, _)| !new.contains_key(*path)).collect();
+    let (new, old) = (by_path(new), by_path(old));
+    let mut added: BTreeMap<&str, &Entry> = BTreeMap::new();
     let mut out = Vec::new();
     for (path, entry) in &new {
-        if let Some(before) = old.get(path) {
-            changed(entry, before, &mut out);
+        match old.get(path) {
+            Some(before) => changed(entry, before, &mut out),
+            None => drop(added.insert(path, entry)),
         }
     }
+    let mut removed: BTreeMap<&str, &Entry> =
+        old.iter().filter(|(path, _)| !new.contains_key(*path)).map(|(path, entry)| (*path, *entry)).collect();
     renames(&mut added, &mut removed, &mut out);
-    let shown = |list: &BTreeMap<&String, &Entry>| -> Vec<String> {
-        let outermost = |(path, entry): &(&&String, &&Entry)| {
-            entry.kind != EntryKind::Directory || !list.keys().any(|other| other.starts_with(&format!("{path}/")))
-        };
-        list.iter().filter(outermost).map(|(path, _)| (*path).clone()).collect()
-    };
-    for path in shown(&added) {
+    for path in outermost(&added) {
         let by_ignore_rule = evidence.ignored_then(&path);
         out.push(changed_file(path, FileAttribute::Added, None, None, by_ignore_rule));
     }
-    for path in shown(&removed) {
+    for path in outermost(&removed) {
         let by_ignore_rule = evidence.ignored_now(&path);
         out.push(changed_file(path, FileAttribute::Removed, None, None, by_ignore_rule));
     }
     out.sort_by(|a, b| path_of(a).cmp(path_of(b)));
     out
+}
+
+fn by_path(list: &[Entry]) -> BTreeMap<&str, &Entry> {
+    list.iter().map(|entry| (entry.path.as_str(), entry)).collect()
+}
+
+/// All but directories of which something inside is listed, too.
+fn outermost(list: &BTreeMap<&str, &Entry>) -> Vec<String> {
+    let inside = |path: &str| {
+        let prefix = format!("{path}/");
+        list.range(prefix.as_str()..).next().is_some_and(|(other, _)| other.starts_with(&prefix))
+    };
+    let kept = list.iter().filter(|(path, entry)| entry.kind != EntryKind::Directory || !inside(path));
+    kept.map(|(path, _)| (*path).to_owned()).collect()
 }
 
 fn path_of(reason: &MissReason) -> &str {
@@ -355,17 +365,24 @@ fn changed_file(
 }
 
 /// A file that went and one that came with the same record are one that was renamed.
-fn renames(added: &mut BTreeMap<&String, &Entry>, removed: &mut BTreeMap<&String, &Entry>, out: &mut Vec<MissReason>) {
-    let came: Vec<(&String, &Entry)> = added.iter().map(|(p, e)| (*p, *e)).collect();
-    for (path, entry) in came {
-        if entry.kind != EntryKind::File || entry.size == 0 {
-            continue;
-        }
-        let same = |(_, gone): &(&&String, &&Entry)| gone.kind == EntryKind::File && gone.digest == entry.digest;
-        let Some(from) = removed.iter().find(same).map(|(from, _)| *from) else { continue };
+fn renames<'a>(
+    added: &mut BTreeMap<&'a str, &'a Entry>,
+    removed: &mut BTreeMap<&'a str, &'a Entry>,
+    out: &mut Vec<MissReason>,
+) {
+    let files = |list: &BTreeMap<&'a str, &'a Entry>| -> Vec<(&'a str, &'a Entry)> {
+        let filled = list.iter().filter(|(_, entry)| entry.kind == EntryKind::File && entry.size > 0);
+        filled.map(|(path, entry)| (*path, *entry)).collect()
+    };
+    let mut gone: BTreeMap<Digest, Vec<&str>> = BTreeMap::new();
+    for (path, entry) in files(removed).into_iter().rev() {
+        gone.entry(entry.digest).or_default().push(path);
+    }
+    for (path, entry) in files(added) {
+        let Some(from) = gone.get_mut(&entry.digest).and_then(Vec::pop) else { continue };
         removed.remove(from);
         added.remove(path);
-        out.push(changed_file(path.clone(), FileAttribute::Renamed, Some(from.clone()), Some(path.clone()), false));
+        out.push(changed_file(path.to_owned(), FileAttribute::Renamed, Some(from.into()), Some(path.into()), false));
     }
 }
 
@@ -412,7 +429,7 @@ mod tests {
 
     struct Nothing;
     impl Evidence for Nothing {
-        fn tree(&self, _: &Digest) -> Option<Vec<Entry>> {
+        fn tree(&self, _: &Digest) -> Option<Arc<[Entry]>> {
             None
         }
         fn ignored_then(&self, path: &str) -> bool {

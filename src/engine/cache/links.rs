@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::event::LayerStat;
 use crate::engine::oci::LayerId;
+use crate::engine::reads::{ReadSet, ReadSummary};
 use crate::engine::store::{Index, StoreError};
 use crate::ground::digest::Digest;
 
@@ -96,6 +97,11 @@ impl<'a> Cache<'a> {
         Ok(found)
     }
 
+    /// The same without writing anything: for plans.
+    pub fn peek(&self, operation: &Digest, links: &[Link]) -> Result<Vec<KeyId>, StoreError> {
+        self.index.with(|db| candidates(db, operation, links))
+    }
+
     /// Whether any key leads from this input through `operation` at all.
     pub fn has_child(&self, operation: &Digest, link: &Link) -> Result<bool, StoreError> {
         Ok(!self.index.with(|db| children(db, operation, link))?.is_empty())
@@ -128,8 +134,26 @@ impl<'a> Cache<'a> {
 
     /// Writes a result with its key and all links to it, in one synced transaction: the last act of a step.
     pub fn save(&self, operation: &Digest, links: &[Link], key: &KeyId, result: &StepResult) -> Result<(), StoreError> {
+        self.save_traced(operation, links, key, result, None)
+    }
+
+    /// The same with what the step read, where somebody watched, and with the digest of what it ran whatever it stood on.
+    pub fn save_traced(
+        &self,
+        operation: &Digest,
+        links: &[Link],
+        key: &KeyId,
+        result: &StepResult,
+        reads: Option<(&Digest, &ReadSet)>,
+    ) -> Result<(), StoreError> {
+        let short = |set: &ReadSet| serde_json::to_string(&set.summary()).unwrap_or_default();
+        let reads = reads.map(|(run, set)| (run.to_string(), short(set), set.pack()));
         self.index.transact(|db| {
             add_links(db, operation, links, key)?;
+            if let Some((run, summary, packed)) = &reads {
+                let mut insert = db.prepare_cached("insert or replace into reads values (?1, ?2, ?3, ?4)")?;
+                insert.execute((&result.id.0, run, summary, packed))?;
+            }
             let layers = serde_json::to_string(&result.layers).unwrap_or_default();
             db.prepare_cached("insert or replace into results values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
                 &result.id.0,
@@ -144,6 +168,40 @@ impl<'a> Cache<'a> {
             db.prepare_cached("insert or ignore into records values (?1, ?2)")?.execute((&key.0, &result.id.0))?;
             Ok(())
         })
+    }
+
+    /// A result by its name.
+    pub fn result(&self, id: &ResultId) -> Result<Option<StepResult>, StoreError> {
+        let query = "select id, layers, created, micros, bytes, entries, removed from results where id = ?1";
+        let found = self.index.with(|db| db.prepare_cached(query)?.query_row([&id.0], result_row).optional())?;
+        Ok(found.flatten())
+    }
+
+    /// What the step read that made a result; none when nobody watched it.
+    pub fn read_set(&self, result: &ResultId) -> Result<Option<ReadSet>, StoreError> {
+        let query = "select packed from reads where result = ?1";
+        let packed: Option<Vec<u8>> =
+            self.index.with(|db| db.prepare_cached(query)?.query_row([&result.0], |row| row.get(0)).optional())?;
+        Ok(packed.and_then(|packed| ReadSet::unpack(&packed)))
+    }
+
+    /// Results of the same run on whatever parent of which it is known what it read, newest first.
+    pub fn runs(&self, run: &Digest, limit: u32) -> Result<Vec<StepResult>, StoreError> {
+        let query = "select s.id, s.layers, s.created, s.micros, s.bytes, s.entries, s.removed
+             from reads r join results s on s.id = r.result where r.run = ?1 order by s.created desc limit ?2";
+        self.index.with(|db| {
+            let mut query = db.prepare_cached(query)?;
+            let rows = query.query_map((run.to_string(), limit), result_row)?;
+            rows.filter_map(Result::transpose).collect()
+        })
+    }
+
+    /// The same in short.
+    pub fn read_summary(&self, result: &ResultId) -> Result<Option<ReadSummary>, StoreError> {
+        let query = "select summary from reads where result = ?1";
+        let text: Option<String> =
+            self.index.with(|db| db.prepare_cached(query)?.query_row([&result.0], |row| row.get(0)).optional())?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     /// When a layer was made, in microseconds since 1970.

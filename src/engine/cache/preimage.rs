@@ -72,6 +72,11 @@ fn mount(mount: &Mount) -> Value {
     json!([mount.target, mount.kind.word(), mount.read_only, kind])
 }
 
+/// The digest of an operation in the key space of traced hits and of all that stands on one: an exact build never asks for it.
+pub fn traced_digest(exact: &Digest) -> Digest {
+    Digest::of(json!(["rbuild-tui", KEY_FORMAT, ["traced", exact]]).to_string())
+}
+
 /// The second root key of a base: the layers alone, whatever the manifest says about them.
 pub fn chain_digest(chain: Option<&Digest>) -> Digest {
     Digest::of(json!(["rbuild-tui", KEY_FORMAT, ["chain", chain]]).to_string())

@@ -5,7 +5,8 @@ pub mod log;
 
 use serde::{Deserialize, Serialize};
 
-use super::verdict::{HitReason, MissReason};
+use super::reads::ReadSummary;
+use super::verdict::{Doubt, HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 /// An event with its place in the build.
@@ -66,6 +67,32 @@ pub enum Verdict {
         reasons: Vec<MissReason>,
         /// The vertex where the cascade began; the step itself when the reason is its own.
         cause: VertexId,
+    },
+    /// In a plan: it cannot be said before something else was done.
+    Unknown {
+        /// What decides.
+        on: Dependence,
+    },
+}
+
+/// What an undecided step of a plan depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decides", rename_all = "snake_case")]
+pub enum Dependence {
+    /// What a step gives that will run, or that is undecided itself.
+    Output {
+        /// That step.
+        vertex: VertexId,
+    },
+    /// What lies in a result of the store that nobody has looked at in this way yet.
+    Unseen {
+        /// The step that made it.
+        vertex: VertexId,
+    },
+    /// What a server or a repository has now: a plan asks nobody.
+    Server {
+        /// Its address, without credentials.
+        address: String,
     },
 }
 
@@ -172,6 +199,9 @@ pub enum BuildEvent {
         role: Role,
         /// Microseconds it usually takes; from the record of the same slot.
         usual: Option<u64>,
+        /// Its text is new or another one than in the last build; false in the first build.
+        #[serde(default)]
+        edited: bool,
     },
     /// No more vertices come.
     GraphSealed,
@@ -181,6 +211,25 @@ pub enum BuildEvent {
         vertex: VertexId,
         /// Its answer.
         verdict: Verdict,
+    },
+    /// A result depends on something that is no part of its key.
+    Doubted {
+        /// Of which step.
+        vertex: VertexId,
+        /// On what.
+        doubt: Doubt,
+    },
+    /// What is inside of a change that made a step miss.
+    Differs {
+        /// Which step.
+        vertex: VertexId,
+        /// The file, or the base image, as its reason names it.
+        what: String,
+        /// A unified diff of a text, or facts about an image; as untrusted as the file.
+        lines: Vec<String>,
+        /// Why there are none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// It waits for another process that runs the same step.
     VertexWaiting {
@@ -215,6 +264,13 @@ pub enum BuildEvent {
         offset: u64,
         /// Bytes.
         len: u64,
+    },
+    /// What it read is known: it was watched while it ran, now or when its result was made.
+    VertexTraced {
+        /// Which.
+        vertex: VertexId,
+        /// How much it read, whether that is all, and what the watching cost.
+        reads: ReadSummary,
     },
     /// It ended.
     VertexFinished {

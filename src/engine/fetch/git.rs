@@ -104,7 +104,11 @@ impl Fetcher<'_> {
         run(&["checkout", "-q", "--detach", commit, "--"])?;
         if !source.skip_submodules && folder.join(".gitmodules").is_file() {
             self.tell("fetching submodules of", &source.remote, 0, None);
-            run(&["submodule", "update", "-q", "--init", "--recursive", "--depth=1"])?;
+            let update = ["submodule", "update", "-q", "--init", "--recursive"];
+            // Some servers give no single commits, and a submodule's may be none that a branch leads to.
+            if run(&[&update[..], &["--depth=1"]].concat()).is_err() {
+                run(&update)?;
+            }
         }
         Ok(())
     }
@@ -191,10 +195,28 @@ fn refused(source: &GitSource, text: &str) -> FetchError {
     let last = lines.iter().rev().find(|line| line.starts_with("fatal:") || line.starts_with("error:")).or(lines.last());
     let why: String = redacted(last.copied().unwrap_or("it said nothing")).chars().take(300).collect();
     let why = why.trim_start_matches("fatal: ").escape_debug().to_string().replace("\\'", "'");
+    let (cause, hint) = of_ssh(text);
     FetchError::Git {
-        message: format!("git cannot get `{}`: {why}", source.shown()),
-        hint: Some("check the address, the network and your access to it".into()),
+        message: format!("git cannot get `{}`: {}", source.shown(), cause.map_or(why, str::to_owned)),
+        hint: Some(hint.into()),
     }
+}
+
+/// Git itself knows nothing of why ssh did not come through, and what to do then.
+fn of_ssh(text: &str) -> (Option<&'static str>, &'static str) {
+    if text.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
+        let hint = "ask who runs the host; if it is right, renew its line with `ssh-keygen -R HOST` and `ssh-keyscan HOST`";
+        return (Some("its host key is another than the one in ~/.ssh/known_hosts"), hint);
+    }
+    if text.contains("Host key verification failed") {
+        let hint = "compare its key with what the host's owner says, and add it: `ssh-keyscan HOST >> ~/.ssh/known_hosts`";
+        return (Some("its host key is not in ~/.ssh/known_hosts"), hint);
+    }
+    if text.contains("Permission denied (") {
+        let hint = "give a key that it knows to your agent (`ssh-add`); the agent is found by SSH_AUTH_SOCK";
+        return (Some("it accepts none of the keys that are offered"), hint);
+    }
+    (None, "check the address, the network and your access to it")
 }
 
 /// The folder that is taken; a link on the way could lead out of the repository.

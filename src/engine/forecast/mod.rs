@@ -2,7 +2,7 @@
 //! is executed, fetched or written.
 
 mod change;
-mod reach;
+pub mod reach;
 mod standin;
 mod times;
 mod words;

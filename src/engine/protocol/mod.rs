@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub use crate::engine::context::entry::{Entry, EntryKind, Selector};
 use crate::engine::event::{LayerStat, Usage};
 use crate::engine::oci::{LayerId, Packing};
+use crate::engine::reads::ReadSet;
+use crate::engine::verdict::TraceRefusal;
 use crate::ground::digest::Digest;
 pub use crate::language::dockerfile::FileMode;
 pub use settings::Ulimit;
@@ -53,6 +55,9 @@ pub enum Request {
         process: ProcessSpec,
         /// Names this run, so that it can be cancelled.
         token: u64,
+        /// Watch what it reads.
+        #[serde(default)]
+        trace: Option<TraceBudget>,
     },
     /// Runs a process on `parents` for somebody to look around; what it writes is listed and thrown away.
     /// Descriptors: standard input, output and error; for a terminal instead a socket, over which its other end comes back
@@ -100,6 +105,19 @@ pub enum Request {
         layers: Vec<LayerId>,
         /// Paths or patterns.
         selectors: Vec<Selector>,
+    },
+    /// Compares everything that a step read and wrote on one chain with what another chain has there.
+    Compare {
+        /// What it stood on, lowest first.
+        old: Vec<LayerId>,
+        /// What it is to stand on.
+        new: Vec<LayerId>,
+        /// What it wrote.
+        layer: LayerId,
+        /// What it read.
+        reads: Box<ReadSet>,
+        /// Targets of its mounts, which are not looked into.
+        mounts: Vec<String>,
     },
     /// Streams a layer directory as a tar into the descriptor that comes along.
     WriteLayer {
@@ -182,6 +200,16 @@ pub enum Reply {
         /// The layer `left` is there.
         #[serde(default)]
         left: bool,
+        /// What it read, when it was watched and the code is 0.
+        #[serde(default)]
+        reads: Option<Box<ReadSet>>,
+    },
+    /// A comparison.
+    Compared {
+        /// The first difference that matters; none: it would read and find the same.
+        refusal: Option<TraceRefusal>,
+        /// The layers of the new chain that show the paths, as in `ReadSet::origin`.
+        origin: std::collections::BTreeMap<String, u32>,
     },
     /// A shell was left.
     ShellEnded {
@@ -240,6 +268,22 @@ pub struct CacheFolder {
     pub stat: LayerStat,
     /// When it was changed last, in microseconds since 1970.
     pub changed: u64,
+}
+
+/// How much of a step is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceBudget {
+    /// System calls that are looked at; the step goes on unwatched after that.
+    pub events: u64,
+    /// Bytes of paths that are remembered.
+    pub bytes: u64,
+}
+
+impl Default for TraceBudget {
+    /// A million calls cost some six seconds.
+    fn default() -> Self {
+        Self { events: 1_000_000, bytes: 64 << 20 }
+    }
 }
 
 /// Why a request failed.

@@ -2,15 +2,16 @@
 
 use std::ffi::CString;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal};
 use rustix::thread::{Gid, Uid};
 
-use super::process::{Order, Streams};
-use super::{capabilities, mounts, seccomp, sys, terminal};
+use super::process::{Order, Said, Streams};
+use super::{capabilities, mounts, seccomp, sys, terminal, trace};
+use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, Network, Ulimit};
 use crate::engine::snapshot::failure::{internal, mount_refused, user};
 use crate::engine::snapshot::ids::{Ids, MORE_IDS, unmapped};
@@ -41,7 +42,7 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     let volumes: Vec<_> = order.volumes.iter().cloned().zip(fds).collect();
     rustix::process::umask(Mode::empty());
     mounts::enter_root(&root, &order.mount_point, &order.binds, &volumes, order.process.insecure)
-        .map_err(refused("set up the step's file systems"))?;
+        .map_err(|e| mounts::taken_away(&e).unwrap_or_else(|| refused("set up the step's file systems")(e)))?;
     drop((root, volumes));
     let uts = rustix::system::sethostname(order.process.hostname.as_bytes());
     uts.map_err(|e| refused("set the step's host name")(e.into()))?;
@@ -55,7 +56,22 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     let command = Command::new(order)?;
     limits(&order.process.ulimits)?;
     give_up_rights(order)?;
+    if order.trace {
+        watched(socket).map_err(refused("have the step watched"))?;
+    }
     Ok(command)
+}
+
+/// From here on the calls of this process wait for the worker to look at them. Where the machine refuses a further watcher, the
+/// step runs all the same, and what it read is not known.
+fn watched(socket: &OwnedFd) -> io::Result<()> {
+    match trace::install() {
+        Ok(installed) => {
+            let fds = [installed.listener.as_fd(), installed.root.as_fd()];
+            frame::send(socket, 0, &Said::Watched, &fds)
+        }
+        Err(_) => frame::send(socket, 0, &Said::Watched, &[]),
+    }
 }
 
 /// Standard streams, and nothing else but the socket, which closes when the command is executed.

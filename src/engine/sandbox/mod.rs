@@ -20,6 +20,7 @@ mod socket;
 mod sys;
 mod syscalls;
 mod terminal;
+mod trace;
 mod volumes;
 
 pub use cgroup::Cgroups;

@@ -20,15 +20,18 @@ use super::helper::RUN_ARGUMENT;
 use super::network::{self, Connector};
 use super::program::find_program;
 use super::sys;
+use super::trace::{self, Touched};
 use super::volumes::{Volume, prepare};
 use crate::engine::event::Usage;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::frame;
 use crate::engine::protocol::settings::Limits;
-use crate::engine::protocol::{Failure, Network, ProcessSpec, Reply, TerminalSize};
+use crate::engine::protocol::{Failure, FailureKind, Network, ProcessSpec, Reply, TerminalSize, TraceBudget};
+use crate::engine::reads::{Incomplete, ReadSet};
 use crate::engine::snapshot::failure::{environment, internal, mount_refused};
 use crate::engine::snapshot::ids::{Ids, MORE_IDS};
 use crate::engine::snapshot::layers::WorkDir;
+use crate::engine::snapshot::origin::Origins;
 use crate::engine::snapshot::{Layers, View, changes, owner};
 use crate::ground::fs::error::describe;
 
@@ -48,6 +51,15 @@ pub(super) struct Order {
     pub(super) binds: Vec<(PathBuf, PathBuf)>,
     /// Targets of the mounts whose descriptors follow the outputs, and whether each is a folder.
     pub(super) volumes: Vec<(String, bool)>,
+    /// Have it watched.
+    pub(super) trace: bool,
+}
+
+impl Order {
+    /// Why it may not have been watched although somebody asked for it.
+    fn unwatched(&self) -> Incomplete {
+        if self.process.insecure { Incomplete::Insecure } else { Incomplete::SecondListener }
+    }
 }
 
 /// What the helper and its child say.
@@ -57,6 +69,9 @@ pub(super) enum Said {
     Unconnected,
     /// The child exists; its pidfd comes along.
     Started,
+    /// The child's calls wait to be looked at; the listener and its root come along. Without them it could not be watched, as
+    /// another watcher of the machine is in the way.
+    Watched,
     /// It could not be confined, so nothing was executed.
     Failed(Failure),
     /// It ended.
@@ -206,11 +221,14 @@ pub struct Asked<'a> {
     pub streams: Streams,
     /// The descriptors of the streams.
     pub descriptors: &'a [BorrowedFd<'a>],
+    /// How much of it is watched.
+    pub trace: Option<TraceBudget>,
 }
 
 /// A process that has ended, with everything in its namespaces.
 struct Ended {
     work: WorkDir,
+    touched: Option<Touched>,
     group: Group,
     code: i32,
     usage: Usage,
@@ -235,19 +253,31 @@ pub fn run(
 ) -> Result<Reply, Failure> {
     if let Some(stat) = layers.stat(id)? {
         let (code, stat, usage) = (0, Some(stat), Usage::default());
-        return Ok(Reply::Exited { code, stat, usage, cancelled: false, out_of_memory: false, hint: None, left: false });
+        let (cancelled, out_of_memory, hint, left, reads) = (false, false, None, false, None);
+        return Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint, left, reads });
     }
     let view = layers.view(asked.parents)?;
-    let ended = execute(layers, machine, view, asked, cancelled)?;
+    let mut ended = execute(layers, machine, view, asked, cancelled)?;
     let Ended { code, usage, out_of_memory, cancelled, .. } = ended;
     // What a cancelled process wrote is not to be kept, even if it ended well in the last moment.
-    let stat = if code == 0 && !cancelled { Some(layers.commit(&ended.work, id)?) } else { None };
+    let kept = code == 0 && !cancelled;
+    let stat = if kept { Some(layers.commit(&ended.work, id)?) } else { None };
+    let reads = ended.touched.take().filter(|_| kept).map(|touched| Box::new(read_by(layers, &touched, asked, id)));
     // That what a failed one wrote cannot be kept (a full disk) must not hide why it failed.
     let left = left.filter(|_| code != 0 && !cancelled).is_some_and(|id| layers.commit(&ended.work, id).is_ok());
     ended.clear();
     let single = "this build has no id but its own, so a chown to another one fails";
     let hint = (code != 0 && Ids::current().are_single()).then(|| format!("{single}: {MORE_IDS}"));
-    Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint, left })
+    Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint, left, reads })
+}
+
+/// What a step read that made the layer `id`. That it cannot be told is no reason to fail the step.
+fn read_by(layers: &Layers, touched: &Touched, asked: &Asked<'_>, id: &LayerId) -> ReadSet {
+    let settle = || {
+        let (below, origins) = (layers.view(asked.parents)?, Origins::open(layers, asked.parents)?);
+        trace::settle(touched, asked.process, (&below, &origins), &layers.path(id))
+    };
+    settle().unwrap_or_else(|_| ReadSet { incomplete: [Incomplete::Trouble].into(), ..ReadSet::default() })
 }
 
 /// Answers `Request::Shell`: what the process wrote is listed and thrown away.
@@ -302,16 +332,28 @@ fn execute(
         mount_point: work.root(),
         binds: provided.binds,
         volumes: volumes.mounts.iter().map(|v| (v.target.clone(), v.is_directory)).collect(),
+        trace: asked.trace.is_some() && !process.insecure,
     };
-    let outside = Outside { group: &group, connector: connector.as_ref(), notes: work.path() };
-    let (code, mut usage) = helper(&machine.program, &order, root, asked.descriptors, &volumes.mounts, &outside, cancelled)?;
+    let outside = Outside { group: &group, connector: connector.as_ref(), notes: work.path(), trace: asked.trace };
+    let ran = helper(&machine.program, &order, root, asked.descriptors, &volumes.mounts, &outside, cancelled);
     drop(volumes);
     let measured = group.measured();
+    let (code, mut usage, touched) = match (ran, process.limits.memory) {
+        (Err(_), Some(bytes)) if measured.out_of_memory => return Err(too_little_memory(bytes)),
+        (ran, _) => ran?,
+    };
     // Processes that nobody waited for count in the group alone.
     usage.cpu_micros = usage.cpu_micros.max(measured.cpu_micros.unwrap_or(0));
     usage.peak_together = measured.peak_memory;
     let cancelled = cancelled.asked.load(Ordering::SeqCst);
-    Ok(Ended { work, group, code, usage, out_of_memory: measured.out_of_memory, cancelled })
+    Ok(Ended { work, touched, group, code, usage, out_of_memory: measured.out_of_memory, cancelled })
+}
+
+/// The limit ended what prepares the step and waits for it: nobody can say how the command ended, or whether it began.
+fn too_little_memory(bytes: u64) -> Failure {
+    let limit = humansize::format_size(bytes, humansize::BINARY);
+    let message = format!("out of memory (limit {limit}); the process that watches over the command was killed, too");
+    Failure { kind: FailureKind::User, message, hint: Some("give more with --memory".into()) }
 }
 
 /// What the worker does for a step from outside of it.
@@ -320,6 +362,17 @@ struct Outside<'a> {
     connector: Option<&'a Connector>,
     /// A folder of the run.
     notes: &'a std::path::Path,
+    /// How much of it is watched.
+    trace: Option<TraceBudget>,
+}
+
+impl Outside<'_> {
+    /// Begins to watch. None: it could not be watched.
+    fn watch(&self, fds: Vec<OwnedFd>) -> io::Result<Option<trace::Watch>> {
+        let mut fds = fds.into_iter();
+        let (Some(listener), Some(root), Some(budget)) = (fds.next(), fds.next(), self.trace) else { return Ok(None) };
+        trace::Watch::begin(trace::Installed { listener, root }, budget).map(Some)
+    }
 }
 
 /// Starts the helper, and waits for it and for everything in its namespaces.
@@ -331,7 +384,7 @@ fn helper(
     volumes: &[Volume],
     outside: &Outside<'_>,
     cancelled: &Cancelled,
-) -> Result<(i32, Usage), Failure> {
+) -> Result<(i32, Usage, Option<Touched>), Failure> {
     let refused = |error: io::Error| mount_refused("start the step's process", &error);
     let (ours, theirs) = UnixStream::pair().map_err(refused)?;
     let mut helper = Command::new(program.path())
@@ -350,7 +403,7 @@ fn helper(
     // The mount must end with the helper's namespace, before its upper becomes a layer.
     drop(root);
     let (mut ended, mut failed) = (None, sent.err().map(refused));
-    let mut connection = None;
+    let (mut connection, mut watch) = (None, None);
     while let Ok(Some((_, said, fds))) = frame::receive::<Said>(&ours) {
         match said {
             Said::Unconnected => match outside.connector.map(|c| c.connect(helper.id(), outside.notes)) {
@@ -368,6 +421,10 @@ fn helper(
                 }
             },
             Said::Started => fds.into_iter().for_each(|fd| cancelled.started(fd)),
+            Said::Watched => match outside.watch(fds) {
+                Ok(begun) => watch = begun,
+                Err(error) => failed = failed.or(Some(refused(error))),
+            },
             Said::Failed(failure) => failed = failed.or(Some(failure)),
             Said::Ended { code, usage } => ended = Some((code, usage)),
         }
@@ -380,10 +437,14 @@ fn helper(
             let _ = poll(&mut [PollFd::new(init, PollFlags::IN)], None);
         }
     }
-    let status = helper.wait().map_err(|error| internal(format!("cannot wait for the helper: {}", describe(&error))))?;
+    let status = helper.wait().map_err(|error| internal(format!("cannot wait for the helper: {}", describe(&error))));
+    // Its descriptor of the root must be closed before the upper becomes a layer, whatever happened.
+    let touched = watch.map(trace::Watch::end);
+    let status = status?;
+    let touched = outside.trace.map(|_| touched.unwrap_or_else(|| trace::unwatched(order.unwatched())));
     match (failed, ended) {
         (Some(failure), _) => Err(failure),
-        (None, Some(ended)) => Ok(ended),
+        (None, Some((code, usage))) => Ok((code, usage, touched)),
         (None, None) => Err(environment(
             format!("the step's helper process died: {status}"),
             "look for the out-of-memory killer in the kernel's log, and run the same command again",

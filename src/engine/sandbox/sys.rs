@@ -1,4 +1,5 @@
-//! The system calls that no crate of ours offers as safe functions. All `unsafe` is in this file.
+//! The system calls that no crate of ours offers as safe functions. All `unsafe` is in this file and in
+//! `trace/sys.rs`.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_char, c_int, c_long, c_uint, c_ulong};

@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod changes;
+pub mod compare;
 pub mod copy;
 pub mod failure;
 pub mod form;
@@ -11,10 +12,12 @@ pub mod layers;
 pub mod make_directory;
 pub mod metadata;
 pub mod mount;
+pub mod origin;
 pub mod owner;
 pub mod packing;
 mod plain;
 pub mod record;
+pub mod replaced;
 pub mod scan;
 pub mod stat;
 pub mod tar_reader;

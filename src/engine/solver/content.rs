@@ -70,6 +70,10 @@ impl Solver<'_> {
     fn content_of(&self, vertex: &Vertex, edge: &Edge, tree: &Tree) -> Result<Content, SolveError> {
         let digest = content_key(tree, &edge.selectors).map_err(|paths| self.missing(vertex, edge, &paths))?;
         let name = Digest::of(format!("{digest}{:?}", edge.selectors));
+        if self.is_foreseeing() {
+            self.state.foreseen.keep(name, || selected(tree, edge));
+            return Ok(Content { digest, tree: name });
+        }
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
         if self.cache().tree(&name).map_err(fail)?.is_none() {
             let bytes = serde_json::to_vec(&selected(tree, edge)).unwrap_or_default();
@@ -96,7 +100,10 @@ impl Solver<'_> {
         descriptors: Vec<std::os::fd::OwnedFd>,
     ) -> Result<Reply, SolveError> {
         let file = &self.speaker.file;
-        match self.worker.call(request, descriptors) {
+        let Some(worker) = self.worker else {
+            return Err(SolveError::environment(file, vertex, "a plan asks the worker nothing", None));
+        };
+        match worker.call(request, descriptors) {
             Ok(Reply::Failed(failure)) => Err(SolveError::failure(file, vertex, &failure)),
             Ok(reply) => Ok(reply),
             Err(error) => Err(SolveError::worker(file, vertex, &error)),

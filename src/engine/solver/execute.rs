@@ -17,8 +17,9 @@ use crate::engine::event::{BuildEvent, LayerStat, Outcome, Stream, Usage, Vertex
 use crate::engine::graph::op::unpacks;
 use crate::engine::graph::{Operation, SourceRef, Vertex};
 use crate::engine::oci::LayerId;
-use crate::engine::protocol::{CopySource, CopySpec, FileMode, Network, ProcessSpec, Reply, Request};
-use crate::engine::verdict::HitReason;
+use crate::engine::protocol::{CopySource, CopySpec, FileMode, Network, ProcessSpec, Reply, Request, TraceBudget};
+use crate::engine::reads::ReadSet;
+use crate::engine::verdict::{HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 /// The host name of every step, as BuildKit's.
@@ -30,6 +31,7 @@ struct Made {
     layers: Vec<LayerId>,
     stat: LayerStat,
     usage: Option<Usage>,
+    reads: Option<Box<ReadSet>>,
 }
 
 impl Solver<'_> {
@@ -45,9 +47,12 @@ impl Solver<'_> {
                 Outcome::Failed { message: error.message.clone() }
             }
         };
-        let started = guard(&self.state(id).said).started;
+        let (started, usage) = {
+            let said = guard(&self.state(id).said);
+            (said.started, said.usage)
+        };
         let micros = started.map_or(0, |started| self.speaker.elapsed().saturating_sub(started));
-        self.finish(id, outcome, None, None, micros);
+        self.finish(id, outcome, None, usage, micros);
     }
 
     /// A step that takes the result of an identical one was a miss as much as that one: what stands on it runs for the same
@@ -68,7 +73,7 @@ impl Solver<'_> {
         };
         let links = self.links(vertex, LinkUse::Record)?;
         self.note_ingredients(vertex);
-        let digest = operation_digest(operation);
+        let digest = self.own_space(vertex, &operation_digest(operation))?;
         let name = lock_name(&digest, &links);
         let lock = self.lock_step(vertex.id, &name)?;
         let twin = guard(&self.state.made).get(&name).cloned();
@@ -88,7 +93,9 @@ impl Solver<'_> {
             self.say_hit(vertex, HitReason::Merged, &result);
             return Ok((known, result));
         }
-        let reasons = self.miss_reasons(vertex, &known);
+        let (mut reasons, cause) = self.miss_reasons(vertex, &known);
+        reasons.extend(guard(&self.state(vertex.id).refused).take().map(|why| MissReason::NotTraced { why }));
+        let reasons = (reasons, cause);
         self.say_miss(vertex, reasons);
         let _slot = self.state.slots.take();
         self.check_cancelled(vertex.id)?;
@@ -109,16 +116,19 @@ impl Solver<'_> {
             micros,
             stat: made.stat,
         };
-        let ids = self.record(vertex, &digest, &links, &result).inspect_err(|_| {
+        let ids = self.record(vertex, &digest, &links, &result, made.reads.as_deref()).inspect_err(|_| {
             // A layer that no record names would only take the space that is missing.
             if let Some(layer) = result.layers.last()
                 && !matches!(operation, Operation::Merge { .. })
             {
-                let _ = self.worker.call(Request::Remove { layers: vec![layer.clone()] }, Vec::new());
+                let _ = self.ask(vertex, Request::Remove { layers: vec![layer.clone()] }, Vec::new());
             }
         })?;
         guard(&self.state.made).insert(name, Remembered { by: vertex.id, ids: ids.clone(), result: result.clone() });
         drop(lock);
+        if let Some(reads) = &made.reads {
+            self.speaker.say(BuildEvent::VertexTraced { vertex: vertex.id, reads: reads.summary() });
+        }
         self.finish(vertex.id, Outcome::Ran, Some(made.stat), made.usage, micros);
         Ok((ids, result))
     }
@@ -130,13 +140,15 @@ impl Solver<'_> {
         digest: &Digest,
         links: &[Link],
         result: &StepResult,
+        reads: Option<&ReadSet>,
     ) -> Result<Vec<KeyId>, SolveError> {
         let mut ids = self.lookup(vertex, digest, links)?;
         if ids.is_empty() {
             ids.push(KeyId::random());
         }
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
-        self.cache().save(digest, links, &ids[0], result).map_err(fail)?;
+        let run = reads.map(|_| self.run_digest(vertex)).transpose()?;
+        self.cache().save_traced(digest, links, &ids[0], result, run.as_ref().zip(reads)).map_err(fail)?;
         Ok(ids)
     }
 
@@ -165,7 +177,7 @@ impl Solver<'_> {
                     return Err(self.not_an_operation(vertex));
                 };
                 let result = self.result(copied)?;
-                Ok(Made { layers: result.layers, stat: result.stat, usage: None })
+                Ok(Made { layers: result.layers, stat: result.stat, usage: None, reads: None })
             }
             Operation::Run { .. } => {
                 let process = self.process(vertex, operation)?;
@@ -229,7 +241,7 @@ impl Solver<'_> {
 
     fn layer(&self, vertex: &Vertex, layer: LayerId, request: Request) -> Result<Made, SolveError> {
         match self.ask(vertex, request, Vec::new())? {
-            Reply::Layer { stat } => Ok(Made { layers: vec![layer], stat, usage: None }),
+            Reply::Layer { stat } => Ok(Made { layers: vec![layer], stat, usage: None, reads: None }),
             other => Err(self.unexpected(vertex, &other)),
         }
     }
@@ -292,7 +304,7 @@ impl Solver<'_> {
     }
 
     /// The layer that this slot made last, if it is still there: unchanged files can be linked from it.
-    fn previous_layer(&self, vertex: &Vertex) -> Option<LayerId> {
+    pub(super) fn previous_layer(&self, vertex: &Vertex) -> Option<LayerId> {
         let layer = self.previous?.layers.get(&vertex.slot)?;
         self.store.layout.layer(layer).exists().then(|| layer.clone())
     }
@@ -307,19 +319,24 @@ impl Solver<'_> {
         let (out_reader, out_writer) = std::io::pipe().map_err(io)?;
         let (err_reader, err_writer) = std::io::pipe().map_err(io)?;
         let left = self.left_layer(vertex)?;
+        let trace = self.is_watched(vertex).then(TraceBudget::default);
         guard(&self.state.running).push(token);
         let reply = std::thread::scope(|scope| {
             scope.spawn(|| self.pump(vertex, out_reader, Stream::Stdout, &output));
             scope.spawn(|| self.pump(vertex, err_reader, Stream::Stderr, &output));
             let (layer, parents) = (layer.clone(), parents.clone());
-            let request = Request::Run { layer, left: Some(left.clone()), parents, process, token };
+            let request = Request::Run { layer, left: Some(left.clone()), parents, process, token, trace };
             self.ask(vertex, request, vec![OwnedFd::from(out_writer), OwnedFd::from(err_writer)])
         });
         guard(&self.state.running).retain(|running| *running != token);
-        match reply? {
+        let reply = reply?;
+        if let Reply::Exited { usage, .. } = &reply {
+            guard(&self.state(vertex.id).said).usage = Some(*usage);
+        }
+        match reply {
             Reply::Exited { cancelled: true, .. } => Err(SolveError::cancelled(vertex.id)),
-            Reply::Exited { code: 0, stat, usage, .. } => {
-                Ok(Made { layers: vec![layer], stat: stat.unwrap_or_default(), usage: Some(usage) })
+            Reply::Exited { code: 0, stat, usage, reads, .. } => {
+                Ok(Made { layers: vec![layer], stat: stat.unwrap_or_default(), usage: Some(usage), reads })
             }
             Reply::Exited { code, out_of_memory, hint, left: is_left, .. } => {
                 if is_left {
@@ -396,7 +413,7 @@ fn fetched_sources(vertex: &Vertex) -> Vec<usize> {
 }
 
 /// Names the lock of a step: the same for every builder that would make the same result.
-fn lock_name(digest: &Digest, links: &[Link]) -> String {
+pub(super) fn lock_name(digest: &Digest, links: &[Link]) -> String {
     let of_link = |link: &Link| match &link.content {
         Some(content) => content.0.clone(),
         None => link.definition.iter().map(|key| key.0.as_str()).max().unwrap_or("").to_owned(),

@@ -47,7 +47,7 @@ impl Solver<'_> {
         *guard(&self.state(vertex.id).ingredients) = Some(ingredients);
     }
 
-    fn before(&self, vertex: &Vertex) -> Option<&Ingredients> {
+    pub(super) fn before(&self, vertex: &Vertex) -> Option<&Ingredients> {
         self.previous?.ingredients.get(&vertex.slot)
     }
 
@@ -148,8 +148,11 @@ fn name_downloads(vertex: &Vertex, reasons: &mut [MissReason]) {
 }
 
 impl Evidence for Solver<'_> {
-    fn tree(&self, digest: &Digest) -> Option<Vec<Entry>> {
-        unpack_entries(&self.cache().tree(digest).ok()??)
+    fn tree(&self, digest: &Digest) -> Option<std::sync::Arc<[Entry]>> {
+        match self.is_foreseeing() {
+            true => self.state.foreseen.list(*digest, || unpack_entries(&self.cache().tree(digest).ok()??)),
+            false => unpack_entries(&self.cache().tree(digest).ok()??).map(Into::into),
+        }
     }
 
     fn ignored_then(&self, path: &str) -> bool {

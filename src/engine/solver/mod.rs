@@ -6,15 +6,20 @@
 //! Source: BuildKit `solver/edge.go` (`reference/cache-semantics.md`, section 1). The hard rule: a record is written last.
 
 mod content;
+mod differences;
+mod doubts;
 mod error;
 mod execute;
 mod explain;
+mod foresee;
 mod lock;
 mod mounts;
 mod probe;
 pub mod record;
 mod speaker;
 mod standing;
+mod trace;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +27,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 pub use error::{FailureSource, SolveError};
+pub use foresee::Lists;
+pub use probe::STACK;
 pub use speaker::Speaker;
 pub use standing::{Side, Standing};
 
@@ -31,8 +38,10 @@ use super::event::{BuildEvent, Outcome, VertexId};
 use super::graph::BuildGraph;
 use super::handle::CancelToken;
 use super::oci::LayerId;
+use super::reads::{CacheUse, TraceWhen};
 use super::store::uses::{Place, Used};
 use super::store::{Lease, Store};
+use super::verdict::TraceRefusal;
 use super::worker::Worker;
 use crate::ground::digest::Digest;
 use record::{BuildRecord, Left};
@@ -48,8 +57,8 @@ pub struct Solver<'a> {
     pub graph: &'a BuildGraph,
     /// Where results lie.
     pub store: &'a Store,
-    /// Who mounts and runs.
-    pub worker: &'a Worker,
+    /// Who mounts and runs; none in a solve that only foresees.
+    pub worker: Option<&'a Worker>,
     /// Says what happens.
     pub speaker: &'a Speaker,
     /// Contexts by name, as scanned: root folder and tree.
@@ -60,14 +69,18 @@ pub struct Solver<'a> {
     pub folder: &'a Path,
     /// Stops it.
     pub cancel: CancelToken,
-    /// Says what this build uses, so that it is not collected meanwhile.
-    pub lease: &'a Lease,
+    /// Says what this build uses, so that it is not collected meanwhile; none in a solve that only foresees.
+    pub lease: Option<&'a Lease>,
     /// `--secret`: bytes by id.
     pub secrets: &'a BTreeMap<String, Vec<u8>>,
     /// `--ssh`: sockets of agents by id.
     pub agents: &'a BTreeMap<String, std::path::PathBuf>,
     /// The network of RUNs that do not say.
     pub default_network: super::protocol::Network,
+    /// Which RUNs are watched.
+    pub trace: TraceWhen,
+    /// Whether recorded runs may stand in for those on another parent.
+    pub cache_use: CacheUse,
     /// What each RUN may use.
     pub limits: &'a super::protocol::settings::Limits,
     /// State.
@@ -103,8 +116,10 @@ pub struct State {
     /// What this build made, by the names of the locks: identical steps are run once even under `--no-cache`.
     made: Mutex<BTreeMap<String, Remembered>>,
     running: Mutex<Vec<u64>>,
-    /// Steps may run; else a step that the cache has not is an error.
-    may_run: bool,
+    /// What may be done about a step that the cache has not.
+    mode: Mode,
+    /// What was foreseen.
+    foreseen: foresee::Foreseen,
     /// What failed runs left, by slot.
     left: Mutex<BTreeMap<String, Left>>,
     /// Cache mounts of the steps that ran: folder, id, step.
@@ -113,6 +128,17 @@ pub struct State {
     failure: Mutex<Option<SolveError>>,
     /// Steps whose process or copy was started.
     pub executed: AtomicUsize,
+}
+
+/// What a solve does about a step that the cache has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// It runs.
+    Build,
+    /// It is an error: only what is there is wanted.
+    Look,
+    /// It is said that it will run; nothing is executed and nothing is written.
+    Foresee,
 }
 
 /// A bounded number of steps at a time.
@@ -128,6 +154,8 @@ struct VertexState {
     /// By number of the edge.
     content: Mutex<BTreeMap<usize, Result<Content, SolveError>>>,
     ingredients: Mutex<Option<Ingredients>>,
+    /// Why a recorded run did not stand in for it.
+    refused: Mutex<Option<TraceRefusal>>,
     said: Mutex<Said>,
 }
 
@@ -138,6 +166,8 @@ struct Said {
     finished: Option<Outcome>,
     /// When it started to run, in microseconds since the build began.
     started: Option<u64>,
+    /// What its process used, however it ended.
+    usage: Option<super::event::Usage>,
     /// Where its cascade began, when it had to run.
     cause: Option<VertexId>,
 }
@@ -149,8 +179,12 @@ struct Keys {
     /// It ran under `--no-cache`: nothing below may match through its keys by definition, although results are kept under
     /// them.
     withheld: bool,
+    /// It is a traced hit, or stands on one: its keys are of their own space.
+    traced: bool,
     /// A result to load, when the cache has one.
     loadable: Option<StepResult>,
+    /// In a plan: how sure the keys are.
+    fate: foresee::Fate,
 }
 
 impl State {
@@ -163,7 +197,8 @@ impl State {
             tokens: AtomicU64::new(1),
             made: Mutex::new(BTreeMap::new()),
             running: Mutex::new(Vec::new()),
-            may_run: true,
+            mode: Mode::Build,
+            foreseen: foresee::Foreseen::default(),
             left: Mutex::new(BTreeMap::new()),
             mounted: Mutex::new(Vec::new()),
             failure: Mutex::new(None),
@@ -175,7 +210,12 @@ impl State {
 impl State {
     /// For a look at what the cache has: nothing runs.
     pub fn looking(vertices: usize) -> Self {
-        Self { may_run: false, ..Self::new(vertices, 1) }
+        Self { mode: Mode::Look, ..Self::new(vertices, 1) }
+    }
+
+    /// For a plan: nothing runs and nothing is written. `memory` may hold lists of files of earlier plans.
+    pub fn foreseeing(vertices: usize, memory: Lists) -> Self {
+        Self { mode: Mode::Foresee, foreseen: foresee::Foreseen::new(memory), ..Self::new(vertices, 1) }
     }
 }
 
@@ -252,7 +292,9 @@ impl<'a> Solver<'a> {
                 for token in guard(&self.state.running).clone() {
                     if !told.contains(&token) {
                         told.push(token);
-                        let _ = self.worker.call(super::protocol::Request::Cancel { token }, Vec::new());
+                        if let Some(worker) = self.worker {
+                            let _ = worker.call(super::protocol::Request::Cancel { token }, Vec::new());
+                        }
                     }
                 }
             }
@@ -321,7 +363,8 @@ impl<'a> Solver<'a> {
 
     /// Protects layers and folders from collection as long as this build lasts.
     fn note<'n>(&self, vertex: &super::graph::Vertex, names: impl IntoIterator<Item = &'n str>) -> Result<(), SolveError> {
-        self.lease.note(names).map_err(|error| {
+        let Some(lease) = self.lease else { return Ok(()) };
+        lease.note(names).map_err(|error| {
             let hint = crate::ground::hint::Hint::hint(&error);
             SolveError::environment(&self.speaker.file, vertex, error, hint)
         })

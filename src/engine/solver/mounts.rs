@@ -3,7 +3,7 @@
 use super::content::selected;
 use super::error::SolveError;
 use super::execute::with_parents;
-use super::{Solver, guard};
+use super::{Mode, Solver, guard};
 use crate::engine::graph::op::{Mount, MountKind, SecretVariable};
 use crate::engine::graph::{SourceRef, Vertex};
 use crate::engine::oci::LayerId;
@@ -46,7 +46,7 @@ impl Solver<'_> {
                 MountKind::Secret { id, uid, gid, mode, required } => match self.secrets.get(id) {
                     Some(bytes) => MountContent::File { bytes: bytes.clone(), uid: *uid, gid: *gid, mode: *mode },
                     // Who only looks around can do without.
-                    None if !required || !self.state.may_run => continue,
+                    None if !required || self.state.mode != Mode::Build => continue,
                     None => {
                         let message = format!("the secret `{}` is required, but was not given", id.escape_debug());
                         let hint = format!("give it with --secret id={},src=FILE", id.escape_debug());
@@ -55,7 +55,7 @@ impl Solver<'_> {
                 },
                 MountKind::Ssh { id, uid, gid, mode, required } => match self.agents.get(id) {
                     Some(to) => MountContent::Socket { to: to.clone(), uid: *uid, gid: *gid, mode: *mode },
-                    None if !required || !self.state.may_run => continue,
+                    None if !required || self.state.mode != Mode::Build => continue,
                     None => {
                         let message = format!("the ssh agent `{}` is required, but was not given", id.escape_debug());
                         let hint = format!("give it with --ssh {0}, or its keys with --ssh {0}=FILE", id.escape_debug());
@@ -80,7 +80,7 @@ impl Solver<'_> {
                     let message = format!("the secret `{}` is no text, so it cannot be a variable", id.escape_debug());
                     return fail(message, "mount it as a file: leave out env=".into());
                 }
-                None if !required || !self.state.may_run => {}
+                None if !required || self.state.mode != Mode::Build => {}
                 None => {
                     let message = format!("the secret `{}` is required, but was not given", id.escape_debug());
                     return fail(message, format!("give it with --secret id={},src=FILE", id.escape_debug()));

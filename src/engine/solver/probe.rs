@@ -34,28 +34,36 @@ impl Solver<'_> {
             return self.base_keys(vertex, operation);
         }
         self.input_keys(vertex)?;
-        let digest = operation_digest(operation);
-        let links = self.links(vertex, LinkUse::Probe)?;
-        if !vertex.ignore_cache {
-            if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Definition)? {
-                return Ok(keys);
+        let exact = operation_digest(operation);
+        if self.is_foreseeing() {
+            return self.foresee(vertex, &exact);
+        }
+        let spaces = if vertex.ignore_cache { Vec::new() } else { self.spaces(vertex, &exact)? };
+        for (digest, traced) in spaces {
+            let links = self.links(vertex, LinkUse::Probe)?;
+            let how = |how| if traced && self.is_run(vertex) { HitReason::Traced } else { how };
+            if let Some(keys) = self.served(vertex, &digest, &links, how(HitReason::Definition))? {
+                return Ok(Keys { traced, ..keys });
             }
             if self.content_can_decide(vertex, &digest, &links)? {
                 let links = self.links(vertex, LinkUse::ProbeContent)?;
-                if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)? {
-                    return Ok(keys);
+                if let Some(keys) = self.served(vertex, &digest, &links, how(HitReason::Content))? {
+                    return Ok(Keys { traced, ..keys });
                 }
             }
+        }
+        if let Some(keys) = self.served_by_trace(vertex, &exact)? {
+            return Ok(keys);
         }
         let (ids, result) = self.execute(vertex)?;
         *guard(&self.state(id).result) = Some(Ok(result));
         let withheld = vertex.ignore_cache || self.stands_on_withheld(vertex)?;
-        Ok(Keys { ids, withheld, loadable: None })
+        Ok(Keys { ids, withheld, traced: self.stands_on_traced(vertex)?, ..Keys::default() })
     }
 
     /// Whether a step that it depends on by definition withholds its keys: then it has run again, and so does what follows.
     /// Seen with docker 28.5 and `--no-cache-filter`.
-    fn stands_on_withheld(&self, vertex: &Vertex) -> Result<bool, SolveError> {
+    pub(super) fn stands_on_withheld(&self, vertex: &Vertex) -> Result<bool, SolveError> {
         let by_definition = vertex.edges.iter().filter(|edge| edge.counts == Counts::Definition).filter_map(Edge::vertex);
         for id in vertex.parent.into_iter().chain(by_definition) {
             if self.keys(id)?.withheld {
@@ -71,6 +79,8 @@ impl Solver<'_> {
         match inputs.as_slice() {
             [] => Ok(()),
             [only] => self.keys(*only).map(|_| ()),
+            // Nothing runs that could go on beside; of two identical steps the first one is said to run.
+            several if self.is_foreseeing() => several.iter().try_for_each(|id| self.keys(*id).map(|_| ())),
             several => std::thread::scope(|scope| {
                 let spawn = |id: &VertexId| {
                     let id = *id;
@@ -128,12 +138,19 @@ impl Solver<'_> {
         if !complete {
             return Ok(Vec::new());
         }
-        self.cache().lookup(digest, links).map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
+        let found = if self.is_foreseeing() { self.cache().peek(digest, links) } else { self.cache().lookup(digest, links) };
+        found.map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
     }
 
     /// The keys that these links lead to, if there are any. A key may be known although its result is gone: steps below may
     /// still be served by it, so its result is made again only when somebody asks for it.
-    fn served(&self, vertex: &Vertex, digest: &Digest, links: &[Link], how: HitReason) -> Result<Option<Keys>, SolveError> {
+    pub(super) fn served(
+        &self,
+        vertex: &Vertex,
+        digest: &Digest,
+        links: &[Link],
+        how: HitReason,
+    ) -> Result<Option<Keys>, SolveError> {
         let ids = self.lookup(vertex, digest, links)?;
         if ids.is_empty() {
             return Ok(None);
@@ -143,7 +160,7 @@ impl Solver<'_> {
             self.note_ingredients(vertex);
             self.say_hit(vertex, how, result);
         }
-        Ok(Some(Keys { ids, withheld: false, loadable }))
+        Ok(Some(Keys { ids, loadable, ..Keys::default() }))
     }
 
     pub(super) fn loadable(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
@@ -166,11 +183,15 @@ impl Solver<'_> {
         said.probed = true;
         drop(said);
         self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict: Verdict::Hit { how } });
+        if how != HitReason::Merged {
+            self.say_doubts(vertex, result);
+        }
+        self.say_reads(vertex, &result.id);
         self.finish(vertex.id, Outcome::Cached, Some(result.stat), None, result.micros);
     }
 
     /// Content is worth computing only if the inputs that count by definition alone lead somewhere through this operation.
-    fn content_can_decide(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<bool, SolveError> {
+    pub(super) fn content_can_decide(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<bool, SolveError> {
         if !vertex.edges.iter().any(|edge| edge.counts == Counts::Content) {
             return Ok(false);
         }
@@ -194,6 +215,10 @@ impl Solver<'_> {
         let how = match (&by_manifest, &by_chain) {
             (Some(_), _) => Some(HitReason::Manifest),
             (None, Some(_)) => Some(HitReason::ChainId),
+            // A build writes it down at the first FROM of several.
+            (None, None) if self.is_foreseeing() && self.is_foreseen_twice(&manifest_key, vertex) => {
+                Some(HitReason::Manifest)
+            }
             (None, None) => None,
         };
         let bytes = base.map_or(0, |b| b.layers.iter().filter_map(|l| l.blob.as_ref()).map(|(d, _)| d.size).sum());
@@ -209,15 +234,17 @@ impl Solver<'_> {
             None => {
                 let reasons = self.miss_reasons(vertex, &[]);
                 self.say_miss(vertex, reasons);
-                self.finish(vertex.id, Outcome::Ran, Some(result.stat), None, 0);
+                if !self.is_foreseeing() {
+                    self.finish(vertex.id, Outcome::Ran, Some(result.stat), None, 0);
+                }
             }
         }
-        if by_manifest.is_none() {
+        if by_manifest.is_none() && !self.is_foreseeing() {
             let digest = operation_digest(operation);
             self.cache().save(&digest, &[], &manifest_key, &result).map_err(fail)?;
             self.cache().save(&digest, &[], &chain_key, &result).map_err(fail)?;
         }
-        Ok(Keys { ids: vec![manifest_key, chain_key], withheld: false, loadable: Some(result) })
+        Ok(Keys { ids: vec![manifest_key, chain_key], loadable: Some(result), ..Keys::default() })
     }
 
     /// The result of a vertex: loaded if the cache has it, made otherwise.
@@ -229,6 +256,8 @@ impl Solver<'_> {
         }
         let found = match keys.loadable {
             Some(result) => Ok(result),
+            // In a plan nobody makes anything: whoever asks learns that this is not known.
+            None if self.is_foreseeing() => Err(SolveError::cancelled(id)),
             None => self.remake(self.vertex(id)),
         };
         if let Err(error) = &found {
@@ -241,12 +270,13 @@ impl Solver<'_> {
     /// The key is known, the result is gone: content may lead to an equal one, else the step runs again.
     fn remake(&self, vertex: &Vertex) -> Result<StepResult, SolveError> {
         if let (Some(operation), false) = (&vertex.operation, vertex.edges.is_empty()) {
-            let digest = operation_digest(operation);
             let links = self.links(vertex, LinkUse::ProbeContent)?;
-            if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
-                && let Some(result) = keys.loadable
-            {
-                return Ok(result);
+            for (digest, _) in self.spaces(vertex, &operation_digest(operation))? {
+                if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
+                    && let Some(result) = keys.loadable
+                {
+                    return Ok(result);
+                }
             }
         }
         self.execute(vertex).map(|(_, result)| result)
@@ -260,8 +290,9 @@ impl Solver<'_> {
         said.probed = true;
         said.cause = Some(cause);
         drop(said);
-        let verdict = Verdict::Miss { reasons, cause };
+        let verdict = Verdict::Miss { reasons: reasons.clone(), cause };
         self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict });
+        self.say_differences(vertex, &reasons);
     }
 }
 

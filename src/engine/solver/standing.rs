@@ -4,7 +4,7 @@
 use super::error::SolveError;
 use super::execute::HOSTNAME;
 use super::record::Left;
-use super::{Solver, guard};
+use super::{Mode, Solver, guard};
 use crate::engine::cache::preimage::operation_digest;
 use crate::engine::event::VertexId;
 use crate::engine::graph::op::{Mount, MountKind};
@@ -130,7 +130,7 @@ impl Solver<'_> {
 
     /// In a solve that runs nothing, a step that would have to run is an error.
     pub(super) fn may_run(&self, vertex: &Vertex) -> Result<(), SolveError> {
-        if self.state.may_run {
+        if self.state.mode == Mode::Build {
             return Ok(());
         }
         let failed = self.previous.is_some_and(|record| record.failed.contains(&vertex.slot));

@@ -46,6 +46,20 @@ impl Index {
         self.with(|db| db.query_row(&query, [project], row).optional())
     }
 
+    /// A build by its name, or by the beginning of its name where only one begins so.
+    pub fn build(&self, name: &str) -> Result<Option<BuildRow>, StoreError> {
+        let query =
+            format!("select {COLUMNS} from builds where substr(id, 1, length(?1)) = ?1 order by started desc limit 2");
+        let found: Vec<BuildRow> = self.with(|db| db.prepare(&query)?.query_map([name], row)?.collect())?;
+        Ok(if found.len() == 1 { found.into_iter().next() } else { found.into_iter().find(|build| build.id == name) })
+    }
+
+    /// The latest builds of a project, newest first.
+    pub fn builds_of(&self, project: &str, limit: u32) -> Result<Vec<BuildRow>, StoreError> {
+        let query = format!("select {COLUMNS} from builds where project = ?1 order by started desc limit ?2");
+        self.with(|db| db.prepare(&query)?.query_map((project, limit), row)?.collect())
+    }
+
     /// The latest builds of all projects, newest first.
     pub fn builds(&self, limit: u32) -> Result<Vec<BuildRow>, StoreError> {
         let query = format!("select {COLUMNS} from builds order by started desc limit ?1");

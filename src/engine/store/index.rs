@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 
@@ -12,7 +12,7 @@ use super::StoreError;
 pub const FORMAT: u32 = STEPS.len() as u32;
 
 /// What makes an index of version N one of version N + 1. A released step is never changed.
-const STEPS: [&str; 2] = [FIRST, UPKEEP];
+const STEPS: [&str; 3] = [FIRST, UPKEEP, READS];
 
 const FIRST: &str = "
 create table if not exists meta (name text primary key, value text not null) without rowid;
@@ -52,6 +52,13 @@ create table collected (
 create table digests (layer text primary key, diff_id text not null) without rowid;
 ";
 
+/// What a RUN read, by the result that it made: which run it was without what it stood on, in short, and packed.
+const READS: &str = "
+create table reads (
+    result text primary key, run text not null, summary text not null, packed blob not null) without rowid;
+create index reads_by_run on reads (run);
+";
+
 /// The open index.
 pub struct Index {
     connection: Mutex<Connection>,
@@ -74,9 +81,45 @@ impl Index {
         Ok(Self { connection: Mutex::new(connection), store: store.clone() })
     }
 
+    /// Opens an index that this process may not write. Errors: it is not there, or its last changes have not been settled
+    /// (a builder was killed), which takes the right to write.
+    pub(super) fn read_only(root: &Path) -> Result<Self, StoreError> {
+        let store = root.display().to_string();
+        let wrap = |source| StoreError::Index { store: store.clone(), source };
+        let path = root.join("index.db");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = |connection: Connection| {
+            let version: u32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
+            Ok((connection, version))
+        };
+        let settled = std::fs::metadata(root.join("index.db-wal")).map_or(true, |wal| wal.len() == 0);
+        let opened = match Connection::open_with_flags(&path, flags).and_then(open) {
+            // Without the right to make files beside it SQLite reads it only as something that nobody changes.
+            Err(_) if settled => {
+                let uri = format!("file:{}?immutable=1", crate::engine::http::url::percent(&path.to_string_lossy()));
+                Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).and_then(open)
+            }
+            other => other,
+        };
+        let (connection, version) = opened.map_err(wrap)?;
+        if version > FORMAT {
+            return Err(StoreError::Format { store, found: version.to_string(), known: FORMAT });
+        }
+        Ok(Self { connection: Mutex::new(connection), store: store.clone() })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic in a holder leaves no half-done transaction behind: rusqlite rolls it back.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A random key of this store, made when it is first asked for: what is digested with it cannot be compared elsewhere.
+    pub fn mark_key(&self) -> Result<String, StoreError> {
+        let fresh = crate::ground::random_hex(16);
+        self.transact(|db| {
+            db.execute("insert or ignore into meta values ('mark-key', ?1)", [&fresh])?;
+            db.query_row("select value from meta where name = 'mark-key'", [], |row| row.get(0))
+        })
     }
 
     /// Runs queries.
@@ -127,7 +170,7 @@ mod tests {
             let kept =
                 index.with(|db| db.query_row("select value from meta where name = 'a'", [], |r| r.get::<_, String>(0)));
             assert_eq!(kept.unwrap(), "b");
-            index.with(|db| db.execute_batch("select * from uses; select * from collected;")).unwrap();
+            index.with(|db| db.execute_batch("select * from uses; select * from collected; select * from reads;")).unwrap();
         }
     }
 

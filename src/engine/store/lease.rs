@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{File, TryLockError};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -72,7 +72,7 @@ impl Leased {
         let mut leased = Self::default();
         for entry in std::fs::read_dir(folder).at("list", folder)?.flatten() {
             let path = entry.path();
-            let Ok(file) = File::open(&path) else { continue };
+            let Ok(mut file) = File::open(&path) else { continue };
             match file.try_lock() {
                 Ok(()) => {
                     let _ = std::fs::remove_file(&path);
@@ -81,7 +81,9 @@ impl Leased {
                     let begun =
                         file.metadata().and_then(|meta| meta.created().or_else(|_| meta.modified())).at("read", &path)?;
                     leased.since = Some(leased.since.map_or(begun, |since| since.min(begun)));
-                    let text = std::fs::read_to_string(&path).at("read", &path)?;
+                    // What was opened, not the path: its builder may end and take the name away at any moment.
+                    let mut text = String::new();
+                    file.read_to_string(&mut text).at("read", &path)?;
                     leased.names.extend(text.lines().map(str::to_owned));
                 }
                 Err(TryLockError::Error(error)) => return Err(PathError { action: "lock", path, source: error }),
@@ -116,5 +118,23 @@ mod tests {
         std::fs::write(dir.path().join("1-dead"), "four\n").unwrap();
         assert_eq!(Leased::read(dir.path()).unwrap(), Leased::default());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    /// Seen in CI: builds that end between the look at the folder and the look into the file.
+    #[test]
+    fn a_lease_that_ends_while_it_is_read_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..3000 {
+                    Lease::take(dir.path()).unwrap().note(["one"]).unwrap();
+                }
+                done.store(true, std::sync::atomic::Ordering::SeqCst);
+            });
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                Leased::read(dir.path()).unwrap();
+            }
+        });
     }
 }

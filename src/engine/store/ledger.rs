@@ -25,6 +25,7 @@ impl Index {
                 db.prepare("delete from records where result = ?1")?,
                 db.prepare("delete from results where id = ?1")?,
                 db.prepare("delete from uses where result = ?1")?,
+                db.prepare("delete from reads where result = ?1")?,
             ];
             for Doomed { result, bytes } in doomed {
                 note.execute((result, at as i64, why, *bytes as i64))?;

@@ -15,7 +15,7 @@ use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, ProcessSpec, Reply, Request};
 use crate::engine::sandbox::{self, Asked, Cancelled, Machine, Program, Streams, caches};
 use crate::engine::snapshot::failure::{internal, mount_refused, user_namespace_refused};
-use crate::engine::snapshot::{Layers, Snapshotter, copy, make_directory, scan, unpack, write_layer};
+use crate::engine::snapshot::{Layers, Snapshotter, compare, copy, make_directory, scan, unpack, write_layer};
 
 /// Stack of a request's thread: removing deep trees recurses.
 const STACK: usize = 64 << 20;
@@ -178,10 +178,15 @@ impl Server {
                 let out = fds.into_iter().next().ok_or_else(|| internal("a tree is to be written, but nowhere"))?;
                 write_layer::write_tree(layers, &chain, times, out)
             }
+            Request::Compare { old, new, layer, reads, mounts } => {
+                let (refusal, origin) = compare::compare(layers, (&old, &new), &layer, &reads, &mounts)?;
+                Ok(Reply::Compared { refusal, origin })
+            }
             Request::Scan { layers: chain, selectors } => scan::scan(layers, &chain, &selectors),
-            Request::Run { layer, left, parents, process, token } => {
+            Request::Run { layer, left, parents, process, token, trace } => {
                 self.process(token, Streams::Outputs, &fds, &parents, &process, |machine, asked, cancelled| {
-                    sandbox::run(layers, machine, (&layer, left.as_ref()), asked, cancelled)
+                    let asked = Asked { trace, ..*asked };
+                    sandbox::run(layers, machine, (&layer, left.as_ref()), &asked, cancelled)
                 })
             }
             Request::Shell { parents, process, terminal, token } => {
@@ -216,7 +221,7 @@ impl Server {
         }
         let cancelled = locked(&self.runs).get(&token).cloned().unwrap_or_default();
         let descriptors: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        run(&self.machine, &Asked { parents, process, streams, descriptors: &descriptors }, &cancelled)
+        run(&self.machine, &Asked { parents, process, streams, descriptors: &descriptors, trace: None }, &cancelled)
     }
 }
 

@@ -59,6 +59,8 @@ pub struct ScreenArgs {
 pub enum Command {
     /// Build a Dockerfile.
     Build(BuildArgs),
+    /// Say what the next build will do, step by step, and how long it will take; nothing is run or written.
+    Plan(super::plan::PlanArgs),
     /// Explain hits and misses of the last build.
     Why(WhyArgs),
     /// Open a shell in the file system before or after a step; what it writes is listed and thrown away.
@@ -76,6 +78,10 @@ pub enum Command {
     Suggest(super::suggest::SuggestArgs),
     /// Check a Dockerfile with BuildKit's build checks; build nothing.
     Lint(LintArgs),
+    /// Show what a build reads of its context: how big it is, which step uses it, and what the ignore file leaves out.
+    Context(super::context::ContextArgs),
+    /// Show when each step of the last build ran, and which chain of steps decided how long it took.
+    Timeline(super::timeline::TimelineArgs),
     /// Builds on record.
     History(HistoryArgs),
     /// Images of the store.
@@ -208,9 +214,40 @@ pub struct BuildArgs {
     /// Check the Dockerfile and build nothing.
     #[arg(long)]
     pub check: bool,
+    /// What counts as a hit.
+    #[arg(long, value_enum, default_value = "exact")]
+    pub cache: CacheArg,
+    /// With --cache=traced: take also runs that used the network and read no lock file.
+    #[arg(long)]
+    pub traced_network: bool,
+    /// Which of the RUNs that run are watched: what they read is shown by `why --reads`.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub trace: Trace,
     /// Steps at a time [default: twice the cores].
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub jobs: usize,
+}
+
+/// `--cache`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CacheArg {
+    /// Hits are those that BuildKit would have.
+    #[default]
+    Exact,
+    /// Also a RUN whose parent changed, when nothing that it read when it ran has changed.
+    Traced,
+}
+
+/// `--trace`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Trace {
+    /// Those below a COPY or ADD from the build context, or with a bind mount of it.
+    #[default]
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
 }
 
 /// `--progress`.
@@ -256,6 +293,18 @@ pub struct WhyArgs {
     /// A line of the Dockerfile [default: all], or the build context.
     #[arg(value_name = "STEP")]
     pub step: Option<String>,
+    /// What the step read while it ran: files, listings, look-ups that failed, programs.
+    #[arg(long)]
+    pub reads: bool,
+    /// Show what the step's key is made of, and what is no part of it.
+    #[arg(long, requires = "step", conflicts_with_all = ["reads", "builders"])]
+    pub key: bool,
+    /// With --key: beside the key that the step had in another build (a name of `history ls`, or `previous`).
+    #[arg(long, value_name = "BUILD", requires = "key")]
+    pub against: Option<String>,
+    /// Show what the classic builder, buildah and kaniko would have made of the same change.
+    #[arg(long, conflicts_with = "reads")]
+    pub builders: bool,
     /// The build context [default: the present folder].
     #[arg(long, short = 'C', value_name = "PATH")]
     pub context: Option<PathBuf>,
@@ -332,6 +381,26 @@ pub struct HistoryArgs {
 pub enum HistoryCommand {
     /// List builds, newest first.
     Ls,
+    /// Show one build: every step with its reasons.
+    Show {
+        /// A name of `history ls`, or its beginning.
+        build: String,
+    },
+    /// Put two builds side by side: results, times, sizes and keys of every step.
+    Compare {
+        /// The earlier one.
+        old: String,
+        /// The later one.
+        new: String,
+    },
+    /// Write all that is kept of a build (events, record, output of steps) as a tar.
+    Export {
+        /// A name of `history ls`, or its beginning.
+        build: String,
+        /// Where to; `-` for standard output.
+        #[arg(short, long, value_name = "FILE", default_value = "-")]
+        output: PathBuf,
+    },
 }
 
 /// `image`.

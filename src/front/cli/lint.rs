@@ -6,7 +6,7 @@ use crate::engine::oci::{ImageConfig, Platform, Reference};
 use crate::engine::store::Store;
 use crate::engine::{EngineError, IgnoreFile};
 use crate::front::report::lint::{self, LintReport};
-use crate::insight::suggest::find_page;
+use crate::insight::suggest::{find_page, pages};
 use crate::language::dockerfile::checks::{self, BaseImage, LintRequest, Target};
 use crate::language::dockerfile::{nearest, parse};
 
@@ -37,7 +37,7 @@ fn explain(context: &Context, name: &str, format: LintFormat) -> Result<u8, Engi
         });
     }
     let Some(rule) = checks::find_rule(name) else {
-        let own = crate::insight::suggest::rules::ALL.iter().map(|rule| rule.name());
+        let own = pages().map(|page| page.name);
         let names = checks::ALL.iter().map(|check| check.name()).chain(own);
         let hint = match nearest(name, names.clone()) {
             Some(meant) => format!("did you mean {meant}?"),
@@ -83,7 +83,7 @@ pub fn check(context: &Context, args: &ProjectArgs, format: LintFormat) -> Resul
 /// The store, if there is one: linting makes none.
 fn store(context: &Context) -> Option<Store> {
     let path = context.store_path().ok().filter(|path| path.is_dir())?;
-    Store::open(&path).ok()
+    Store::open_to_read(&path).ok()
 }
 
 /// What the store knows of a base image.

@@ -4,6 +4,7 @@ mod args;
 mod build;
 mod cancellable;
 mod ci;
+mod context;
 mod delivery_spec;
 mod demo;
 mod heat;
@@ -14,12 +15,14 @@ mod last;
 mod lint;
 mod output;
 mod output_spec;
+mod plan;
 mod replay;
 mod results;
 mod screen;
 mod shell;
 mod sources;
 mod suggest;
+mod timeline;
 mod upkeep;
 mod whatif;
 mod why;
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
     let ended = match &context.cli.command {
         None => screen::run(&context, &context.cli.project),
         Some(Command::Build(args)) => build::run(&context, args),
+        Some(Command::Plan(args)) => plan::run(&context, args),
         Some(Command::Why(args)) => why::run(&context, args),
         Some(Command::Shell(args)) => shell::run(&context, args),
         Some(Command::WhatIf(args)) => whatif::run(&context, args),
@@ -63,6 +67,8 @@ pub fn main() -> ExitCode {
         Some(Command::Ci(args)) => ci::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
         Some(Command::Lint(args)) => lint::run(&context, args),
+        Some(Command::Context(args)) => self::context::run(&context, args),
+        Some(Command::Timeline(args)) => timeline::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),
         Some(Command::Du(args)) => upkeep::du(&context, args),
@@ -81,9 +87,13 @@ struct Context {
 }
 
 impl Context {
+    fn snapshots(&self) -> Snapshots {
+        if self.config.copies_layers { Snapshots::Copied } else { Snapshots::Best }
+    }
+
     fn store_path(&self) -> Result<PathBuf, EngineError> {
         let given = self.cli.store.clone().or_else(|| self.config.store.clone());
-        let hint = "name one with --store, or set HOME".to_owned();
+        let hint = "name one with --store, or set HOME to an absolute path".to_owned();
         given.ok_or_else(|| EngineError::environment("there is no folder for the store", Some(hint)))
     }
 
@@ -92,12 +102,17 @@ impl Context {
         Ok(crate::engine::store::Store::open(&self.store_path()?)?)
     }
 
+    /// The store for commands that only look: one that cannot be written does as well.
+    fn store_to_read(&self) -> Result<crate::engine::store::Store, EngineError> {
+        Ok(crate::engine::store::Store::open_to_read(&self.store_path()?)?)
+    }
+
     /// Store and worker. Called before any thread exists.
     fn engine(&self) -> Result<Engine, EngineError> {
         let path = self.store_path()?;
         // Made here first, so that a store that cannot be written is one message, not the worker's end.
         drop(crate::engine::store::Store::open(&path)?);
-        let snapshots = if self.config.copies_layers { Snapshots::Copied } else { Snapshots::Best };
+        let snapshots = self.snapshots();
         let sources = self.sources()?;
         Ok(Engine::open(&path, Worker::spawn(&path, snapshots)?)?.with_sources(sources))
     }

@@ -5,13 +5,15 @@ use std::path::Path;
 use clap::Args;
 
 use super::args::ProjectArgs;
-use super::{Context, build, host};
-use crate::engine::EngineError;
+use super::{Context, build, cancellable, host};
 use crate::engine::store::Store;
+use crate::engine::{BuildRequest, EngineError, Project};
 use crate::front::report::suggest;
-use crate::insight::suggest::{SuggestReport, find_page, rules};
+use crate::front::text;
+use crate::insight::suggest::{Rewritten, SuggestReport, Suggestion, find_page, pages};
 use crate::insight::workbench::advice::advise;
 use crate::insight::workbench::rewrite;
+use crate::insight::workbench::verify::{self, Bench};
 use crate::language::dockerfile::nearest;
 
 /// `suggest`.
@@ -22,7 +24,10 @@ pub struct SuggestArgs {
     /// Only what this rule offers; `lint --explain RULE` is its page.
     #[arg(long, value_name = "RULE")]
     pub rule: Option<String>,
-    /// Write the first suggestion; what it replaces is kept in the store.
+    /// Build the original twice and the first rewrite once in a scratch store, compare the images, and measure the saving.
+    #[arg(long, conflicts_with = "undo")]
+    pub verify: bool,
+    /// Write the first suggestion; what it replaces is kept in the store. With --verify only if it is proven.
     #[arg(long, conflicts_with = "undo")]
     pub apply: bool,
     /// Put back what the last --apply replaced.
@@ -43,6 +48,9 @@ pub fn run(context: &Context, args: &SuggestArgs) -> Result<u8, EngineError> {
     if let Some(name) = &args.rule {
         keep_rule(&mut report, name)?;
     }
+    if args.verify {
+        verify(context, &project, &mut report)?;
+    }
     if args.apply {
         return apply(context, &project, &store, &report);
     }
@@ -53,7 +61,7 @@ pub fn run(context: &Context, args: &SuggestArgs) -> Result<u8, EngineError> {
 }
 
 fn keep_rule(report: &mut SuggestReport, name: &str) -> Result<(), EngineError> {
-    let names = rules::ALL.iter().map(|rule| rule.name());
+    let names = pages().map(|page| page.name);
     let Some(page) = find_page(name) else {
         let hint = match nearest(name, names.clone()) {
             Some(meant) => format!("did you mean {meant}?"),
@@ -67,25 +75,46 @@ fn keep_rule(report: &mut SuggestReport, name: &str) -> Result<(), EngineError> 
 }
 
 /// The first one that is more than advice.
-fn apply(
-    context: &Context,
-    project: &crate::engine::Project,
-    store: &Store,
-    report: &SuggestReport,
-) -> Result<u8, EngineError> {
+fn apply(context: &Context, project: &Project, store: &Store, report: &SuggestReport) -> Result<u8, EngineError> {
     let Some(first) = report.offered.iter().find(|suggestion| !suggestion.is_advice()) else {
         context.output.write(|out| suggest::plain(out, report))?;
         return Err(EngineError::user("there is nothing to apply", None));
     };
+    if first.verified.as_ref().is_some_and(|found| !found.proven) {
+        context.output.write(|out| suggest::plain(out, report))?;
+        let hint = "leave out --verify to write it all the same".to_owned();
+        return Err(EngineError::user("it is not proven, so nothing was written", Some(hint)));
+    }
     let done = rewrite::apply(project, store, first)?;
     context.output.write(|out| {
         writeln!(out, "{}", suggest::unified_diff(first).trim_end())?;
         let backup = done.backup.as_deref().map(shown).unwrap_or_default();
         let file = shown(&done.path);
-        writeln!(out, "wrote {file} ({}); --undo puts back what it was, which is {backup}", suggest::proof(first.proof))
+        writeln!(out, "wrote {file} ({}); --undo puts back what it was, which is {backup}", suggest::proof(first))
     })
 }
 
 fn shown(path: &Path) -> String {
     path.display().to_string().escape_debug().to_string()
+}
+
+/// Builds the original and the first rewrite, compares, and measures.
+fn verify(context: &Context, project: &Project, report: &mut SuggestReport) -> Result<(), EngineError> {
+    let buildable = |suggestion: &&mut Suggestion| suggestion.file == Rewritten::Dockerfile && !suggestion.is_advice();
+    let Some(first) = report.offered.iter_mut().find(buildable) else { return Ok(()) };
+    let engine = context.engine()?;
+    let quiet = context.output.json;
+    let snapshots = context.snapshots();
+    let found = cancellable::run(|cancel| {
+        let say = |words: &str| {
+            if !quiet {
+                eprintln!("{}", text::line(words));
+            }
+        };
+        let request = BuildRequest::default();
+        let bench = Bench { engine: &engine, snapshots, request: &request, say: &say, cancel };
+        verify::verify(&bench, project, first)
+    })?;
+    first.verified = Some(found);
+    Ok(())
 }

@@ -5,12 +5,13 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::reads::ReadsDocument;
 use super::used::UsageDocument;
-use crate::engine::event::{Role, Stamped};
-use crate::engine::verdict::MissReason;
+use crate::engine::event::{Role, Stamped, VertexId};
+use crate::engine::verdict::{Doubt, MissReason};
 use crate::front::text::escape::is_deceptive;
 use crate::insight::model::cascade::root_of;
-use crate::insight::model::{BuildState, Cascade, Mark, Step};
+use crate::insight::model::{BuildState, Cascade, Cutoff, Difference, Mark, Step};
 
 /// One build.
 #[derive(Debug, Serialize)]
@@ -52,18 +53,63 @@ pub struct StepDocument {
     pub seconds: f64,
     /// Of regular files in its layer.
     pub bytes: Option<u64>,
-    /// For a RUN that ran.
+    /// For a RUN whose process has ended, well or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageDocument>,
+    /// For a RUN that was watched when it ran, now or when its result was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reads: Option<ReadsDocument>,
     /// For `config`: what it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<String>,
     /// For `config`: lines of the steps whose key it enters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enters: Option<Vec<u32>>,
+    /// What the result depends on beside its key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<DoubtDocument>,
+    /// What is inside of its changes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<DifferenceDocument>,
+    /// For a hit that ended a cascade (C3): line of the step that ran again, lines of the steps spared, their seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cutoff: Option<CutoffDocument>,
     /// For a root cause: seconds of it and its followers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_seconds: Option<f64>,
+}
+
+/// Where equal content ended a cascade.
+#[derive(Debug, Serialize)]
+pub struct CutoffDocument {
+    /// Line of the step that ran again.
+    pub source: u32,
+    /// Lines of the steps that were spared.
+    pub spared: Vec<u32>,
+    /// What they took when they ran.
+    pub seconds: f64,
+}
+
+/// What a result depends on beside its key.
+#[derive(Debug, Serialize)]
+pub struct DoubtDocument {
+    /// `F1` to `F5`.
+    pub code: &'static str,
+    /// The sentence.
+    pub text: String,
+    /// What to do.
+    pub action: &'static str,
+}
+
+/// What is inside of a change.
+#[derive(Debug, Serialize)]
+pub struct DifferenceDocument {
+    /// The file, or the base image.
+    pub what: String,
+    /// A unified diff, or facts.
+    pub lines: Vec<String>,
+    /// Why there are none.
+    pub note: Option<String>,
 }
 
 /// One reason of a miss.
@@ -81,6 +127,8 @@ pub struct ReasonDocument {
     pub new: Option<String>,
     /// The sentence.
     pub text: String,
+    /// What to do about it.
+    pub action: &'static str,
 }
 
 /// The document of a build as far as it went.
@@ -122,8 +170,12 @@ fn step_document(state: &BuildState, cascade: &Cascade, step: &Step) -> StepDocu
         seconds: seconds(step.micros),
         bytes: step.layer.map(|l| l.bytes),
         usage: step.usage.map(UsageDocument::from),
+        reads: step.reads.as_ref().map(ReadsDocument::from),
         effect,
         enters,
+        doubts: step.doubts.iter().map(doubt_document).collect(),
+        differences: step.differences.iter().map(difference_document).collect(),
+        cutoff: cascade.cutoff(step.vertex).map(|cutoff| cutoff_document(state, cutoff)),
         cost_seconds: cascade.root(step.vertex).map(|root| seconds(root.micros)),
     }
 }
@@ -184,7 +236,24 @@ fn reason_document(reason: &MissReason) -> ReasonDocument {
         MissReason::ParentChanged { old, new } => (None, Some("parent".to_owned()), old, new),
         _ => (None, None, None, None),
     };
-    ReasonDocument { code: reason.code(), path, attribute, old, new, text: reason.to_string() }
+    ReasonDocument { code: reason.code(), path, attribute, old, new, text: reason.to_string(), action: reason.action() }
+}
+
+fn doubt_document(doubt: &Doubt) -> DoubtDocument {
+    DoubtDocument { code: doubt.code(), text: doubt.to_string(), action: doubt.action() }
+}
+
+fn difference_document(of: &Difference) -> DifferenceDocument {
+    DifferenceDocument { what: of.what.clone(), lines: of.lines.clone(), note: of.note.clone() }
+}
+
+fn cutoff_document(state: &BuildState, cutoff: &Cutoff) -> CutoffDocument {
+    let line = |id: &VertexId| state.step(*id).map(|step| step.line);
+    CutoffDocument {
+        source: line(&cutoff.source).unwrap_or(0),
+        spared: cutoff.spared.iter().filter_map(line).collect(),
+        seconds: seconds(cutoff.micros),
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub fn suggestions() -> SuggestReport {
             ],
             risks: vec!["A lifecycle script that reads source files would not find them.".into()],
             proof: Proof::NotProven,
+            verified: None,
             saving: Some(Saving {
                 touched: vec!["src/routes/cart.ts".into()],
                 now_micros: 60_600_000,

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::why;
 use crate::engine::event::{BuildEvent, Outcome, Stamped, Verdict, VertexId};
+use crate::engine::verdict::HitReason;
 use crate::front::text::{self, OutputLine, Screen};
 use crate::insight::model::{BuildState, Cascade, Counts, Mark, Step, headline};
 
@@ -136,22 +137,24 @@ impl<W: Write> PlainReporter<W> {
         self.lines(vertex, &rest)?;
         let Some(step) = self.state.step(vertex) else { return Ok(()) };
         let time = text::seconds(step.micros);
+        let used = step.usage.map(|usage| format!(", {}", super::used::short(&usage))).unwrap_or_default();
         let words = match outcome {
             Outcome::Cached => match step.hit() {
+                Some(HitReason::Traced) => format!("cached (traced); BuildKit would have run this: {time}"),
                 Some(how) if step.micros >= 50_000 => format!("cached ({}), saved {time}", how.code()),
                 Some(how) => format!("cached ({})", how.code()),
                 None => "cached (not needed)".to_owned(),
             },
             Outcome::Ran => match step.layer {
                 Some(layer) => {
-                    let used = step.usage.map(|usage| format!(", {}", super::used::short(&usage))).unwrap_or_default();
-                    format!("ran in {time}, layer of {}{used}", text::size(layer.bytes))
+                    let traced = step.reads.as_ref().map(|reads| format!(", {}", super::reads::short(reads)));
+                    format!("ran in {time}, layer of {}{used}{}", text::size(layer.bytes), traced.unwrap_or_default())
                 }
                 None => format!("ran in {time}"),
             },
             // The message stands once, at the very end, where it is looked for.
-            Outcome::Failed { .. } => format!("failed after {time}"),
-            Outcome::Cancelled => "cancelled".to_owned(),
+            Outcome::Failed { .. } => format!("failed after {time}{used}"),
+            Outcome::Cancelled => format!("cancelled{used}"),
             Outcome::Config | Outcome::Skipped => return Ok(()),
         };
         self.say(vertex, &words)
@@ -186,7 +189,7 @@ pub fn summary(out: &mut dyn Write, state: &BuildState) -> io::Result<()> {
     writeln!(out, "{}", text::line(&headline(state)))?;
     let ran_again = |s: &&Step| matches!(state.mark(s), Mark::Changed | Mark::Reran);
     for step in state.steps.iter().filter(ran_again) {
-        why::explain(out, state, step)?;
+        why::explain_in_short(out, state, step)?;
     }
     if let Some(image) = state.finish.as_ref().and_then(|f| f.image) {
         writeln!(out, "image {image}")?;

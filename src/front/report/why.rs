@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use super::document;
 use crate::engine::event::Role;
-use crate::engine::verdict::MissReason;
+use crate::engine::verdict::{HitReason, MissReason};
 use crate::front::text;
 use crate::insight::model::cascade::root_of;
-use crate::insight::model::{BuildState, Cascade, Mark, Status, Step};
+use crate::insight::model::{BuildState, Cascade, Difference, Mark, Status, Step};
+use crate::language::shell::mentions_variable;
 
 /// What kind of fact a sentence is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,12 @@ pub enum FactKind {
     RootReason(&'static str),
     /// Seconds.
     Cost,
+    /// What to do about the fact before it.
+    Action,
+    /// What a result depends on beside its key; its code.
+    Doubt(&'static str),
+    /// What is inside of a change; several lines, the first says of what.
+    Difference,
     /// Size and use.
     Detail,
     /// The message of a failure; several lines.
@@ -46,13 +53,22 @@ pub fn facts(state: &BuildState, step: &Step) -> Vec<Fact> {
         facts.push(Fact { kind: FactKind::Failure, text: text::block(message) });
     }
     let redundant = matches!(mark, Mark::New);
-    facts.extend(
-        step.reasons()
-            .iter()
-            .filter(|r| !redundant || **r != MissReason::FirstTime)
-            .map(|reason| fact(FactKind::Reason(reason.code()), reason.to_string())),
-    );
+    let mut actions: Vec<&str> = Vec::new();
+    for reason in step.reasons().iter().filter(|r| !redundant || **r != MissReason::FirstTime) {
+        facts.push(fact(FactKind::Reason(reason.code()), reason_words(state, step, reason)));
+        // Of a follower the root cause says what to do.
+        if reason.is_own() && !actions.contains(&reason.action()) {
+            actions.push(reason.action());
+        }
+    }
+    facts.extend(step.differences.iter().map(difference));
+    facts.extend(actions.into_iter().chain(step.hit().map(|how| how.action())).map(|words| fact(FactKind::Action, words)));
+    for doubt in &step.doubts {
+        facts.push(fact(FactKind::Doubt(doubt.code()), doubt.to_string()));
+        facts.push(fact(FactKind::Action, doubt.action()));
+    }
     root_facts(state, step, &mut facts);
+    cutoff_facts(state, &cascade, step, &mut facts);
     cost_facts(state, &cascade, step, mark, &mut facts);
     detail_facts(step, &mut facts);
     facts
@@ -62,11 +78,61 @@ fn fact(kind: FactKind, words: impl AsRef<str>) -> Fact {
     Fact { kind, text: text::line(words.as_ref()) }
 }
 
+/// A reason with what only the other steps tell.
+fn reason_words(state: &BuildState, step: &Step, reason: &MissReason) -> String {
+    match reason {
+        MissReason::VariableChanged { name, mentioned: false, .. } => {
+            let reads = |other: &&Step| {
+                other.stage.index == step.stage.index && other.line != step.line && mentions_variable(&other.name, name)
+            };
+            let lines: Vec<String> = state.steps.iter().filter(reads).map(|other| other.line.to_string()).collect();
+            match lines.as_slice() {
+                [] => format!("{reason}; no line of this stage mentions it"),
+                [one] => format!("{reason}; line {one} mentions it"),
+                many => format!("{reason}; lines {} mention it", many.join(", ")),
+            }
+        }
+        MissReason::CommandChanged { old, new, whitespace_only: false } => {
+            format!("the command changed: {}", super::word_diff::marked(old, new))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn difference(of: &Difference) -> Fact {
+    let head = match &of.note {
+        Some(note) => format!("{}: {note}", of.what),
+        None => of.what.clone(),
+    };
+    let lines: Vec<String> = std::iter::once(&head).chain(&of.lines).map(|line| text::line(line)).collect();
+    Fact { kind: FactKind::Difference, text: lines.join("\n") }
+}
+
+/// Whose cascade ended here, and what that spared.
+fn cutoff_facts(state: &BuildState, cascade: &Cascade, step: &Step, facts: &mut Vec<Fact>) {
+    let Some(cutoff) = cascade.cutoff(step.vertex) else { return };
+    let source = state.step(cutoff.source).map_or(0, |source| source.line);
+    let more = match cutoff.spared.len().saturating_sub(1) {
+        0 => "it was".to_owned(),
+        1 => "it and 1 step that stands on it were".to_owned(),
+        n => format!("it and {n} steps that stand on it were"),
+    };
+    let words = format!(
+        "the step it copies from (line {source}) ran again and gave the same content: {more} spared, {}",
+        text::seconds(cutoff.micros)
+    );
+    facts.push(fact(FactKind::Reason("C3"), words));
+}
+
 fn verdict(step: &Step, mark: Mark) -> String {
     match (mark, &step.role) {
         (Mark::Config, Role::Config { effect, .. }) => format!("nothing to run: it {effect}"),
         (Mark::Config, _) => "nothing to run: it opens a stage".to_owned(),
         (Mark::Cached, _) => match step.hit() {
+            Some(HitReason::Traced) => {
+                let time = text::seconds(step.micros);
+                format!("served from the cache: {}; BuildKit would have run this: {time}", HitReason::Traced)
+            }
             Some(how) => format!("served from the cache: {how}"),
             None => "not needed: a step below it was served from the cache".to_owned(),
         },
@@ -90,7 +156,10 @@ fn root_facts(state: &BuildState, step: &Step, facts: &mut Vec<Fact>) {
     let Some(root) = root_of(state, step).filter(|v| *v != step.vertex).and_then(|v| state.step(v)) else { return };
     facts.push(fact(FactKind::Root, format!("root cause: line {}: {}", root.line, root.name)));
     for reason in root.reasons() {
-        facts.push(fact(FactKind::RootReason(reason.code()), reason.to_string()));
+        facts.push(fact(FactKind::RootReason(reason.code()), reason_words(state, root, reason)));
+    }
+    if let Some(first) = root.reasons().first() {
+        facts.push(fact(FactKind::Action, first.action()));
     }
 }
 
@@ -137,6 +206,9 @@ fn detail_facts(step: &Step, facts: &mut Vec<Fact>) {
         let size = text::size(layer.bytes);
         facts.push(fact(FactKind::Detail, format!("layer: {size}, {} files and folders{removed}", layer.entries)));
     }
+    if let Some(reads) = &step.reads {
+        facts.push(fact(FactKind::Detail, super::reads::sentence(reads)));
+    }
     if let Some(usage) = step.usage {
         facts.push(fact(FactKind::Detail, format!("used: {}", super::used::long(&usage))));
     }
@@ -173,12 +245,24 @@ fn find(state: &BuildState, line: u32) -> io::Result<&Step> {
 
 /// One step with all its facts, indented below its name.
 pub(super) fn explain(out: &mut dyn Write, state: &BuildState, step: &Step) -> io::Result<()> {
+    explain_facts(out, state, step, |_| true)
+}
+
+/// The same without what to do and what is inside of changes: for the end of a build.
+pub(super) fn explain_in_short(out: &mut dyn Write, state: &BuildState, step: &Step) -> io::Result<()> {
+    explain_facts(out, state, step, |kind| !matches!(kind, FactKind::Action | FactKind::Difference))
+}
+
+fn explain_facts(out: &mut dyn Write, state: &BuildState, step: &Step, shown: impl Fn(FactKind) -> bool) -> io::Result<()> {
     writeln!(out, "line {}: {}: {}", step.line, text::line(&step.name), state.mark(step).word())?;
-    for fact in facts(state, step) {
+    for fact in facts(state, step).into_iter().filter(|fact| shown(fact.kind)) {
         for line in fact.text.lines() {
             match fact.kind {
                 FactKind::Reason(code) => writeln!(out, "  {code}: {line}")?,
                 FactKind::RootReason(code) => writeln!(out, "    {code}: {line}")?,
+                FactKind::Doubt(code) => writeln!(out, "  doubt {code}: {line}")?,
+                FactKind::Action => writeln!(out, "    > {line}")?,
+                FactKind::Difference => writeln!(out, "    {line}")?,
                 _ => writeln!(out, "  {line}")?,
             }
         }
@@ -218,6 +302,7 @@ mod tests {
              \x20 C1: nothing of its own changed; it ran because the step above it (line 3) ran again\n\
              \x20 root cause: line 3: COPY . .\n\
              \x20   M2: the content of `src/routes/cart.ts` changed\n\
+             \x20   > copy only what the steps below read, or copy it below the steps that do not need it\n\
              \x20 cost: 41.2s of the 1m 01s that this change cost in all\n\
              \x20 it usually takes 38.9s\n\
              \x20 layer: 276 MB, 10 files and folders\n"

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::event::VertexId;
+use crate::engine::verdict::HitReason;
 
 use super::state::BuildState;
 use super::step::{Mark, Step};
@@ -18,6 +19,19 @@ pub struct RootCause {
     pub micros: u64,
 }
 
+/// A step that copies from one that ran again and gave the same content (C3): what stands on it was spared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cutoff {
+    /// The step that ran again.
+    pub source: VertexId,
+    /// The step that copies from it and was a hit.
+    pub step: VertexId,
+    /// That step and all hits that stand on it, in Dockerfile order.
+    pub spared: Vec<VertexId>,
+    /// Microseconds that they took when they ran.
+    pub micros: u64,
+}
+
 /// All root causes of a build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cascade {
@@ -25,6 +39,8 @@ pub struct Cascade {
     pub roots: Vec<RootCause>,
     /// Microseconds that hits saved.
     pub saved_micros: u64,
+    /// Where equal content ended a cascade.
+    pub cutoffs: Vec<Cutoff>,
 }
 
 impl Cascade {
@@ -47,13 +63,36 @@ impl Cascade {
         }
         let mut roots: Vec<_> = roots.into_values().collect();
         roots.sort_by_key(|root| std::cmp::Reverse(root.micros));
-        Self { roots, saved_micros }
+        Self { roots, saved_micros, cutoffs: cutoffs(state) }
+    }
+
+    /// The cutoff at a step.
+    pub fn cutoff(&self, vertex: VertexId) -> Option<&Cutoff> {
+        self.cutoffs.iter().find(|cutoff| cutoff.step == vertex)
     }
 
     /// The root cause that begins at a vertex.
     pub fn root(&self, vertex: VertexId) -> Option<&RootCause> {
         self.roots.iter().find(|root| root.vertex == vertex)
     }
+}
+
+fn cutoffs(state: &BuildState) -> Vec<Cutoff> {
+    let ran = |id: &VertexId| state.step(*id).is_some_and(|step| state.mark(step).ran());
+    let mut out = Vec::new();
+    for step in state.steps.iter().filter(|step| step.hit() == Some(HitReason::Content)) {
+        let Some(source) = step.inputs.iter().copied().find(ran) else { continue };
+        let mut spared = vec![step.vertex];
+        // Steps are in Dockerfile order, so that what stands on a step comes after it.
+        for other in state.steps.iter().filter(|other| state.mark(other) == Mark::Cached) {
+            if !spared.contains(&other.vertex) && other.inputs.iter().any(|input| spared.contains(input)) {
+                spared.push(other.vertex);
+            }
+        }
+        let micros = spared.iter().filter_map(|id| state.step(*id)).map(|step| step.micros).sum();
+        out.push(Cutoff { source, step: step.vertex, spared, micros });
+    }
+    out
 }
 
 /// The vertex where the cascade of a step began; follows causes of causes, and stops at circles and unknown vertices.
@@ -84,6 +123,21 @@ mod tests {
         assert_eq!(root.micros, 800_000 + 41_200_000 + 18_600_000);
         assert_eq!(cascade.saved_micros, 12_000_000);
         assert_eq!(root_of(&state, state.at_line(8).unwrap()), Some(copy.vertex));
+    }
+
+    #[test]
+    fn equal_content_of_a_stage_that_ran_again_spares_what_stands_on_it() {
+        let mut log = fixture::second_build();
+        for stamped in &mut log {
+            if let crate::engine::event::BuildEvent::VertexRegistered { vertex: VertexId(8), inputs, .. } =
+                &mut stamped.event
+            {
+                *inputs = vec![VertexId(7), VertexId(5)];
+            }
+        }
+        let cutoff = Cascade::of(&BuildState::fold(&log)).cutoffs;
+        assert_eq!(cutoff.len(), 1);
+        assert_eq!((cutoff[0].source, cutoff[0].step), (VertexId(5), VertexId(8)));
     }
 
     #[test]

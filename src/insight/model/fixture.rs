@@ -42,6 +42,7 @@ impl Log {
                 inputs,
                 role,
                 usual: (line == 4).then_some(38_900_000),
+                edited: false,
             },
         );
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::engine::event::{BuildEvent, Stamped, VertexId};
 use crate::ground::digest::Digest;
 
-use super::step::{Mark, Progress, Status, Step};
+use super::step::{Difference, Mark, Progress, Status, Step};
 
 /// A finding in the Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +161,8 @@ impl BuildState {
 
     /// A new step; false when its vertex is known already.
     fn register(&mut self, event: &BuildEvent) -> bool {
-        let BuildEvent::VertexRegistered { vertex, slot, name, line, stage, inputs, role, usual } = event.clone() else {
+        let BuildEvent::VertexRegistered { vertex, slot, name, line, stage, inputs, role, usual, edited } = event.clone()
+        else {
             return false;
         };
         if self.index.contains_key(&vertex) {
@@ -177,14 +178,18 @@ impl BuildState {
             role,
             inputs,
             usual,
+            edited,
             status: Status::Waiting,
             verdict: None,
             started_at: None,
             micros: 0,
             layer: None,
             usage: None,
+            reads: None,
             output: Vec::new(),
             progress: None,
+            doubts: Vec::new(),
+            differences: Vec::new(),
         });
         true
     }
@@ -196,6 +201,11 @@ impl BuildState {
         };
         match event {
             BuildEvent::CacheProbed { verdict, .. } => step.verdict = Some(verdict.clone()),
+            BuildEvent::Doubted { doubt, .. } => step.doubts.push(doubt.clone()),
+            BuildEvent::Differs { what, lines, note, .. } => {
+                let (what, lines, note) = (what.clone(), lines.clone(), note.clone());
+                step.differences.push(Difference { what, lines, note });
+            }
             BuildEvent::VertexWaiting { pid, .. } => step.status = Status::Blocked { pid: *pid },
             BuildEvent::VertexStarted { .. } => {
                 step.status = Status::Running;
@@ -205,6 +215,7 @@ impl BuildState {
                 step.progress = Some(Progress { what: what.clone(), done: *done, total: *total });
             }
             BuildEvent::Output { stream, offset, len, .. } => step.add_output(*stream, *offset, *len),
+            BuildEvent::VertexTraced { reads, .. } => step.reads = Some(reads.clone()),
             BuildEvent::VertexFinished { outcome, layer, usage, micros, .. } => {
                 step.status = Status::Finished(outcome.clone());
                 (step.layer, step.usage, step.micros, step.progress) = (*layer, *usage, *micros, None);
@@ -218,9 +229,12 @@ impl BuildState {
 fn vertex_of(event: &BuildEvent) -> Option<VertexId> {
     match event {
         BuildEvent::CacheProbed { vertex, .. }
+        | BuildEvent::Doubted { vertex, .. }
+        | BuildEvent::Differs { vertex, .. }
         | BuildEvent::VertexWaiting { vertex, .. }
         | BuildEvent::VertexStarted { vertex }
         | BuildEvent::Output { vertex, .. }
+        | BuildEvent::VertexTraced { vertex, .. }
         | BuildEvent::VertexFinished { vertex, .. } => Some(*vertex),
         BuildEvent::Progress { vertex, .. } => *vertex,
         _ => None,

@@ -1,7 +1,8 @@
 //! One step of a build and the word for where it stands.
 
 use crate::engine::event::{LayerStat, Outcome, Role, StageName, Stream, Usage, Verdict, VertexId};
-use crate::engine::verdict::{HitReason, MissReason};
+use crate::engine::reads::ReadSummary;
+use crate::engine::verdict::{Doubt, HitReason, MissReason};
 
 /// Where a step stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -109,6 +110,8 @@ pub struct Step {
     pub inputs: Vec<VertexId>,
     /// Microseconds it usually takes.
     pub usual: Option<u64>,
+    /// Its text is new or another one than in the last build.
+    pub edited: bool,
     /// Where it stands.
     pub status: Status,
     /// The cache's answer.
@@ -121,10 +124,27 @@ pub struct Step {
     pub layer: Option<LayerStat>,
     /// What its process used.
     pub usage: Option<Usage>,
+    /// How much it read, when it was watched.
+    pub reads: Option<ReadSummary>,
     /// Its output, in order; neighbours of one stream are one range.
     pub output: Vec<OutputRange>,
     /// The last thing it counted.
     pub progress: Option<Progress>,
+    /// What its result depends on beside its key.
+    pub doubts: Vec<Doubt>,
+    /// What is inside of its changes.
+    pub differences: Vec<Difference>,
+}
+
+/// What is inside of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The file, or the base image.
+    pub what: String,
+    /// A unified diff, or facts; untrusted.
+    pub lines: Vec<String>,
+    /// Why there are none.
+    pub note: Option<String>,
 }
 
 impl Step {

@@ -5,9 +5,11 @@ use serde::Serialize;
 use crate::language::dockerfile::Dockerfile;
 
 pub mod diff;
+mod proof;
 pub mod rules;
 
 pub use diff::{DiffLine, diff};
+pub use proof::{Measured, Verification};
 
 /// The build context as a rule sees it: what `.dockerignore` leaves of it. Paths are relative, with `/`, without a leading `./`.
 pub trait ContextView {
@@ -50,9 +52,14 @@ pub trait Rule: Sync {
     fn check(&self, dockerfile: &Dockerfile, context: &dyn ContextView) -> SuggestReport;
 }
 
+/// The pages of all rules, also of those that need more than a file and a context.
+pub fn pages() -> impl Iterator<Item = &'static Page> + Clone {
+    rules::ALL.iter().map(|rule| rule.page()).chain([&rules::copy_what_is_read::PAGE])
+}
+
 /// The page of this name, in any case.
 pub fn find_page(name: &str) -> Option<&'static Page> {
-    rules::ALL.iter().map(|rule| rule.page()).find(|page| page.name.eq_ignore_ascii_case(name))
+    pages().find(|page| page.name.eq_ignore_ascii_case(name))
 }
 
 /// Runs all rules. A file with errors gets none: what it means is not certain.
@@ -97,6 +104,8 @@ pub struct Suggestion {
     pub trigger: Trigger,
     /// What it gains besides time, or instead of it, a sentence.
     pub gain: Option<String>,
+    /// What building both showed, where somebody asked for it.
+    pub verified: Option<Verification>,
     /// Predicted saving; none without a recorded build.
     pub saving: Option<Saving>,
     /// Which file `before` and `after` are.
@@ -157,6 +166,8 @@ pub enum Rewritten {
 pub enum Proof {
     /// Derived from a rule only: nothing was traced or built.
     NotProven,
+    /// Derived from what the step read when it was watched: nothing was built yet.
+    Traced,
 }
 
 /// The price of the same change before and after.

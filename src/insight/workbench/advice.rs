@@ -7,9 +7,11 @@ use super::folder::Folder;
 use super::rewrite::ignore_file;
 use crate::engine::event::{BuildEvent, Stamped, Verdict};
 use crate::engine::forecast::Change;
+use crate::engine::graph::Operation;
 use crate::engine::store::Store;
 use crate::engine::verdict::MissReason;
-use crate::engine::{EngineError, Project};
+use crate::engine::{EngineError, Loaded, Project, StepReads};
+use crate::insight::suggest::rules::copy_what_is_read::{self, Reads, RunReads};
 use crate::insight::suggest::{ContextView, Refusal, Rewritten, Saving, SuggestReport, Suggestion, Trigger, suggest};
 use crate::language::dockerfile::{Arguments, Dockerfile, IgnoreRules, parse};
 
@@ -23,6 +25,18 @@ pub fn advise(project: &Project, store: &Store, last: Option<&[Stamped]>) -> Res
     let ignore_text = std::fs::read_to_string(ignore_file(project)).unwrap_or_default();
     let view = Folder::open(&project.context, &loaded.ignore)?.with_ignore_text(ignore_text);
     let mut report = suggest(&loaded.dockerfile, &view);
+    let watched = copy_what_is_read::check(&loaded.dockerfile, &view, &watched(project, store, &loaded)?);
+    for found in watched.offered {
+        // The rule of thumb that comes to the same rewrite has its proof here.
+        match report.offered.iter_mut().find(|known| known.after == found.after) {
+            Some(known) => {
+                known.evidence.extend(found.evidence);
+                known.proof = found.proof;
+            }
+            None => report.offered.push(found),
+        }
+    }
+    report.refused.extend(watched.refused);
     if last.is_some() {
         let pricing = Pricing { project, store, changed: last.map(changed_files).unwrap_or_default(), view: &view };
         let mut offered = Vec::new();
@@ -43,6 +57,39 @@ pub fn advise(project: &Project, store: &Store, last: Option<&[Stamped]>) -> Res
     }
     report.offered.sort_by_key(|suggestion| std::cmp::Reverse(suggestion.saving.as_ref().map_or(0, saved)));
     Ok(report)
+}
+
+/// What the steps of the last build read of what each COPY brought.
+fn watched(project: &Project, store: &Store, loaded: &Loaded) -> Result<Reads, EngineError> {
+    let mut out = Reads::default();
+    let Some((_, previous)) = project.last_record(store)? else { return Ok(out) };
+    // A base that the store has not got is no reason to say nothing at all.
+    let Ok((graph, _)) = project.lower(store, loaded, Some(&previous)) else { return Ok(out) };
+    let lines: BTreeMap<&str, u32> = graph.vertices.iter().map(|vertex| (vertex.slot.as_str(), vertex.line)).collect();
+    for vertex in &graph.vertices {
+        match &vertex.operation {
+            Some(Operation::Copy { destination, .. }) => drop(out.destinations.insert(vertex.line, destination.clone())),
+            Some(Operation::Run { .. }) => {
+                if let Some(StepReads { set, makers }) = project.step_reads(store, &vertex.slot)? {
+                    let mut run = RunReads {
+                        incomplete: set.summary().why_incomplete(),
+                        listed: set.listed.clone(),
+                        missing: set.missing.clone(),
+                        ..RunReads::default()
+                    };
+                    for path in set.read.iter().chain(&set.looked) {
+                        let maker = set.origin.get(path).and_then(|at| makers.get(at));
+                        if let Some(line) = maker.and_then(|slot| lines.get(slot.as_str())) {
+                            run.from.entry(*line).or_default().insert(path.clone());
+                        }
+                    }
+                    out.runs.insert(vertex.line, run);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(out)
 }
 
 fn saved(saving: &Saving) -> u64 {
@@ -79,11 +126,11 @@ impl Pricing<'_> {
                 // Any value that it does not have will do.
                 let args = BTreeMap::from([(name.clone(), "another value".to_owned())]);
                 let change = Change { args, ..Change::default() };
-                self.compare(suggestion, vec![format!("the argument {name}")], &change, &change).map(Some)
+                self.compare(suggestion, Vec::new(), &change, &change).map(Some)
             }
             Trigger::Base { image } => {
                 let change = Change { bases: vec![image.clone()], ..Change::default() };
-                self.compare(suggestion, vec![format!("the base image {image}")], &change, &change).map(Some)
+                self.compare(suggestion, Vec::new(), &change, &change).map(Some)
             }
         }
     }

@@ -39,6 +39,14 @@ impl Folder {
         files.max_by_key(|(_, _, modified)| *modified).map(|(path, ..)| path.clone())
     }
 
+    /// All paths with their kinds and sizes; what vanished meanwhile has none.
+    pub fn sizes(&self) -> impl Iterator<Item = (&str, EntryKind, u64)> {
+        let size = |path: &str| std::fs::symlink_metadata(self.root.join(path)).map_or(0, |meta| meta.len());
+        self.entries
+            .iter()
+            .map(move |(path, kind, _)| (path.as_str(), *kind, if *kind == EntryKind::File { size(path) } else { 0 }))
+    }
+
     /// All paths that are no directories, sorted.
     pub fn files(&self) -> impl Iterator<Item = &str> + Clone {
         let files = self.entries.iter().filter(|(_, kind, _)| *kind != EntryKind::Directory);

@@ -1,4 +1,5 @@
-//! Insight that needs hands: it reads contexts, records and histories, and executes nothing. Only `rewrite` writes.
+//! Insight that needs hands: it reads contexts, records and histories. Only `verify` executes steps, in a store of its own, and
+//! only `rewrite` writes.
 
 pub mod advice;
 pub mod budget;
@@ -7,4 +8,6 @@ pub mod heat;
 pub mod history;
 pub mod replay;
 pub mod rewrite;
+pub mod sent;
+pub mod verify;
 pub mod whatif;

@@ -466,6 +466,7 @@ impl<'c> Case<'c> {
             proof: Proof::NotProven,
             trigger: Trigger::Sources,
             gain: None,
+            verified: None,
             saving: None,
             file: Rewritten::Dockerfile,
             before: self.dockerfile.source.to_string(),

@@ -25,6 +25,7 @@ pub(super) fn advice(dockerfile: &Dockerfile, page: &Page, line: u32) -> Suggest
         proof: Proof::NotProven,
         trigger: Trigger::None,
         gain: None,
+        verified: None,
         saving: None,
         file: Rewritten::Dockerfile,
         before: dockerfile.source.to_string(),

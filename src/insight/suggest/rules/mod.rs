@@ -7,6 +7,7 @@ pub mod build_tools_in_image;
 pub mod cache_mount;
 mod commands;
 pub mod copied_twice;
+pub mod copy_what_is_read;
 pub mod copy_without_link;
 mod draft;
 mod harmless;

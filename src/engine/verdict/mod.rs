@@ -1,10 +1,15 @@
 //! The only words for hits and misses. Codes are those of the taxonomy of verdicts: M for a step's own reasons, C for
 //! cascades, H for hits.
 
+mod action;
+mod doubt;
+
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+pub use doubt::Doubt;
 
 /// How a step was served from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,10 +25,12 @@ pub enum HitReason {
     Manifest,
     /// The base image has another manifest, but the same layers (ChainID).
     ChainId,
+    /// Its parent is another one, but nothing that it read has changed (`--cache=traced`); BuildKit would have run it.
+    Traced,
 }
 
 impl HitReason {
-    /// The word of reports: `definition`, `content`, `merged`, `manifest`, `chain-id`.
+    /// The word of reports: `definition`, `content`, `merged`, `manifest`, `chain-id`, `traced`.
     pub fn code(self) -> &'static str {
         match self {
             Self::Definition => "definition",
@@ -31,6 +38,7 @@ impl HitReason {
             Self::Merged => "merged",
             Self::Manifest => "manifest",
             Self::ChainId => "chain-id",
+            Self::Traced => "traced",
         }
     }
 }
@@ -43,6 +51,7 @@ impl fmt::Display for HitReason {
             Self::Merged => "an identical step made the result",
             Self::Manifest => "this very image (manifest digest) was used before",
             Self::ChainId => "the image has another manifest, but the same layers as one used before",
+            Self::Traced => "the steps above it changed, but nothing that it read when it ran",
         })
     }
 }
@@ -105,6 +114,74 @@ impl Collected {
         // The end of the year 9999 is the last that the format can say.
         let at = Duration::from_secs((self.at / 1_000_000).min(253_402_300_799));
         humantime::format_rfc3339_seconds(UNIX_EPOCH + at).to_string().replace('T', " ").replace('Z', " UTC")
+    }
+}
+
+/// Why a recorded run does not stand in for one on another parent (`--cache=traced`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "refusal", rename_all = "snake_case")]
+pub enum TraceRefusal {
+    /// A file that it read has another content, other attributes, or is none any more.
+    ReadDiffers {
+        /// In the step's root, without a leading slash.
+        path: String,
+    },
+    /// A path at which it looked is of another kind, has other attributes, or is gone.
+    LookDiffers {
+        /// Which.
+        path: String,
+    },
+    /// A folder that it listed has other names.
+    ListingDiffers {
+        /// Which.
+        path: String,
+    },
+    /// A path that it looked for and did not find is there now.
+    Appeared {
+        /// Which.
+        path: String,
+    },
+    /// A link that it followed leads elsewhere.
+    LinkDiffers {
+        /// Which.
+        path: String,
+    },
+    /// A path that it wrote or removed is not what it was when it did that.
+    WriteCollides {
+        /// Which.
+        path: String,
+    },
+    /// The base image is another one.
+    OtherBase,
+    /// It is not known to be all that it read; why, in words.
+    Incomplete {
+        /// Follows "because".
+        why: String,
+    },
+    /// It used the network, and no lock file says what it got.
+    Network,
+}
+
+impl fmt::Display for TraceRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReadDiffers { path } => write!(f, "`/{path}`, which it read then, is another one now"),
+            Self::LookDiffers { path } => write!(f, "`/{path}`, at which it looked then, has other attributes or is gone"),
+            Self::ListingDiffers { path } => {
+                write!(f, "the folder `/{path}`, which it listed then, has other names in it now")
+            }
+            Self::Appeared { path } => write!(f, "`/{path}`, which it looked for and did not find then, is there now"),
+            Self::LinkDiffers { path } => write!(f, "the link `/{path}`, which it followed then, leads elsewhere"),
+            Self::WriteCollides { path } => {
+                write!(f, "`/{path}`, which it wrote or removed then, is not what it was before it did")
+            }
+            Self::OtherBase => f.write_str("the base image is another one"),
+            Self::Incomplete { why } => write!(f, "what it read then is not known in full, because {why}"),
+            Self::Network => f.write_str(
+                "it used the network, and no lock file among the files that it read says what it got (--traced-network \
+                 takes it all the same)",
+            ),
+        }
     }
 }
 
@@ -214,6 +291,11 @@ pub enum MissReason {
         /// Line of the step above it.
         line: u32,
     },
+    /// T1: under `--cache=traced` a recorded run was at hand, but does not stand in for this one.
+    NotTraced {
+        /// Why not.
+        why: TraceRefusal,
+    },
     /// C2: the stage or image it copies from was made anew, and the copied files differ (they are listed beside this).
     SourceRan {
         /// Line of the step it copies from.
@@ -222,12 +304,25 @@ pub enum MissReason {
 }
 
 impl MissReason {
+    /// The sentence of a plan: what has not happened yet is said as such.
+    pub fn foretold(&self) -> String {
+        match self {
+            Self::ParentRan { line, alone: true } => {
+                format!("nothing of its own changed; it will run because the step above it (line {line}) will")
+            }
+            Self::ParentRan { line, alone: false } => format!("the step above it (line {line}) will run, too"),
+            Self::SourceRan { line } => format!("the step it copies from (line {line}) will run"),
+            Self::FirstTime => "this step was never built: there is nothing to compare with".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// The code of the taxonomy of verdicts.
     pub fn code(&self) -> &'static str {
         match self {
             Self::FirstTime => "M1",
             Self::FileChanged { by_ignore_rule: true, .. } => "M10",
-            Self::FileChanged { path, .. } if path == "Dockerfile" || path == ".git" || path.starts_with(".git/") => "M11",
+            Self::FileChanged { path, .. } if is_of_build(path) => "M11",
             Self::FileChanged { attribute, .. } => match attribute {
                 FileAttribute::Content | FileAttribute::Kind => "M2",
                 FileAttribute::Added => "M3",
@@ -252,13 +347,22 @@ impl MissReason {
             Self::ParentChanged { .. } => "M1",
             Self::ParentRan { .. } | Self::ParentDiffers { .. } => "C1",
             Self::SourceRan { .. } => "C2",
+            Self::NotTraced { .. } => "T1",
         }
     }
 
     /// True for reasons that lie in the step itself, false for those of its parents.
     pub fn is_own(&self) -> bool {
-        !matches!(self, Self::ParentRan { .. } | Self::ParentDiffers { .. } | Self::SourceRan { .. })
+        !matches!(
+            self,
+            Self::ParentRan { .. } | Self::ParentDiffers { .. } | Self::SourceRan { .. } | Self::NotTraced { .. }
+        )
     }
+}
+
+/// Whether a file belongs to the build or to git itself, not to what is built.
+fn is_of_build(path: &str) -> bool {
+    path == "Dockerfile" || path == ".git" || path.starts_with(".git/")
 }
 
 fn field_code(field: &str) -> &'static str {
@@ -343,6 +447,7 @@ impl fmt::Display for MissReason {
                 "nothing of its own changed; the step above it (line {line}) came from the cache, but is another one than in \
                  the last build"
             ),
+            Self::NotTraced { why } => write!(f, "no recorded run of it could be taken: {why}"),
             Self::SourceRan { line } => write!(f, "the step it copies from (line {line}) ran again with another result"),
         }
     }

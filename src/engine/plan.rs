@@ -1,0 +1,103 @@
+//! What the next build would do. The graph is lowered and probed as for a build, but nothing is executed and nothing is
+//! written: what the plan found out is in its events, as for a build.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::build::registrations;
+use super::context::StatIndex;
+use super::contexts::{Memory, scan_contexts};
+use super::error::EngineError;
+use super::event::{BuildEvent, Stamped};
+use super::handle::CancelToken;
+use super::project::Project;
+use super::reads::{CacheUse, TraceWhen};
+use super::solver::{Lists, Solver, Speaker, State};
+use super::store::Store;
+
+/// What is kept from plan to plan of one project, so that the next one is quick. Start with an empty one.
+#[derive(Default)]
+pub struct PlanMemory {
+    /// Lists of files that were compared.
+    lists: Lists,
+    /// What `stat` said of files, by context.
+    seen: BTreeMap<PathBuf, StatIndex>,
+}
+
+impl Project {
+    /// Plans the next build with a Dockerfile as it is on disk. Base images are those of the store; servers are not asked.
+    /// Errors: those of the Dockerfile and the context with which a build would end before it runs anything.
+    pub fn plan(&self, store: &Store, memory: &mut PlanMemory) -> Result<Vec<Stamped>, EngineError> {
+        self.plan_text(store, &self.read_dockerfile()?, memory)
+    }
+
+    /// The same for a Dockerfile of this text.
+    pub fn plan_text(&self, store: &Store, text: &str, memory: &mut PlanMemory) -> Result<Vec<Stamped>, EngineError> {
+        let plan = || self.look_ahead(store, text, memory);
+        // A chain of 500 instructions is decided by recursion.
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(super::solver::STACK).spawn_scoped(scope, plan);
+            let thread = thread.map_err(|e| EngineError::environment(format!("cannot start a thread: {e}"), None))?;
+            thread.join().unwrap_or_else(|_| Err(EngineError::environment("the plan broke off", None)))
+        })
+    }
+
+    fn look_ahead(&self, store: &Store, text: &str, memory: &mut PlanMemory) -> Result<Vec<Stamped>, EngineError> {
+        self.require_folder()?;
+        let loaded = self.load_text(text)?;
+        let previous = self.last_record(store)?.map(|(_, record)| record);
+        let (graph, warnings) = self.lower(store, &loaded, previous.as_ref())?;
+        let (sender, mut events) = unbounded_channel();
+        let speaker = Speaker::new(self.file_name(), None, Some(sender));
+        speaker.say(BuildEvent::BuildStarted {
+            build: "plan".into(),
+            dockerfile: self.file_name(),
+            context: self.context.display().to_string(),
+            target: self.target.clone(),
+            unix: super::build::unix_micros() / 1_000_000,
+        });
+        for text in warnings {
+            speaker.say(BuildEvent::Diagnosed { text, error: false, line: 0 });
+        }
+        for event in registrations(&graph, previous.as_ref()) {
+            speaker.say(event);
+        }
+        speaker.say(BuildEvent::GraphSealed);
+        let contexts = scan_contexts(
+            store,
+            self,
+            &speaker,
+            &graph,
+            (&loaded.ignore, &BTreeMap::new()),
+            Memory::Here(&mut memory.seen),
+        )?;
+        let solver = Solver {
+            lease: None,
+            graph: &graph,
+            store,
+            worker: None,
+            speaker: &speaker,
+            contexts: &contexts,
+            previous: previous.as_ref(),
+            folder: store.layout.root(),
+            cancel: CancelToken::default(),
+            secrets: &BTreeMap::new(),
+            agents: &BTreeMap::new(),
+            trace: TraceWhen::Never,
+            cache_use: CacheUse::Exact,
+            default_network: self.default_network(),
+            limits: &self.limits,
+            state: State::foreseeing(graph.vertices.len(), memory.lists.clone()),
+        };
+        solver.foresee_all()?;
+        drop(solver);
+        drop(speaker);
+        let mut out = Vec::new();
+        while let Ok(event) = events.try_recv() {
+            out.push(event);
+        }
+        Ok(out)
+    }
+}

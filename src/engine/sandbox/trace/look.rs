@@ -1,0 +1,385 @@
+//! Looks at one system call: reads the path out of the program's memory, finds out what it names, and notes it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+use rustix::fs::{FileType, Mode, OFlags};
+
+use super::calls::{ARCH, Call, Follow, Path, meaning};
+use super::sys::{self, Notification};
+use super::touched::{Touched, Use};
+use super::walk::{Place, Walked, walk};
+use crate::engine::reads::Incomplete;
+
+/// The kernel takes no longer path.
+const PATH_MAX: usize = 4096;
+const PAGE: u64 = 4096;
+const AT_FDCWD: i32 = -100;
+/// Interpreters of interpreters that are followed; the kernel stops at five, too.
+const MAX_INTERPRETERS: usize = 5;
+
+/// One who looks.
+pub struct Looker<'a> {
+    /// Where calls come from.
+    pub listener: &'a OwnedFd,
+    /// The step's root.
+    pub root: &'a OwnedFd,
+    /// What was seen.
+    pub touched: &'a mut Touched,
+    /// Some process has another root than the step: each call is asked for its own.
+    pub other_roots: &'a mut bool,
+}
+
+impl Looker<'_> {
+    /// Notes what a call will do. Whatever goes wrong is noted, too: the call goes on in any case.
+    pub fn look(&mut self, call: &Notification) {
+        if call.arch != ARCH {
+            self.touched.incomplete.insert(Incomplete::ForeignArchitecture);
+            return;
+        }
+        let number = u32::try_from(call.number).unwrap_or(u32::MAX);
+        let Some(meaning) = meaning(number) else { return };
+        match meaning {
+            Call::Open(path, flags) => self.open(call, path, call.args[flags]),
+            Call::OpenHow(path, how) => {
+                // `struct open_how`: flags, mode, resolve.
+                const IN_ROOT: u64 = 0x10;
+                let mut bytes = [0; 24];
+                let read = sys::read_memory(call.pid, call.args[how], &mut bytes);
+                let word = |at: usize| bytes[at..at + 8].iter().rev().fold(0u64, |sum, b| sum << 8 | u64::from(*b));
+                match read {
+                    Ok(24) if word(16) & IN_ROOT == 0 => self.open(call, path, word(0)),
+                    // What `/` means there only the program knows.
+                    Ok(24) => self.unreadable(call),
+                    _ => {}
+                }
+            }
+            Call::Create(path) => self.open(call, path, CREAT | TRUNC | 1),
+            Call::Look(path) => self.note(call, path, Use::Look),
+            Call::Move(from, to) => {
+                self.note(call, from, Use::Read);
+                self.note(call, to, Use::Look);
+                self.touched.forget_seen();
+            }
+            Call::Link(path) => {
+                self.note(call, path, Use::Look);
+                self.touched.forget_seen();
+            }
+            Call::Execute(path) => self.note(call, path, Use::Execute),
+            Call::List => self.list(call),
+            Call::Root(path) => {
+                self.note(call, path, Use::Look);
+                *self.other_roots = true;
+                self.touched.forget_seen();
+            }
+            Call::Connect => self.connect(call),
+            Call::Listen => {
+                self.touched.incomplete.insert(Incomplete::SecondListener);
+            }
+            Call::Ring => {}
+        }
+    }
+
+    fn open(&mut self, call: &Notification, path: Path, flags: u64) {
+        let writes = flags & 3 != 0;
+        let as_is = flags & NOFOLLOW != 0 || flags & (CREAT | EXCL) == CREAT | EXCL;
+        let path = if as_is { Path { follow: Follow::No, ..path } } else { path };
+        // A file that is emptied gives nothing of what it held; one that is written to without that keeps the rest of it.
+        let how = if flags & PATH_ONLY != 0 || (writes && flags & TRUNC != 0) { Use::Look } else { Use::Read };
+        self.note(call, path, how);
+    }
+
+    /// A descriptor's directory.
+    fn list(&mut self, call: &Notification) {
+        let Some(directory) = descriptor_path(call, call.args[0]) else { return self.unreadable(call) };
+        if sys::still_waits(self.listener, call.id) {
+            self.resolve(call, &directory, false, Use::List);
+        }
+    }
+
+    fn note(&mut self, call: &Notification, path: Path, how: Use) {
+        let Some(given) = self.string(call, call.args[path.path]) else { return };
+        let base = match (given.first(), path.directory) {
+            // Of the descriptor itself: it was looked at when it was opened; but executing it is news.
+            (None, Some(at)) if how == Use::Execute => descriptor_path(call, call.args[at]),
+            (None, _) => return,
+            (Some(b'/'), _) => self.root_of(call),
+            (_, Some(at)) if call.args[at] as i32 != AT_FDCWD => descriptor_path(call, call.args[at]),
+            _ => link(&format!("/proc/{}/cwd", call.pid)),
+        };
+        let Some(base) = base else { return self.unreadable(call) };
+        if !sys::still_waits(self.listener, call.id) {
+            return;
+        }
+        let follow = match path.follow {
+            Follow::Yes => true,
+            Follow::No => false,
+            Follow::Unless(at) => call.args[at] & 0x100 == 0,
+            Follow::When(at) => call.args[at] & 0x400 != 0,
+        };
+        let whole = if given.is_empty() { base } else { [base.as_slice(), b"/", &given].concat() };
+        self.resolve(call, &whole, follow, how);
+    }
+
+    /// What `/` means for a process.
+    fn root_of(&self, call: &Notification) -> Option<Vec<u8>> {
+        if *self.other_roots { link(&format!("/proc/{}/root", call.pid)) } else { Some(Vec::new()) }
+    }
+
+    /// Notes what an absolute path names.
+    fn resolve(&mut self, call: &Notification, path: &[u8], follow: bool, how: Use) {
+        if !self.touched.is_new(how, follow, path) {
+            return;
+        }
+        let mut path = path.to_vec();
+        // Through `/proc` a path may lead back: once, or it is somebody's game.
+        for _ in 0..2 {
+            let Walked { place, links } = walk(self.root, &path, follow);
+            links.into_iter().for_each(|(link, target)| self.touched.followed(link, target));
+            match place {
+                Place::There { real, fd } => return self.there(call, real, &fd, how),
+                Place::Missing(real) => return self.touched.lacked(real),
+                Place::Unknown => return self.unreadable(call),
+                Place::Outside(names) => match through(call, &names) {
+                    Through::Nothing => return,
+                    Through::Other => {
+                        self.touched.incomplete.insert(Incomplete::OtherProcess);
+                        return;
+                    }
+                    Through::Path(next) => path = next,
+                },
+            }
+        }
+        self.touched.incomplete.insert(Incomplete::OtherProcess);
+    }
+
+    fn there(&mut self, call: &Notification, real: Vec<u8>, fd: &OwnedFd, how: Use) {
+        if matches!(how, Use::Look | Use::List) {
+            return self.touched.found(real, how);
+        }
+        let kind = rustix::fs::fstat(fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        match (kind, how) {
+            (Ok(FileType::RegularFile), Use::Execute) => {
+                self.interpreters(call, fd);
+                self.touched.found(real, how);
+            }
+            (Ok(FileType::RegularFile), _) => self.touched.found(real, how),
+            // Opening a directory gives nothing but the look; what is listed of it comes separately. Pipes and sockets have
+            // no content of their own.
+            (Ok(_), _) => self.touched.found(real, Use::Look),
+            (Err(_), _) => self.unreadable(call),
+        }
+    }
+
+    /// The programs that the kernel opens by itself to execute this one.
+    fn interpreters(&mut self, call: &Notification, program: &OwnedFd) {
+        let mut next = interpreter(program);
+        for _ in 0..MAX_INTERPRETERS {
+            let Some(path) = next.take() else { return };
+            let base = if path.starts_with(b"/") { Some(Vec::new()) } else { link(&format!("/proc/{}/cwd", call.pid)) };
+            let Some(base) = base else { return self.unreadable(call) };
+            let Walked { place, links } = walk(self.root, &[base.as_slice(), b"/", &path].concat(), true);
+            links.into_iter().for_each(|(link, target)| self.touched.followed(link, target));
+            match place {
+                Place::There { real, fd } => {
+                    next = interpreter(&fd);
+                    self.touched.found(real, Use::Execute);
+                }
+                Place::Missing(real) => self.touched.lacked(real),
+                Place::Outside(_) => {}
+                Place::Unknown => self.unreadable(call),
+            }
+        }
+    }
+
+    /// A connection to another machine. Those within the step and to sockets in its files are its own affair.
+    fn connect(&mut self, call: &Notification) {
+        let mut address = [0; 28];
+        let length = usize::try_from(call.args[2]).unwrap_or(0).min(address.len());
+        let Ok(read) = sys::read_memory(call.pid, call.args[1], &mut address[..length]) else { return };
+        let far = match (u16::from_ne_bytes([address[0], address[1]]), read) {
+            (2, 8..) => address[4] != 127,
+            (10, 24..) => address[8..24] != std::net::Ipv6Addr::LOCALHOST.octets(),
+            _ => false,
+        };
+        self.touched.connected |= far;
+    }
+
+    /// Something could not be read. If the call does not wait any more, its process was killed, and it will not happen.
+    fn unreadable(&mut self, call: &Notification) {
+        if sys::still_waits(self.listener, call.id) {
+            self.touched.incomplete.insert(Incomplete::Unreadable);
+        }
+    }
+
+    /// A string of the program's memory. None: there is none, or none that ends; then the call fails, whatever is there.
+    fn string(&mut self, call: &Notification, address: u64) -> Option<Vec<u8>> {
+        let mut out = vec![0; PATH_MAX];
+        let mut filled = 0;
+        while filled < PATH_MAX {
+            let from = address.checked_add(filled as u64)?;
+            // Up to the end of the page: the next one may not be there.
+            let room = usize::try_from(PAGE - from % PAGE).unwrap_or(PATH_MAX).min(PATH_MAX - filled);
+            let read = match sys::read_memory(call.pid, from, &mut out[filled..filled + room]) {
+                Ok(0) => return None,
+                Ok(read) => read,
+                // No such address: the call itself fails with EFAULT.
+                Err(error) if error.raw_os_error() == Some(14) => return None,
+                Err(_) => {
+                    self.unreadable(call);
+                    return None;
+                }
+            };
+            if let Some(end) = out[filled..filled + read].iter().position(|byte| *byte == 0) {
+                out.truncate(filled + end);
+                return Some(out);
+            }
+            filled += read;
+        }
+        None
+    }
+}
+
+const CREAT: u64 = 0o100;
+const EXCL: u64 = 0o200;
+const TRUNC: u64 = 0o1000;
+const PATH_ONLY: u64 = 0o10_000_000;
+#[cfg(target_arch = "x86_64")]
+const NOFOLLOW: u64 = 0o400_000;
+#[cfg(target_arch = "aarch64")]
+const NOFOLLOW: u64 = 0o100_000;
+
+/// Where a name in `/proc` or `/dev` leads.
+enum Through {
+    /// Nowhere in the image.
+    Nothing,
+    /// To an absolute path of the step.
+    Path(Vec<u8>),
+    /// To what only another process knows.
+    Other,
+}
+
+/// `/proc/self/root/x` is `/x`, `/proc/self/cwd/x` and `/proc/self/fd/3/x` are below what the process has there.
+fn through(call: &Notification, names: &[Vec<u8>]) -> Through {
+    let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+    let (own, door) = match names.as_slice() {
+        [b"proc", b"self" | b"thread-self", door @ ..] => (true, door),
+        [b"proc", number, door @ ..] if number.iter().all(u8::is_ascii_digit) => (false, door),
+        [b"dev", b"fd", _, _, ..] => (true, &names[1..]),
+        _ => return Through::Nothing,
+    };
+    let below = |base: Option<Vec<u8>>, rest: &[&[u8]]| match base {
+        Some(base) => Through::Path([base.as_slice(), b"/", &rest.join(&b'/')].concat()),
+        None => Through::Other,
+    };
+    match door {
+        [b"root", rest @ ..] if own && !rest.is_empty() => below(link(&format!("/proc/{}/root", call.pid)), rest),
+        [b"cwd", rest @ ..] if own && !rest.is_empty() => below(link(&format!("/proc/{}/cwd", call.pid)), rest),
+        [b"fd", number, rest @ ..] if own && !rest.is_empty() => {
+            let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+            below(number.and_then(|number| descriptor_path(call, number)), rest)
+        }
+        [b"root" | b"cwd" | b"fd" | b"task" | b"map_files", _, ..] if !own => Through::Other,
+        [b"task", _, b"root" | b"cwd" | b"fd", ..] => Through::Other,
+        _ => Through::Nothing,
+    }
+}
+
+/// Absolute path of what a descriptor is open on.
+fn descriptor_path(call: &Notification, descriptor: u64) -> Option<Vec<u8>> {
+    link(&format!("/proc/{}/fd/{}", call.pid, descriptor as i32))
+}
+
+/// Where a link of `/proc` leads, as the step sees it: the paths of another mount namespace begin at its own root.
+fn link(path: &str) -> Option<Vec<u8>> {
+    let target = std::fs::read_link(path).ok()?.into_os_string().into_vec();
+    target.starts_with(b"/").then_some(target)
+}
+
+/// The interpreter that a program names: behind `#!`, or in its ELF header.
+fn interpreter(program: &OwnedFd) -> Option<Vec<u8>> {
+    let head = read_head(program).ok()?;
+    if let Some(line) = head.strip_prefix(b"#!") {
+        let line = &line[..line.iter().position(|b| *b == b'\n').unwrap_or(line.len())];
+        let word = line.split(|b| matches!(b, b' ' | b'\t' | b'\0')).find(|word| !word.is_empty())?;
+        return Some(word.to_vec());
+    }
+    elf_interpreter(&head)
+}
+
+/// The first bytes of a regular file. It is opened through the descriptor that was looked at, so it is that very file.
+fn read_head(program: &OwnedFd) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let path = format!("/proc/self/fd/{}", program.as_raw_fd());
+    let fd = rustix::fs::open(path, flags, Mode::empty())?;
+    let mut head = Vec::new();
+    File::from(fd).take(PAGE).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// PT_INTERP of a 64-bit little-endian program; linkers put it right behind the headers.
+fn elf_interpreter(head: &[u8]) -> Option<Vec<u8>> {
+    const PT_INTERP: u64 = 3;
+    if head.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let number = |at: usize, len: usize| -> Option<u64> {
+        let field = head.get(at..at.checked_add(len)?)?;
+        Some(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let start = usize::try_from(number(32, 8)?).ok()?;
+    let (size, count) = (usize::try_from(number(54, 2)?).ok()?, number(56, 2)?);
+    for at in 0..usize::try_from(count).ok()? {
+        let segment = start.checked_add(at.checked_mul(size)?)?;
+        if number(segment, 4)? == PT_INTERP {
+            let from = usize::try_from(number(segment.checked_add(8)?, 8)?).ok()?;
+            let text = head.get(from..)?;
+            return Some(text[..text.iter().position(|byte| *byte == 0)?].to_vec());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(path: &str) -> Vec<Vec<u8>> {
+        super::super::walk::split(path.as_bytes()).collect()
+    }
+
+    #[test]
+    fn interpreters_are_read_and_damage_is_none() {
+        let own: OwnedFd = File::open("/bin/sh").unwrap().into();
+        let found = interpreter(&own).map(|path| String::from_utf8(path).unwrap());
+        assert!(found.as_deref().is_none_or(|path| path.contains("ld")), "{found:?}");
+        let head = read_head(&own).unwrap();
+        for end in 0..head.len().min(1024) {
+            let _ = elf_interpreter(&head[..end]);
+        }
+        for at in 16..64 {
+            let mut damaged = head.clone();
+            damaged[at] = 0xff;
+            let _ = elf_interpreter(&damaged);
+        }
+    }
+
+    #[test]
+    fn doors_of_proc_lead_back_into_the_step() {
+        let call = Notification { pid: std::process::id(), ..Notification::default() };
+        let path = |text: &str| match through(&call, &names(text)) {
+            Through::Path(path) => String::from_utf8(path).unwrap(),
+            Through::Other => "other".into(),
+            Through::Nothing => "nothing".into(),
+        };
+        assert_eq!(path("/proc/self/root/etc/x"), "//etc/x");
+        assert!(path("/proc/self/cwd/x").ends_with("/x"));
+        assert_eq!(path("/proc/self/maps"), "nothing");
+        assert_eq!(path("/proc/12/root/etc/x"), "other");
+        assert_eq!(path("/dev/fd/99999/x"), "other");
+        assert_eq!(path("/dev/null"), "nothing");
+        assert_eq!(names("/a//./b"), [b"a", b"b"]);
+    }
+}
