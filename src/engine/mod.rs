@@ -44,7 +44,7 @@ pub use build::{BuildOutcome, BuildRequest, registrations};
 pub use context::IgnoreFile;
 pub use delivery::{ExportKind, ExportTo, PushTo};
 pub use error::{EngineError, ErrorKind};
-pub use forecast::{Price, Touched};
+pub use forecast::Price;
 pub use plan::PlanMemory;
 pub use project::{Loaded, Project};
 pub use reading::StepReads;

@@ -25,6 +25,7 @@ mod rootless;
 mod secrets;
 mod shell;
 mod stores;
+mod suggest;
 mod surroundings;
 mod traced;
 mod upkeep;

@@ -10,6 +10,7 @@ use crate::insight::suggest::ContextView;
 pub struct Folder {
     root: PathBuf,
     entries: Vec<Listed>,
+    ignore_text: String,
 }
 
 /// Texts larger than this are not read: no manifest is.
@@ -18,12 +19,18 @@ const READ_LIMIT: u64 = 4 << 20;
 impl Folder {
     /// Lists a context. Errors: of the file system.
     pub fn open(root: &Path, ignore: &IgnoreFile) -> Result<Self, EngineError> {
-        Ok(Self { root: root.to_owned(), entries: list(root, ignore)? })
+        Ok(Self { root: root.to_owned(), entries: list(root, ignore)?, ignore_text: String::new() })
     }
 
     /// The same with what the ignore file leaves out.
     pub fn open_whole(root: &Path) -> Result<Self, EngineError> {
-        Ok(Self { root: root.to_owned(), entries: list(root, &Readable)? })
+        Ok(Self { root: root.to_owned(), entries: list(root, &Readable)?, ignore_text: String::new() })
+    }
+
+    /// With the text of the ignore file, for rules that add to it.
+    #[must_use]
+    pub fn with_ignore_text(self, ignore_text: String) -> Self {
+        Self { ignore_text, ..self }
     }
 
     /// The file that was edited last.
@@ -61,6 +68,10 @@ impl Filter for Readable {
 }
 
 impl ContextView for Folder {
+    fn ignore_text(&self) -> String {
+        self.ignore_text.clone()
+    }
+
     fn exists(&self, path: &str) -> bool {
         self.entries.binary_search_by(|(known, ..)| known.as_str().cmp(path)).is_ok()
     }

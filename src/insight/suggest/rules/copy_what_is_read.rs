@@ -7,12 +7,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{ContextView, Proof, Refusal, SuggestReport, Suggestion};
+use super::super::{ContextView, Page, Proof, Refusal, Rewritten, SuggestReport, Suggestion, Trigger};
 use super::place::{BroadSource, below, copy_of_context, overlap, working_folder};
 use crate::language::dockerfile::{Arguments, Dockerfile, Edit, Instruction, Keyword, Stage, apply, parse};
 
 /// The rule's stable name.
 pub const NAME: &str = "copy-what-is-read";
+
+/// Its page.
+pub static PAGE: Page = Page {
+    name: NAME,
+    description: "Copy first what the next step really read, and the rest below it",
+    why: "A RUN that was watched when it ran (`build --trace`) has a list of what it read. A broad COPY above it is narrowed to those files, and the rest is copied below the step, so that their changes no longer run it. It needs a complete read set; listings and look-ups that failed are part of what is said about the risk.",
+    bad: "FROM node:22\nWORKDIR /app\nCOPY . .\nRUN make vendor\nRUN make all\n",
+    good: "FROM node:22\nWORKDIR /app\nCOPY vendor.list Makefile ./\nRUN make vendor\nCOPY . .\nRUN make all\n",
+};
 
 /// More files of one folder are copied as the folder.
 const FILES_OF_A_FOLDER: usize = 8;
@@ -330,8 +339,11 @@ impl<'c> Case<'c> {
             evidence: evidence.collect(),
             risks,
             proof: Proof::Traced,
+            trigger: Trigger::Sources,
+            gain: None,
             verified: None,
             saving: None,
+            file: Rewritten::Dockerfile,
             before: self.dockerfile.source.to_string(),
             after,
         }
