@@ -30,6 +30,7 @@ const ROOMS: &[&str] = &[
     "engine/upkeep",
     "engine/solver",
     "engine/door",
+    "engine/forecast",
     "insight/model",
     "insight/suggest",
     "insight/workbench",

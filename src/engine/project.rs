@@ -9,7 +9,7 @@ use super::bases::{NamedContext, Resolver};
 use super::context::IgnoreFile;
 use super::error::EngineError;
 use super::graph::fetch::elsewhere;
-use super::graph::lower::LowerRequest;
+use super::graph::lower::{Bases, LowerRequest};
 use super::graph::{BuildGraph, Fetch, MainContext, lower, slots};
 use super::oci::Platform;
 use super::protocol::Network;
@@ -252,6 +252,17 @@ impl Project {
         previous: Option<&BuildRecord>,
         remote: Option<&Remote<'_>>,
     ) -> Result<(BuildGraph, Vec<String>), EngineError> {
+        let mut bases = Resolver { store, named: &self.contexts, remote };
+        self.lower_on(loaded, previous, &mut bases)
+    }
+
+    /// The same on whatever finds the base images.
+    pub(super) fn lower_on(
+        &self,
+        loaded: &Loaded,
+        previous: Option<&BuildRecord>,
+        bases: &mut dyn Bases,
+    ) -> Result<(BuildGraph, Vec<String>), EngineError> {
         let fetched: BTreeMap<String, Fetch> =
             self.contexts.iter().filter_map(|(name, context)| Some((name.clone(), context.fetch()?.clone()))).collect();
         let local = self.contexts.iter().filter(|(name, _)| !fetched.contains_key(*name));
@@ -278,8 +289,7 @@ impl Project {
             network: self.network.clone().filter(|network| network != ISOLATED),
             allow: &self.allow,
         };
-        let mut bases = Resolver { store, named: &self.contexts, remote };
-        let lowered = lower(&request, &mut bases)
+        let lowered = lower(&request, bases)
             .map_err(|diagnostics| diagnostics_error(&loaded.dockerfile, &diagnostics, &loaded.file))?;
         let mut graph = lowered.graph;
         slots::align(&mut graph.vertices, previous.map_or(&[], |p| p.slots.as_slice()));

@@ -275,14 +275,27 @@ fn no_step(project: &Project, graph: &BuildGraph, chosen: &Chosen) -> EngineErro
         Chosen::Stage(stage) => format!("a stage `{}`", stage.escape_debug()),
         Chosen::StageLine(stage, line) => format!("a step at line {line} of a stage `{}`", stage.escape_debug()),
     };
+    let file = project.file_name();
+    let message =
+        format!("{file} has not got {what} among those that the target needs; there is {}", known_steps(graph, chosen));
+    EngineError::usage(message, Some("of a stage that the target does not need, name it with --target".into()))
+}
+
+/// What could have been meant: stages where a stage was asked for, and the lines of all steps.
+fn known_steps(graph: &BuildGraph, chosen: &Chosen) -> String {
     let mut lines: Vec<String> = graph.vertices.iter().map(|vertex| vertex.line.to_string()).collect();
     lines.dedup();
-    let message = format!(
-        "{} has not got {what} among those that the target needs; there is line {}",
-        project.file_name(),
-        lines.join(", ")
-    );
-    EngineError::usage(message, Some("of a stage that the target does not need, name it with --target".into()))
+    let lines = format!("line {}", lines.join(", "));
+    if matches!(chosen, Chosen::Telling | Chosen::Line(_)) {
+        return lines;
+    }
+    let name = |vertex: &Vertex| match &vertex.stage.name {
+        Some(name) => format!("`{}`", name.escape_debug()),
+        None => vertex.stage.index.to_string(),
+    };
+    let mut stages: Vec<String> = graph.vertices.iter().map(name).collect();
+    stages.dedup();
+    format!("stage {}, and {lines}", stages.join(", "))
 }
 
 #[cfg(test)]

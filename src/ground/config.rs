@@ -6,6 +6,8 @@ use std::path::PathBuf;
 /// What the surroundings say.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
+    /// HOME, if it is an absolute path: where a user's files are.
+    pub home: Option<PathBuf>,
     /// `RBUILD_TUI_STORE`, else the user's data directory; none when not even a home is known.
     pub store: Option<PathBuf>,
     /// Lines instead of screens: no terminal, a dumb one, CI, or ACCESSIBLE=1.
@@ -29,12 +31,15 @@ impl Config {
     pub fn from_environment() -> Self {
         let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let data = get("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let data = data.or_else(|| get("HOME").map(|home| PathBuf::from(home).join(".local/share")));
+        // As with the directories of the base directory specification, a relative one would mean another place in each folder.
+        let home = get("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let data = data.or_else(|| home.as_ref().map(|home| home.join(".local/share")));
         let own = get("RBUILD_TUI_STORE").map(PathBuf::from);
         let locale = get("LC_ALL").or_else(|| get("LC_CTYPE")).or_else(|| get("LANG")).unwrap_or_default();
         let terminal = get("TERM").unwrap_or_default();
         let truthy = |name: &str| get(name).is_some_and(|value| value != "0" && value != "false");
         Self {
+            home,
             store: own.or_else(|| data.map(|data| data.join("rbuild-tui"))),
             plain: !std::io::stdout().is_terminal()
                 || !std::io::stdin().is_terminal()

@@ -77,6 +77,9 @@ fn s27_a_step_that_takes_too_much_memory_says_the_limit() {
         return println!("skipped: s27_a_step_that_takes_too_much_memory_says_the_limit: no control group for memory");
     }
     ended.says(1, &["Dockerfile:2 RUN", "out of memory (limit 32 MiB)", "give more with --memory"]);
+    // So little that what starts the command does not fit in: the flag is named all the same.
+    let ended = with_base(&program, &layout, &["--memory=6m", "--memory-swap=6m"]);
+    ended.says(1, &["Dockerfile:2 RUN", "out of memory (limit 6 MiB)", "give more with --memory"]);
     for (args, wrong) in [
         (["--memory=1m", "--cpus=1"], "6m"),
         (["--memory=64m", "--memory-swap=32m"], "--memory-swap"),

@@ -8,11 +8,15 @@ use super::registry::server::{Action, Registry};
 const SECRET: &str = "RB-S3CR3T-k16";
 
 fn holders(folder: &std::path::Path, out: &mut Vec<String>) {
+    holders_of(SECRET, folder, out);
+}
+
+fn holders_of(text: &str, folder: &std::path::Path, out: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
         if entry.file_type().unwrap().is_dir() {
-            holders(&path, out);
-        } else if fs::read(&path).unwrap_or_default().windows(SECRET.len()).any(|w| w == SECRET.as_bytes()) {
+            holders_of(text, &path, out);
+        } else if fs::read(&path).unwrap_or_default().windows(text.len()).any(|w| w == text.as_bytes()) {
             out.push(path.display().to_string());
         }
     }
@@ -76,6 +80,33 @@ fn k16_credentials_in_the_name_of_a_base_are_not_repeated() {
         holders(&program.store, &mut found);
     }
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn k03_forms_of_a_secret_that_a_step_prints_are_shown_and_in_no_image() {
+    let Some(layout) = busybox("k03_forms_of_a_secret_that_a_step_prints_are_shown_and_in_no_image") else { return };
+    let forms = "cat /s; echo; head -c 6 /s; sleep 0.2; tail -c +7 /s; echo; base64 /s; rev /s; echo; \
+                 od -An -tx1 /s | tr -d ' \\n'; echo; cat /s >&2; echo >&2";
+    let program = Program::new(&format!("FROM base\nRUN --mount=type=secret,id=f,target=/s {forms}\nRUN echo next\n"));
+    fs::write(program.path("f"), SECRET).unwrap();
+    let secret = format!("id=f,src={}", program.path("f").display());
+    let image = program.path("image");
+    let out = format!("type=oci,tar=false,dest={},compression=uncompressed", image.display());
+    let base = format!("base=oci-layout://{}", layout.display());
+    let ended = program.run(&["build", "--plain", "--secret", &secret, "-t", "k03", "-o", &out, "--build-context", &base]);
+    let (encoded, hex) = ("UkItUzNDUjNULWsxNg==", "52422d5333435233542d6b3136");
+    let reversed: String = SECRET.chars().rev().collect();
+    // As the README says, a step's output is kept as it is: whole, over two writes, and in other forms.
+    ended.says(0, &[SECRET, SECRET, encoded, &reversed, hex]);
+    assert_eq!(ended.stdout.matches(SECRET).count(), 3, "{}", ended.stdout);
+    let outputs = |path: &str| path.contains("/builds/") && path.ends_with(".log");
+    for form in [SECRET, &reversed, encoded, hex] {
+        let (mut in_store, mut in_image) = (Vec::new(), Vec::new());
+        holders_of(form, &program.store, &mut in_store);
+        holders_of(form, &image, &mut in_image);
+        assert!(in_image.is_empty(), "{form}: {in_image:?}");
+        assert!(!in_store.is_empty() && in_store.iter().all(|path| outputs(path)), "{form}: {in_store:?}");
+    }
 }
 
 #[test]

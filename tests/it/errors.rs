@@ -155,6 +155,34 @@ fn a_failed_run_shows_its_last_twenty_lines() {
 }
 
 #[test]
+fn a_failed_step_says_what_it_used() {
+    let Some(layout) = busybox("a_failed_step_says_what_it_used") else { return };
+    let program = Program::new("FROM base\nRUN i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; exit 7\n");
+    let base = format!("base=oci-layout://{}", layout.display());
+    let ended = program.run(&["build", "--plain", "--build-context", &base]);
+    ended.says(1, &["exit 7: failed after ", "s of CPU, ", "B of memory"]);
+    let ended = program.run(&["build", "--json", "--build-context", &base]);
+    let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let usage = &super::program::line(&document, 2)["usage"];
+    assert!(usage["cpu_seconds"].as_f64().unwrap() > 0.01, "{usage}");
+    assert!(usage["peak_memory_bytes"].as_u64().unwrap() > 100_000, "{usage}");
+    assert!(usage["written_bytes"].is_u64() && usage["read_bytes"].is_u64(), "{usage}");
+    let ended = program.run(&["build", "--progress=json", "--build-context", &base]);
+    let events: Vec<serde_json::Value> = ended.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let failed = |event: &&serde_json::Value| event["event"]["outcome"]["outcome"] == "failed";
+    let event = &events.iter().find(failed).unwrap_or_else(|| panic!("{}", ended.stdout))["event"];
+    assert!(event["usage"]["cpu_micros"].as_u64().unwrap() > 10_000, "{event}");
+    program.run(&["why", "2"]).says(0, &["failed", "used: ", "of CPU, ", "of memory at most", "written"]);
+    let why: serde_json::Value = serde_json::from_str(&program.run(&["why", "2", "--json"]).stdout).unwrap();
+    assert!(why["steps"][0]["usage"]["cpu_seconds"].as_f64().unwrap() > 0.01, "{why}");
+    // A step whose process never began has none.
+    program.write("Dockerfile", "FROM base\nCOPY nothing /\n");
+    let ended = program.run(&["build", "--json", "--build-context", &base]);
+    let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(super::program::line(&document, 2)["usage"].is_null(), "{document}");
+}
+
+#[test]
 fn escape_sequences_in_names_reach_no_terminal() {
     if !can_build("escape_sequences_in_names_reach_no_terminal") {
         return;

@@ -8,9 +8,9 @@ use std::process::Command;
 use super::program::{Program, can_build, codes, line};
 use super::registry::server::{Action, Registry};
 
-struct Repository {
-    work: PathBuf,
-    bare: PathBuf,
+pub struct Repository {
+    pub work: PathBuf,
+    pub bare: PathBuf,
 }
 
 fn git(folder: &Path, args: &[&str]) {
@@ -22,16 +22,20 @@ fn git(folder: &Path, args: &[&str]) {
 }
 
 impl Repository {
-    fn new(program: &Program) -> Self {
-        let (work, bare) = (program.path("work"), program.path("bare.git"));
-        fs::create_dir(&work).unwrap();
-        git(&work, &["init", "-q", "-b", "main"]);
-        let repository = Self { work, bare };
+    pub fn new(program: &Program) -> Self {
+        let repository = Self::empty(program, "work");
         repository.commit(&[("a", "1"), ("sub/b", "2"), ("sub/Dockerfile", "FROM scratch\nCOPY . /s/\n")]);
         repository
     }
 
-    fn commit(&self, files: &[(&str, &str)]) {
+    fn empty(program: &Program, name: &str) -> Self {
+        let (work, bare) = (program.path(name), program.path(&format!("{name}.git")));
+        fs::create_dir(&work).unwrap();
+        git(&work, &["init", "-q", "-b", "main"]);
+        Self { work, bare }
+    }
+
+    pub fn commit(&self, files: &[(&str, &str)]) {
         for (name, text) in files {
             let path = self.work.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -41,13 +45,22 @@ impl Repository {
         git(&self.work, &["commit", "-q", "--allow-empty", "-m", "x"]);
     }
 
-    /// Every file of the repository, as a server without any knowledge of git gives it.
-    fn serve(&self) -> Registry {
+    pub fn serve(&self) -> Registry {
+        let server = Registry::new();
+        self.serve_as(&server, "r.git");
+        server
+    }
+
+    pub fn pack(&self) {
         let _ = fs::remove_dir_all(&self.bare);
         git(&self.work, &["clone", "-q", "--bare", ".", self.bare.to_str().unwrap()]);
         git(&self.bare, &["repack", "-qad"]);
         git(&self.bare, &["update-server-info"]);
-        let server = Registry::new();
+    }
+
+    /// Every file of the repository, as a server without any knowledge of git gives it.
+    fn serve_as(&self, server: &Registry, folder: &str) {
+        self.pack();
         let mut todo = vec![self.bare.clone()];
         while let Some(path) = todo.pop() {
             if path.is_dir() {
@@ -55,17 +68,28 @@ impl Repository {
             } else {
                 let name = path.strip_prefix(&self.bare).unwrap().display().to_string();
                 server.fault(
-                    &format!("GET /r.git/{name}"),
+                    &format!("GET /{folder}/{name}"),
                     1000,
                     Action::Answer(200, String::new(), fs::read(&path).unwrap()),
                 );
             }
         }
-        server
+    }
+
+    /// Enters another repository's commit as a submodule.
+    fn submodule(&self, folder: &str, url: &str, of: &Repository) {
+        let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(&of.work).output().unwrap();
+        let head = String::from_utf8(head.stdout).unwrap();
+        git(&self.work, &["update-index", "--add", "--cacheinfo", &format!("160000,{},{folder}", head.trim())]);
+        let mut modules = fs::read_to_string(self.work.join(".gitmodules")).unwrap_or_default();
+        modules.push_str(&format!("[submodule \"{folder}\"]\n\tpath = {folder}\n\turl = {url}\n"));
+        fs::write(self.work.join(".gitmodules"), modules).unwrap();
+        git(&self.work, &["add", ".gitmodules"]);
+        git(&self.work, &["commit", "-q", "-m", "submodule"]);
     }
 }
 
-fn has_git(test: &str) -> bool {
+pub fn has_git(test: &str) -> bool {
     let found = ["/usr/bin/git", "/bin/git"].iter().any(|path| Path::new(path).is_file());
     if !found {
         println!("skipped: {test}: there is no git in /usr/bin");
@@ -157,4 +181,78 @@ fn c34_c36_references_and_folders_that_lead_elsewhere() {
     let ended = program.run(&["build", "."]);
     assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("S3CR3T"), "{ended:?}");
     ended.says(3, &["Dockerfile:2", "git cannot get"]);
+}
+
+#[test]
+fn submodules_come_along_and_theirs_too() {
+    if !has_git("submodules_come_along_and_theirs_too") {
+        return;
+    }
+    let program = Program::new("");
+    let [inner, middle, outer] = ["inner", "middle", "outer"].map(|name| Repository::empty(&program, name));
+    inner.commit(&[("deep", "3")]);
+    middle.commit(&[("mid", "2")]);
+    middle.submodule("in", "../inner.git", &inner);
+    outer.commit(&[("a", "1"), ("Dockerfile", "FROM scratch\nCOPY . /c/\n")]);
+    outer.submodule("lib/m", "../middle.git", &middle);
+    // A commit after the one that the submodule names: no branch leads to that one directly.
+    middle.commit(&[("mid", "changed")]);
+    let server = Registry::new();
+    for (repository, name) in [(&inner, "inner.git"), (&middle, "middle.git"), (&outer, "outer.git")] {
+        repository.serve_as(&server, name);
+    }
+    let url = format!("http://{}/outer.git", server.address);
+    let out = program.path("out");
+    program.write(
+        "Dockerfile",
+        &format!("FROM scratch\nADD {url}#main /m/\nADD {url}#main:lib /l/\nADD --keep-git-dir {url} /k/\n"),
+    );
+    program.build(&["-o", out.to_str().unwrap(), "."]);
+    let read = |name: &str| fs::read_to_string(out.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    for folder in ["m/lib", "l", "k/lib"] {
+        assert_eq!((read(&format!("{folder}/m/mid")), read(&format!("{folder}/m/in/deep"))), ("2".into(), "3".into()));
+    }
+    for without in ["m/.git", "m/lib/m/.git", "m/lib/m/in/.git", "l/m/.git", "l/m/in/.git"] {
+        assert!(fs::symlink_metadata(out.join(without)).is_err(), "{without}");
+    }
+    assert!(out.join("k/.git/HEAD").is_file() && out.join("k/.git/modules/lib/m/HEAD").is_file());
+    // As a context, too.
+    let _ = fs::remove_dir_all(&out);
+    program.run(&["build", "-o", out.to_str().unwrap(), &url]).says(0, &[]);
+    assert_eq!(read("c/lib/m/in/deep"), "3");
+    assert!(fs::symlink_metadata(out.join("c/lib/m/.git")).is_err());
+}
+
+#[test]
+fn c34_submodules_that_are_programs_or_files_of_this_machine() {
+    if !has_git("c34_submodules_that_are_programs_or_files_of_this_machine") {
+        return;
+    }
+    let program = Program::new("");
+    let private = Repository::empty(&program, "private");
+    private.commit(&[("secret", "RB-S3CR3T")]);
+    private.pack();
+    let canary = program.path("canary");
+    let (file, canary_text) = (private.bare.display().to_string(), canary.display().to_string());
+    for (at, url) in [
+        format!("ext::sh -c \"touch {canary_text}\""),
+        format!("file://{file}"),
+        file,
+        format!("-oProxyCommand=touch {canary_text}"),
+        format!("ssh://-oProxyCommand=touch%20{canary_text}/x"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let outer = Repository::empty(&program, &format!("outer{at}"));
+        outer.commit(&[("a", "1")]);
+        outer.submodule("m", &url, &private);
+        let server = outer.serve();
+        let out = program.path("out");
+        program.write("Dockerfile", &format!("FROM scratch\nADD http://{}/r.git /x\n", server.address));
+        let ended = program.run(&["build", "-o", out.to_str().unwrap(), "."]);
+        assert!(matches!(ended.code, Some(1 | 3)), "{url}: {ended:?}");
+        assert!(format!("{}{}", ended.stdout, ended.stderr).contains("Dockerfile:2"), "{url}: {ended:?}");
+        assert!(!canary.exists() && !out.exists(), "{url}");
+    }
 }

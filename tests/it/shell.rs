@@ -129,6 +129,8 @@ fn what_is_not_in_the_cache_is_said_and_never_made_up() {
     program.run(&[&all[..], &["2", "--", "cat", "/one"]].concat()).says(0, &["1\n"]);
     program.run(&[&all[..], &["3", "--", "true"]].concat()).says(1, &["Dockerfile:3", "not in the cache"]);
     program.run(&[&all[..], &["9", "--", "true"]].concat()).says(2, &["line 9", "there is line 1, 2, 3", "--target"]);
+    let named = ["shell", &base, "nowhere", "--", "true"];
+    program.run(&named).says(2, &["a stage `nowhere`", "there is stage `empty`, and line 4, 5", "--target"]);
     // A file system without a shell.
     program.run(&["build", &base]).says(0, &[]);
     let ended = program.run(&["shell", &base]);

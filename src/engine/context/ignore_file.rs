@@ -79,11 +79,18 @@ impl IgnoreFile {
             if meta.len() > LIMIT {
                 return Err(std::io::Error::other("it is larger than 1 MiB")).at("read", &path).map_err(Into::into);
             }
-            let text = String::from_utf8_lossy(&std::fs::read(&path).at("read", &path)?).into_owned();
-            let rules = IgnoreRules::parse(&text).map_err(|source| IgnoreFileError::Rule { name: name.clone(), source })?;
-            return Ok(Self { name, text, rules });
+            return Self::parse(&name, &std::fs::read(&path).at("read", &path)?);
         }
         Ok(Self::default())
+    }
+
+    /// Of its bytes, wherever they come from. Errors: a pattern is malformed.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, IgnoreFileError> {
+        let (name, text) = (name.to_owned(), String::from_utf8_lossy(bytes).into_owned());
+        match IgnoreRules::parse(&text) {
+            Ok(rules) => Ok(Self { name, text, rules }),
+            Err(source) => Err(IgnoreFileError::Rule { name, source }),
+        }
     }
 
     /// Its rules.

@@ -8,6 +8,7 @@ pub mod pattern;
 pub mod stat_index;
 pub mod tree;
 pub mod walk;
+mod watch;
 
 pub use entry::{Entry, EntryKind, Selector};
 pub use ignore_file::IgnoreFile;
@@ -15,3 +16,4 @@ pub use pattern::PathFilter;
 pub use stat_index::StatIndex;
 pub use tree::{RootHeader, Tree, content_key};
 pub use walk::{Everything, Filter, Listed, Scanned, list, scan};
+pub use watch::Watch;

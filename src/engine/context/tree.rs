@@ -32,6 +32,12 @@ fn key(path: &str) -> Vec<u8> {
     key
 }
 
+/// The order of [`key`], without making any.
+fn order(a: &str, b: &str) -> std::cmp::Ordering {
+    let low = |b: u8| if b == b'/' { 0 } else { b };
+    a.is_empty().cmp(&b.is_empty()).reverse().then_with(|| a.bytes().map(low).cmp(b.bytes().map(low)))
+}
+
 fn joined(base: &str, name: &str) -> String {
     if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") }
 }
@@ -44,6 +50,23 @@ impl Tree {
         Self { entries, root }
     }
 
+    /// Adds an entry, or puts it in the place of the one at the same path, which is returned.
+    pub fn put(&mut self, entry: Entry) -> Option<Entry> {
+        match self.entries.binary_search_by(|known| order(&known.path, &entry.path)) {
+            Ok(at) => Some(std::mem::replace(&mut self.entries[at], entry)),
+            Err(at) => {
+                self.entries.insert(at, entry);
+                None
+            }
+        }
+    }
+
+    /// Takes the entry at exactly this path away.
+    pub fn remove(&mut self, path: &str) -> Option<Entry> {
+        let at = self.entries.binary_search_by(|known| order(&known.path, path)).ok()?;
+        Some(self.entries.remove(at))
+    }
+
     /// All entries in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -51,8 +74,7 @@ impl Tree {
 
     /// The entry at exactly this path.
     pub fn get(&self, path: &str) -> Option<&Entry> {
-        let wanted = key(path);
-        self.entries.binary_search_by(|entry| key(&entry.path).cmp(&wanted)).ok().map(|at| &self.entries[at])
+        self.entries.binary_search_by(|entry| order(&entry.path, path)).ok().map(|at| &self.entries[at])
     }
 
     /// The entry and everything below it.
@@ -60,8 +82,7 @@ impl Tree {
         if path.is_empty() {
             return &self.entries;
         }
-        let wanted = key(path);
-        let start = self.entries.partition_point(|entry| key(&entry.path) < wanted);
+        let start = self.entries.partition_point(|entry| order(&entry.path, path).is_lt());
         let inside = |entry: &Entry| {
             entry.path.len() >= path.len()
                 && entry.path.starts_with(path)
@@ -153,9 +174,13 @@ impl Tree {
     }
 
     fn header(&self, path: &str) -> Digest {
-        match (path.is_empty(), self.root, self.get(path)) {
-            (true, RootHeader::Constant, _) | (_, _, None) => Digest::of(b""),
-            (_, _, Some(entry)) => entry.digest,
+        self.get(path).map_or_else(|| Digest::of(b""), |entry| self.header_of(entry))
+    }
+
+    fn header_of(&self, entry: &Entry) -> Digest {
+        match (entry.path.is_empty(), self.root) {
+            (true, RootHeader::Constant) => Digest::of(b""),
+            _ => entry.digest,
         }
     }
 
@@ -215,7 +240,7 @@ impl Tree {
             for entry in entries {
                 let below = relative(&entry.path, &target).unwrap_or("");
                 let shown = if below.is_empty() { shown.clone() } else { joined(&shown, below) };
-                records.insert(key(&shown), self.header(&entry.path));
+                records.insert(key(&shown), self.header_of(entry));
             }
             names.push(shown);
         }

@@ -17,32 +17,14 @@ use crate::engine::graph::{GitSource, redacted};
 use crate::ground::digest::Digest;
 use crate::ground::fs::{PathResultExt, RootDir};
 
-/// How git is started.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GitSettings {
-    /// Folders in which git is searched.
-    pub path: Vec<PathBuf>,
-    /// SSH_AUTH_SOCK.
-    pub agent: Option<PathBuf>,
-    /// HOME: where ssh keeps known hosts.
-    pub home: Option<PathBuf>,
-}
-
 /// A repository that answers nothing is given up.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Whatever a machine's configuration says.
-const CONFIGURATION: [(&str, &str); 11] = [
-    ("protocol.allow", "never"),
+/// The transports that ADD may use.
+const TRANSPORTS: [(&str, &str); 4] = [
     ("protocol.https.allow", "always"),
     ("protocol.http.allow", "always"),
     ("protocol.ssh.allow", "always"),
     ("protocol.git.allow", "always"),
-    ("core.hooksPath", "/dev/null"),
-    ("core.fsmonitor", "false"),
-    ("core.autocrlf", "false"),
-    ("core.symlinks", "true"),
-    ("credential.helper", ""),
-    ("advice.detachedHead", "false"),
 ];
 
 impl Fetcher<'_> {
@@ -122,7 +104,11 @@ impl Fetcher<'_> {
         run(&["checkout", "-q", "--detach", commit, "--"])?;
         if !source.skip_submodules && folder.join(".gitmodules").is_file() {
             self.tell("fetching submodules of", &source.remote, 0, None);
-            run(&["submodule", "update", "-q", "--init", "--recursive", "--depth=1"])?;
+            let update = ["submodule", "update", "-q", "--init", "--recursive"];
+            // Some servers give no single commits, and a submodule's may be none that a branch leads to.
+            if run(&[&update[..], &["--depth=1"]].concat()).is_err() {
+                run(&update)?;
+            }
         }
         Ok(())
     }
@@ -175,21 +161,11 @@ impl Fetcher<'_> {
     }
 
     fn command(&self) -> Result<Command, FetchError> {
-        use std::os::unix::process::CommandExt;
-        let found = self.git.path.iter().map(|folder| folder.join("git")).find(|file| file.is_absolute() && file.is_file());
         let missing = || FetchError::Git {
             message: "there is no `git`, which repositories are fetched with".into(),
             hint: Some("install git, or clone the repository elsewhere and copy its folder".into()),
         };
-        let mut command = Command::new(found.ok_or_else(missing)?);
-        command.env_clear().stdin(Stdio::null()).process_group(0);
-        let path = std::env::join_paths(&self.git.path).unwrap_or_default();
-        command.env("PATH", path).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "/bin/false");
-        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_ATTR_NOSYSTEM", "1");
-        command.env("GIT_CONFIG_COUNT", CONFIGURATION.len().to_string());
-        for (at, (key, value)) in CONFIGURATION.iter().enumerate() {
-            command.env(format!("GIT_CONFIG_KEY_{at}"), key).env(format!("GIT_CONFIG_VALUE_{at}"), value);
-        }
+        let mut command = self.git.command(&TRANSPORTS).ok_or_else(missing)?;
         command.env("GIT_ALLOW_PROTOCOL", "https:http:ssh:git");
         let proxies = &self.client.settings().proxies;
         for (name, value) in [("http_proxy", &proxies.http), ("https_proxy", &proxies.https)] {
@@ -219,10 +195,28 @@ fn refused(source: &GitSource, text: &str) -> FetchError {
     let last = lines.iter().rev().find(|line| line.starts_with("fatal:") || line.starts_with("error:")).or(lines.last());
     let why: String = redacted(last.copied().unwrap_or("it said nothing")).chars().take(300).collect();
     let why = why.trim_start_matches("fatal: ").escape_debug().to_string().replace("\\'", "'");
+    let (cause, hint) = of_ssh(text);
     FetchError::Git {
-        message: format!("git cannot get `{}`: {why}", source.shown()),
-        hint: Some("check the address, the network and your access to it".into()),
+        message: format!("git cannot get `{}`: {}", source.shown(), cause.map_or(why, str::to_owned)),
+        hint: Some(hint.into()),
     }
+}
+
+/// Git itself knows nothing of why ssh did not come through, and what to do then.
+fn of_ssh(text: &str) -> (Option<&'static str>, &'static str) {
+    if text.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
+        let hint = "ask who runs the host; if it is right, renew its line with `ssh-keygen -R HOST` and `ssh-keyscan HOST`";
+        return (Some("its host key is another than the one in ~/.ssh/known_hosts"), hint);
+    }
+    if text.contains("Host key verification failed") {
+        let hint = "compare its key with what the host's owner says, and add it: `ssh-keyscan HOST >> ~/.ssh/known_hosts`";
+        return (Some("its host key is not in ~/.ssh/known_hosts"), hint);
+    }
+    if text.contains("Permission denied (") {
+        let hint = "give a key that it knows to your agent (`ssh-add`); the agent is found by SSH_AUTH_SOCK";
+        return (Some("it accepts none of the keys that are offered"), hint);
+    }
+    (None, "check the address, the network and your access to it")
 }
 
 /// The folder that is taken; a link on the way could lead out of the repository.

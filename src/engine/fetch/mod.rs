@@ -5,6 +5,7 @@
 
 mod error;
 mod git;
+mod git_program;
 mod web;
 
 use std::fs::File;
@@ -12,7 +13,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 pub use error::FetchError;
-pub use git::GitSettings;
+pub use git_program::GitSettings;
 
 use super::graph::fetch::Archive;
 use super::graph::{Fetch, redacted};

@@ -75,6 +75,12 @@ fn kind(record: &SlotRecord) -> &str {
     if record.keyword == "ADD" { "COPY" } else { &record.keyword }
 }
 
+/// Whether a step may be taken for another one of earlier: the same kind, and the same destination or much of the same text.
+pub fn is_reworded(now: &SlotRecord, then: &SlotRecord) -> bool {
+    kind(now) == kind(then)
+        && ((now.destination.is_some() && now.destination == then.destination) || alike(&now.name, &then.name))
+}
+
 /// Whether two commands share at least half of their words: a reworded line, not another one.
 fn alike(a: &str, b: &str) -> bool {
     let words: Vec<&str> = a.split_whitespace().collect();

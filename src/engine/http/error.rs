@@ -112,6 +112,12 @@ impl Hint for HttpError {
             Self::Connection { proxy: Some(_), .. } => {
                 Some("check HTTP_PROXY, HTTPS_PROXY and NO_PROXY, or name the host in NO_PROXY".into())
             }
+            Self::Connection { cause, .. } if cause.contains("has expired") || cause.contains("not valid yet") => {
+                Some("check this machine's clock; if it is right, the server needs another certificate".into())
+            }
+            Self::Connection { cause, .. } if cause.contains("for another host") => {
+                Some("use the name that the certificate is for".into())
+            }
             Self::Connection { cause, .. } if cause.contains("certificate") => {
                 Some("install the certificate authority on this machine, or name it with SSL_CERT_FILE".into())
             }

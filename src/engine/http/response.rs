@@ -70,7 +70,12 @@ fn explanation(bytes: &[u8]) -> String {
         let one = |e| field(e, "message").filter(|m| !m.is_empty()).or_else(|| field(e, "code"));
         errors.iter().filter_map(one).take(5).collect::<Vec<_>>().join("; ")
     });
-    let single = || document.as_ref().and_then(|d| field(d, "details").or_else(|| field(d, "message")));
+    let single = || {
+        document.as_ref().and_then(|d| {
+            // The last one is what token servers say (RFC 6749, section 5.2).
+            ["details", "message", "error_description"].iter().find_map(|name| field(d, name))
+        })
+    };
     let text = messages.or_else(single).unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned());
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(ERROR_SHOWN).collect();
     text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")

@@ -41,6 +41,9 @@ fn tls_words(error: &rustls::Error) -> String {
     let why = match error {
         Error::InvalidCertificate(C::UnknownIssuer) => "its certificate is signed by nobody whom this machine trusts".into(),
         Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => "its certificate has expired".into(),
+        Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
+            "its certificate is not valid yet".into()
+        }
         Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
             "its certificate is for another host".into()
         }

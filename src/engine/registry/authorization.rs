@@ -130,6 +130,9 @@ impl Asker<'_> {
     ) -> Result<String, RegistryError> {
         let url = self.realm(realm, login.is_some())?;
         let service = service.unwrap_or_default();
+        let known = login.is_some();
+        // An identity token that has expired is a bad request. Source: RFC 6749, section 5.2, `invalid_grant`.
+        let bad_token = matches!(login, Some(Credentials::Identity(_)));
         let answer = match login {
             Some(Credentials::Identity(token)) => {
                 let form = [
@@ -164,12 +167,9 @@ impl Asker<'_> {
             }
         };
         let refused = |error: HttpError| match error {
-            HttpError::Status { status: 401 | 403, text, .. } => RegistryError::Denied {
-                host: self.place.host.clone(),
-                repository: access.repository.clone(),
-                known: true,
-                text,
-            },
+            HttpError::Status { status, text, .. } if matches!(status, 401 | 403) || (bad_token && status == 400) => {
+                RegistryError::Denied { host: self.place.host.clone(), repository: access.repository.clone(), known, text }
+            }
             other => other.into(),
         };
         if (300..400).contains(&answer.status) {

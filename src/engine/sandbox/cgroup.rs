@@ -359,30 +359,4 @@ fn cpuset(folder: &Path, unified: bool, limits: &Limits) -> Result<(), Failure> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn e19_controllers_are_found_one_by_one() {
-        let mounts = "30 25 0:27 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
-                      31 30 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
-                      32 30 0:29 /docker/x /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
-                      33 30 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        let own = "4:memory:/docker/x/y\n3:cpu,cpuacct:/a\n2:pids:/\n1:name=systemd:/z\n0::/u\n";
-        let found: Vec<_> =
-            candidates(own, mounts).into_iter().map(|p| (p.controllers.concat(), p.folder.display().to_string())).collect();
-        let wanted = [
-            ("memory", "/sys/fs/cgroup/memory/y"),
-            ("cpu", "/sys/fs/cgroup/cpu,cpuacct/a"),
-            ("cpuacct", "/sys/fs/cgroup/cpu,cpuacct/a"),
-            ("", "/sys/fs/cgroup/unified/u"),
-        ];
-        assert_eq!(found, wanted.map(|(name, path)| (name.to_owned(), path.to_owned())));
-        assert!(candidates("", "").is_empty() && candidates(own, "").is_empty());
-        let none = Cgroups { places: Vec::new(), next: AtomicU64::new(0) };
-        let limits = Limits { memory: Some(1 << 28), ..Limits::default() };
-        assert_eq!(none.missing(&limits).len(), 1);
-        assert!(none.missing(&Limits::default()).is_empty());
-        assert_eq!(none.group(&limits, Devices::Guarded).unwrap().measured(), Measured::default());
-    }
-}
+mod tests;

@@ -42,7 +42,7 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     let volumes: Vec<_> = order.volumes.iter().cloned().zip(fds).collect();
     rustix::process::umask(Mode::empty());
     mounts::enter_root(&root, &order.mount_point, &order.binds, &volumes, order.process.insecure)
-        .map_err(refused("set up the step's file systems"))?;
+        .map_err(|e| mounts::taken_away(&e).unwrap_or_else(|| refused("set up the step's file systems")(e)))?;
     drop((root, volumes));
     let uts = rustix::system::sethostname(order.process.hostname.as_bytes());
     uts.map_err(|e| refused("set the step's host name")(e.into()))?;

@@ -13,6 +13,9 @@ use rustix::mount::{
 
 use std::os::unix::ffi::OsStrExt;
 
+use super::volumes::ONE_AT_A_TIME;
+use crate::engine::protocol::Failure;
+use crate::engine::snapshot::failure::user;
 use crate::engine::snapshot::ids::Ids;
 use crate::ground::fs::{Missing, RealPath, RootDir};
 
@@ -96,7 +99,23 @@ fn volume(root: &RootDir, target: &str, is_directory: bool, mount: &OwnedFd) -> 
             }
         }
     };
-    attach(mount, root.open_beneath(&place.relative(), OFlags::PATH | OFlags::NOFOLLOW)?, Path::new(""))
+    let attached = attach(mount, root.open_beneath(&place.relative(), OFlags::PATH | OFlags::NOFOLLOW)?, Path::new(""));
+    attached.map_err(|error| match rustix::fs::fstat(mount) {
+        // The kernel mounts nothing that has no name any more.
+        Ok(stat) if stat.st_nlink == 0 => io::Error::other(TakenAway(target.escape_debug().to_string())),
+        _ => error,
+    })
+}
+
+/// The source of a `--mount` was removed after it was opened: another step has the same cache.
+#[derive(Debug, thiserror::Error)]
+#[error("the source of the mount at `{0}` was removed while it was being mounted")]
+struct TakenAway(String);
+
+/// The words for an error of [`enter_root`], when it is this one.
+pub fn taken_away(error: &io::Error) -> Option<Failure> {
+    let taken = error.get_ref()?.downcast_ref::<TakenAway>()?;
+    Some(Failure { hint: Some(ONE_AT_A_TIME.into()), ..user(taken.to_string()) })
 }
 
 fn file_system(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> io::Result<OwnedFd> {

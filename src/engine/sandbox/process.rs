@@ -26,7 +26,7 @@ use crate::engine::event::Usage;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::frame;
 use crate::engine::protocol::settings::Limits;
-use crate::engine::protocol::{Failure, Network, ProcessSpec, Reply, TerminalSize, TraceBudget};
+use crate::engine::protocol::{Failure, FailureKind, Network, ProcessSpec, Reply, TerminalSize, TraceBudget};
 use crate::engine::reads::{Incomplete, ReadSet};
 use crate::engine::snapshot::failure::{environment, internal, mount_refused};
 use crate::engine::snapshot::ids::{Ids, MORE_IDS};
@@ -335,15 +335,25 @@ fn execute(
         trace: asked.trace.is_some() && !process.insecure,
     };
     let outside = Outside { group: &group, connector: connector.as_ref(), notes: work.path(), trace: asked.trace };
-    let (code, mut usage, touched) =
-        helper(&machine.program, &order, root, asked.descriptors, &volumes.mounts, &outside, cancelled)?;
+    let ran = helper(&machine.program, &order, root, asked.descriptors, &volumes.mounts, &outside, cancelled);
     drop(volumes);
     let measured = group.measured();
+    let (code, mut usage, touched) = match (ran, process.limits.memory) {
+        (Err(_), Some(bytes)) if measured.out_of_memory => return Err(too_little_memory(bytes)),
+        (ran, _) => ran?,
+    };
     // Processes that nobody waited for count in the group alone.
     usage.cpu_micros = usage.cpu_micros.max(measured.cpu_micros.unwrap_or(0));
     usage.peak_together = measured.peak_memory;
     let cancelled = cancelled.asked.load(Ordering::SeqCst);
     Ok(Ended { work, touched, group, code, usage, out_of_memory: measured.out_of_memory, cancelled })
+}
+
+/// The limit ended what prepares the step and waits for it: nobody can say how the command ended, or whether it began.
+fn too_little_memory(bytes: u64) -> Failure {
+    let limit = humansize::format_size(bytes, humansize::BINARY);
+    let message = format!("out of memory (limit {limit}); the process that watches over the command was killed, too");
+    Failure { kind: FailureKind::User, message, hint: Some("give more with --memory".into()) }
 }
 
 /// What the worker does for a step from outside of it.

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -80,7 +80,7 @@ fn from_layers(
 ) -> Result<OwnedFd, Failure> {
     if read_only && !chain.is_empty() {
         let view = layers.view(chain)?;
-        let opened = clone_of(&view, path);
+        let opened = clone_of(layers, &view, path);
         out._views.push(view);
         return opened;
     }
@@ -90,16 +90,64 @@ fn from_layers(
         out._works.push(work);
         root
     };
-    clone_of(&root, path)
+    clone_of(layers, &root, path)
 }
 
+/// What to do when steps take a path away from each other.
+pub const ONE_AT_A_TIME: &str = "run the same command again, or let only one step have the cache at a time (sharing=locked)";
+
+/// How often a path that another step swaps is looked up again.
+const TRIES: usize = 32;
+
 /// A detached copy of what lies at `path`; its links are followed inside of the root.
-fn clone_of(root: &RootDir, path: &str) -> Result<OwnedFd, Failure> {
+fn clone_of(layers: &Layers, root: &RootDir, path: &str) -> Result<OwnedFd, Failure> {
+    for _ in 0..TRIES {
+        if let Some(clone) = clone_once(layers, root, path)? {
+            return Ok(clone);
+        }
+    }
+    Err(taken_away(path, "changed"))
+}
+
+/// None when a link has come into the place of what was found: mounted, it would be followed by whoever uses it.
+fn clone_once(layers: &Layers, root: &RootDir, path: &str) -> Result<Option<OwnedFd>, Failure> {
     let missing = |_| user(format!("the source `{}` of a mount does not exist", path.escape_debug()));
     let real = root.resolve(path.as_bytes(), Missing::Fail).map_err(missing)?;
     let opened = root.open_beneath(&real.relative(), OFlags::PATH | OFlags::NOFOLLOW).map_err(missing)?;
+    let stat = rustix::fs::fstat(&opened).during("look at", path)?;
+    if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Symlink {
+        return Ok(None);
+    }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    rustix::mount::open_tree(&opened, "", flags).map_err(|e| mount_refused("mount a source", &e.into()))
+    let clone = || rustix::mount::open_tree(&opened, "", flags);
+    let cloned = match (clone(), root.mount()) {
+        (Err(rustix::io::Errno::INVAL), Some(mount)) => while_attached(layers, mount, clone)?,
+        (cloned, _) => cloned,
+    };
+    cloned.map(Some).map_err(|error| match error {
+        rustix::io::Errno::NOENT => taken_away(path, "removed"),
+        error => mount_refused("mount a source", &error.into()),
+    })
+}
+
+/// Kernels before 6.15 clone only from mounts that are attached somewhere: this one is, for a moment, in the worker's own
+/// namespace.
+fn while_attached<T>(layers: &Layers, mount: BorrowedFd<'_>, work: impl FnOnce() -> T) -> Result<T, Failure> {
+    let folder = layers.work_dir(&[])?;
+    let place = folder.path().join("source");
+    fs::DirBuilder::new().mode(0o700).create(&place).during("create", &place)?;
+    let attach = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(mount, "", CWD, &place, attach).map_err(|e| mount_refused("mount a source", &e.into()))?;
+    let done = work();
+    let detached = rustix::mount::unmount(&place, rustix::mount::UnmountFlags::DETACH);
+    detached.map_err(|e| mount_refused("detach a source", &e.into()))?;
+    Ok(done)
+}
+
+/// It was found a moment ago: another step has the same cache.
+fn taken_away(path: &str, how: &str) -> Failure {
+    let message = format!("the source `{}` of a mount was {how} while it was being mounted", path.escape_debug());
+    Failure { hint: Some(ONE_AT_A_TIME.into()), ..user(message) }
 }
 
 fn memory(size: Option<(&str, &str)>) -> Result<OwnedFd, Failure> {
@@ -162,7 +210,7 @@ fn cache(layers: &Layers, content: &MountContent, out: &mut Volumes) -> Result<O
     if !part.is_empty() {
         // Steps write into a cache, also while this one begins: a link there ends inside of it, or nowhere.
         let root = RootDir::open(&path).map_err(|e| user(e.to_string()))?;
-        return clone_of(&root, part);
+        return clone_of(layers, &root, part);
     }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     rustix::mount::open_tree(CWD, &path, flags).map_err(|e| mount_refused("mount a cache", &e.into()))

@@ -34,8 +34,9 @@ pub fn check(store: &Path) -> Result<(), Failure> {
     let own = Form { overlay: if ids.are_mapped() { "user" } else { "trusted" }.into(), ids };
     let path = store.join(FILE);
     let known = match fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from).during("read", &path)?,
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => before_forms(store, &own)?,
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Err(damaged(&path, &"it is a folder")),
         Err(error) => return Err(error).during("read", &path),
     };
     if known.overlay != own.overlay {
@@ -58,6 +59,19 @@ pub fn check(store: &Path) -> Result<(), Failure> {
         write(&path, &own)?;
     }
     Ok(())
+}
+
+/// Whose layers these are is not known any more, and nobody may guess it. What root made can be told from what users made.
+fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    let shown = path.display().to_string().escape_debug().to_string();
+    let message = format!("`{shown}`, which says what the store's layers look like, is damaged: {error}");
+    let hint = match Ids::current().are_mapped() {
+        false => {
+            "if only root has built with this store, remove that file, and it is written anew; else choose another store with --store"
+        }
+        true => "choose another store with --store, and remove this one with everything in it",
+    };
+    environment(message, hint)
 }
 
 /// A store without a record: a new one, or one of a time when only root could build.

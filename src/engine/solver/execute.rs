@@ -47,9 +47,12 @@ impl Solver<'_> {
                 Outcome::Failed { message: error.message.clone() }
             }
         };
-        let started = guard(&self.state(id).said).started;
+        let (started, usage) = {
+            let said = guard(&self.state(id).said);
+            (said.started, said.usage)
+        };
         let micros = started.map_or(0, |started| self.speaker.elapsed().saturating_sub(started));
-        self.finish(id, outcome, None, None, micros);
+        self.finish(id, outcome, None, usage, micros);
     }
 
     /// A step that takes the result of an identical one was a miss as much as that one: what stands on it runs for the same
@@ -326,7 +329,11 @@ impl Solver<'_> {
             self.ask(vertex, request, vec![OwnedFd::from(out_writer), OwnedFd::from(err_writer)])
         });
         guard(&self.state.running).retain(|running| *running != token);
-        match reply? {
+        let reply = reply?;
+        if let Reply::Exited { usage, .. } = &reply {
+            guard(&self.state(vertex.id).said).usage = Some(*usage);
+        }
+        match reply {
             Reply::Exited { cancelled: true, .. } => Err(SolveError::cancelled(vertex.id)),
             Reply::Exited { code: 0, stat, usage, reads, .. } => {
                 Ok(Made { layers: vec![layer], stat: stat.unwrap_or_default(), usage: Some(usage), reads })

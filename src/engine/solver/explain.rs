@@ -145,7 +145,7 @@ fn name_downloads(vertex: &Vertex, reasons: &mut [MissReason]) {
         if let MissReason::FileChanged { path, .. } = reason
             && let Some(file) = files.iter().find(|file| file.name == *path)
         {
-            *path = crate::engine::graph::redacted(&file.url);
+            *reason = MissReason::DownloadChanged { address: crate::engine::graph::redacted(&file.url) };
         }
     }
 }

@@ -166,6 +166,8 @@ struct Said {
     finished: Option<Outcome>,
     /// When it started to run, in microseconds since the build began.
     started: Option<u64>,
+    /// What its process used, however it ended.
+    usage: Option<super::event::Usage>,
     /// Where its cascade began, when it had to run.
     cause: Option<VertexId>,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 
@@ -78,6 +78,33 @@ impl Index {
         }
         connection.execute_batch("pragma journal_mode = wal; pragma synchronous = full;").map_err(wrap)?;
         upgrade(&connection).map_err(wrap)?;
+        Ok(Self { connection: Mutex::new(connection), store: store.clone() })
+    }
+
+    /// Opens an index that this process may not write. Errors: it is not there, or its last changes have not been settled
+    /// (a builder was killed), which takes the right to write.
+    pub(super) fn read_only(root: &Path) -> Result<Self, StoreError> {
+        let store = root.display().to_string();
+        let wrap = |source| StoreError::Index { store: store.clone(), source };
+        let path = root.join("index.db");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = |connection: Connection| {
+            let version: u32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
+            Ok((connection, version))
+        };
+        let settled = std::fs::metadata(root.join("index.db-wal")).map_or(true, |wal| wal.len() == 0);
+        let opened = match Connection::open_with_flags(&path, flags).and_then(open) {
+            // Without the right to make files beside it SQLite reads it only as something that nobody changes.
+            Err(_) if settled => {
+                let uri = format!("file:{}?immutable=1", crate::engine::http::url::percent(&path.to_string_lossy()));
+                Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).and_then(open)
+            }
+            other => other,
+        };
+        let (connection, version) = opened.map_err(wrap)?;
+        if version > FORMAT {
+            return Err(StoreError::Format { store, found: version.to_string(), known: FORMAT });
+        }
         Ok(Self { connection: Mutex::new(connection), store: store.clone() })
     }
 

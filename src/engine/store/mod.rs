@@ -68,12 +68,20 @@ impl Hint for StoreError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Path(error) => error.hint(),
-            Self::Index { source, .. } => match source.sqlite_error_code() {
+            Self::Index { source, store } => match source.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DiskFull) => {
                     Some("free space and run the same command again, finished steps are kept".into())
                 }
                 Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
                     Some("check its owner and mode, or choose another place with --store".into())
+                }
+                Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+                    let index = Path::new(store).join("index.db");
+                    let index = index.display().to_string().escape_debug().to_string();
+                    Some(format!(
+                        "it is damaged: move `{index}` away; the next build begins with an empty cache, and `rbuild-tui prune` \
+                         takes what the old one left"
+                    ))
                 }
                 _ => Some("choose another place with --store".into()),
             },
@@ -107,6 +115,11 @@ impl Layout {
     pub fn stat_index(&self, context: &Path) -> PathBuf {
         let name = crate::ground::digest::Digest::of(context.as_os_str().as_encoded_bytes()).hex();
         self.root.join("context").join(&name[..32])
+    }
+
+    /// What rewrites of the files of a project replaced.
+    pub fn backups(&self, project: &str) -> PathBuf {
+        self.root.join("backups").join(project)
     }
 
     /// The folders of cache mounts.
@@ -162,6 +175,30 @@ impl Store {
         let index = Index::open(&root)?;
         sweep_locks(&root.join("locks"));
         Ok(Self { content: ContentStore::new(&root), layout: Layout { root }, index })
+    }
+}
+
+impl Store {
+    /// Opens a store to look at it, also where nothing can be written or where it belongs to somebody else. Whoever writes to
+    /// it all the same gets an error of its index. Errors: as of [`Store::open`], when it cannot be read either.
+    pub fn open_to_read(root: &Path) -> Result<Self, StoreError> {
+        Self::open(root).or_else(|error| {
+            let unwritable = match &error {
+                StoreError::Path(error) => matches!(error.source.raw_os_error(), Some(1 | 13 | 30)),
+                StoreError::Index { source, .. } => matches!(
+                    source.sqlite_error_code(),
+                    Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen)
+                ),
+                StoreError::Owner { .. } => true,
+                StoreError::Format { .. } | StoreError::Mismatch { .. } => false,
+            };
+            if !unwritable || !root.join("index.db").exists() {
+                return Err(error);
+            }
+            let root = root.canonicalize().at("open", root)?;
+            let index = Index::read_only(&root)?;
+            Ok(Self { content: ContentStore::new(&root), layout: Layout { root }, index })
+        })
     }
 }
 

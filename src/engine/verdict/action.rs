@@ -59,6 +59,7 @@ impl MissReason {
             Self::VariableChanged { .. } => "the step reads it, so it has to run; move other work above its line",
             Self::VariableOrder => "put the lines back in the order that they had",
             Self::BaseChanged { .. } => "name the base by its digest to decide yourself when it moves",
+            Self::DownloadChanged { .. } => "give --checksum=sha256:… to decide yourself when it changes",
             Self::CommitChanged { .. } => "name a commit instead of a branch to decide yourself when it moves",
             Self::NoCache => "leave out --no-cache, or name only the stage with --no-cache-filter",
             Self::ResultGone { .. } => {

@@ -251,6 +251,11 @@ pub enum MissReason {
         /// Now.
         new: String,
     },
+    /// M17: what a server gives under an address is another content than before.
+    DownloadChanged {
+        /// The address, without credentials.
+        address: String,
+    },
     /// M18: a branch or tag of a git repository leads to another commit.
     CommitChanged {
         /// The repository as written.
@@ -341,6 +346,7 @@ impl MissReason {
             Self::VariableChanged { origin, .. } if origin == "ARG" => "M15",
             Self::VariableChanged { .. } | Self::VariableOrder => "M14",
             Self::BaseChanged { .. } => "M16",
+            Self::DownloadChanged { .. } => "M17",
             Self::CommitChanged { .. } => "M18",
             Self::NoCache => "M23",
             Self::ResultGone { .. } => "M24",
@@ -426,6 +432,7 @@ impl fmt::Display for MissReason {
             Self::BaseChanged { image, old, new } => {
                 write!(f, "the base image `{image}` moved from {} to `{new}`", show(old.as_ref()))
             }
+            Self::DownloadChanged { address } => write!(f, "the content of `{address}` changed"),
             Self::CommitChanged { repository, old, new } => {
                 write!(f, "`{repository}` moved from commit `{old}` to `{new}`")
             }

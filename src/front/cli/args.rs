@@ -65,10 +65,23 @@ pub enum Command {
     Why(WhyArgs),
     /// Open a shell in the file system before or after a step; what it writes is listed and thrown away.
     Shell(ShellArgs),
+    /// Show what a change would make run, and what that took last time; run nothing.
+    #[command(name = "whatif")]
+    WhatIf(super::whatif::WhatIfArgs),
+    /// Show what every path of the context costs: what a change of it makes run, times how often it changes.
+    Heat(super::heat::HeatArgs),
+    /// Show what the builds of a git history would have cost; check out and build nothing.
+    Replay(super::replay::ReplayArgs),
+    /// Hold what a change would make run against a budget, for pipelines.
+    Ci(super::ci::CiArgs),
     /// Show rewrites that save time, with their evidence.
-    Suggest(SuggestArgs),
+    Suggest(super::suggest::SuggestArgs),
     /// Check a Dockerfile with BuildKit's build checks; build nothing.
     Lint(LintArgs),
+    /// Show what a build reads of its context: how big it is, which step uses it, and what the ignore file leaves out.
+    Context(super::context::ContextArgs),
+    /// Show when each step of the last build ran, and which chain of steps decided how long it took.
+    Timeline(super::timeline::TimelineArgs),
     /// Builds on record.
     History(HistoryArgs),
     /// Images of the store.
@@ -303,16 +316,6 @@ pub struct WhyArgs {
     pub target: Option<String>,
 }
 
-/// `suggest`.
-#[derive(Debug, Args)]
-pub struct SuggestArgs {
-    #[command(flatten)]
-    pub project: ProjectArgs,
-    /// Write the first suggestion into the Dockerfile; a backup is kept beside it.
-    #[arg(long)]
-    pub apply: bool,
-}
-
 /// `lint`.
 #[derive(Debug, Args)]
 pub struct LintArgs {
@@ -378,6 +381,26 @@ pub struct HistoryArgs {
 pub enum HistoryCommand {
     /// List builds, newest first.
     Ls,
+    /// Show one build: every step with its reasons.
+    Show {
+        /// A name of `history ls`, or its beginning.
+        build: String,
+    },
+    /// Put two builds side by side: results, times, sizes and keys of every step.
+    Compare {
+        /// The earlier one.
+        old: String,
+        /// The later one.
+        new: String,
+    },
+    /// Write all that is kept of a build (events, record, output of steps) as a tar.
+    Export {
+        /// A name of `history ls`, or its beginning.
+        build: String,
+        /// Where to; `-` for standard output.
+        #[arg(short, long, value_name = "FILE", default_value = "-")]
+        output: PathBuf,
+    },
 }
 
 /// `image`.

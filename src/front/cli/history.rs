@@ -1,17 +1,76 @@
 //! `history`.
 
-use super::Context;
+use std::io::Write;
+use std::path::Path;
+
 use super::args::{HistoryArgs, HistoryCommand};
+use super::{Context, last};
 use crate::engine::EngineError;
 use crate::engine::solver::record::BuildRecord;
+use crate::front::report::document;
 use crate::front::report::history::{self, BuildRow};
 
 /// How many builds are listed.
 const LISTED: u32 = 200;
 
 pub fn run(context: &Context, args: &HistoryArgs) -> Result<u8, EngineError> {
-    let HistoryCommand::Ls = args.command;
-    let rows = context.store()?.index.builds(LISTED)?;
+    match &args.command {
+        HistoryCommand::Ls => list(context),
+        HistoryCommand::Show { build } => {
+            let (_, state) = last::named(&context.store_to_read()?, build)?;
+            context.output.write(|out| match context.output.json {
+                true => document::write(out, &state),
+                false => history::show(out, &state),
+            })
+        }
+        HistoryCommand::Compare { old, new } => {
+            let store = context.store_to_read()?;
+            let (old, new) = (last::named(&store, old)?, last::named(&store, new)?);
+            let rows = history::compare((&old.1, &old.0.ingredients), (&new.1, &new.0.ingredients));
+            context.output.write(|out| match context.output.json {
+                true => history::compare_json(out, &old.1, &new.1, &rows),
+                false => history::compare_plain(out, &old.1, &new.1, &rows),
+            })
+        }
+        HistoryCommand::Export { build, output } => export(context, build, output),
+    }
+}
+
+/// Everything that is kept of a build, in one file.
+fn export(context: &Context, name: &str, output: &Path) -> Result<u8, EngineError> {
+    let store = context.store_to_read()?;
+    let Some(row) = store.index.build(name)? else {
+        let hint = "`rbuild-tui history ls` lists the builds".to_owned();
+        return Err(EngineError::user(format!("there is no build `{}`", name.escape_debug()), Some(hint)));
+    };
+    let folder = store.layout.build(&row.id);
+    let write = |out: &mut dyn Write| -> std::io::Result<()> {
+        let mut tar = tar::Builder::new(out);
+        tar.follow_symlinks(false);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(row.record.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "record.json", row.record.as_bytes())?;
+        let mut names: Vec<_> = std::fs::read_dir(&folder)?.flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        for name in names {
+            tar.append_path_with_name(folder.join(&name), name)?;
+        }
+        tar.finish()
+    };
+    let fail = |error: std::io::Error| {
+        let cause = crate::ground::fs::error::describe(&error);
+        EngineError::environment(format!("cannot export build `{}`: {cause}", row.id.escape_debug()), None)
+    };
+    if output == Path::new("-") {
+        return context.output.write(|out| write(out));
+    }
+    write(&mut std::fs::File::create(output).map_err(fail)?).map_err(fail)?;
+    Ok(super::DONE)
+}
+
+fn list(context: &Context) -> Result<u8, EngineError> {
+    let rows = context.store_to_read()?.index.builds(LISTED)?;
     let rows: Vec<BuildRow> = rows
         .into_iter()
         .map(|row| {

@@ -154,7 +154,7 @@ fn load(context: &Context, path: &Path, tag: Option<&str>) -> Result<u8, EngineE
 }
 
 fn list(context: &Context) -> Result<u8, EngineError> {
-    let images = context.store()?.index.images()?;
+    let images = context.store_to_read()?.index.images()?;
     // What a daemon has is listed by the daemon.
     let own = images.iter().filter(|(name, ..)| !name.starts_with(DAEMON_PREFIX));
     let rows: Vec<ImageRow> = own.map(|(name, record, created)| row(name, record, *created)).collect();

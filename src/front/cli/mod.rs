@@ -3,8 +3,11 @@
 mod args;
 mod build;
 mod cancellable;
+mod ci;
+mod context;
 mod delivery_spec;
 mod demo;
+mod heat;
 mod history;
 mod host;
 mod image;
@@ -13,12 +16,15 @@ mod lint;
 mod output;
 mod output_spec;
 mod plan;
+mod replay;
 mod results;
 mod screen;
 mod shell;
 mod sources;
 mod suggest;
+mod timeline;
 mod upkeep;
+mod whatif;
 mod why;
 
 use std::path::PathBuf;
@@ -55,8 +61,14 @@ pub fn main() -> ExitCode {
         Some(Command::Plan(args)) => plan::run(&context, args),
         Some(Command::Why(args)) => why::run(&context, args),
         Some(Command::Shell(args)) => shell::run(&context, args),
+        Some(Command::WhatIf(args)) => whatif::run(&context, args),
+        Some(Command::Heat(args)) => heat::run(&context, args),
+        Some(Command::Replay(args)) => replay::run(&context, args),
+        Some(Command::Ci(args)) => ci::run(&context, args),
         Some(Command::Suggest(args)) => suggest::run(&context, args),
         Some(Command::Lint(args)) => lint::run(&context, args),
+        Some(Command::Context(args)) => self::context::run(&context, args),
+        Some(Command::Timeline(args)) => timeline::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),
         Some(Command::Du(args)) => upkeep::du(&context, args),
@@ -75,9 +87,13 @@ struct Context {
 }
 
 impl Context {
+    fn snapshots(&self) -> Snapshots {
+        if self.config.copies_layers { Snapshots::Copied } else { Snapshots::Best }
+    }
+
     fn store_path(&self) -> Result<PathBuf, EngineError> {
         let given = self.cli.store.clone().or_else(|| self.config.store.clone());
-        let hint = "name one with --store, or set HOME".to_owned();
+        let hint = "name one with --store, or set HOME to an absolute path".to_owned();
         given.ok_or_else(|| EngineError::environment("there is no folder for the store", Some(hint)))
     }
 
@@ -86,12 +102,17 @@ impl Context {
         Ok(crate::engine::store::Store::open(&self.store_path()?)?)
     }
 
+    /// The store for commands that only look: one that cannot be written does as well.
+    fn store_to_read(&self) -> Result<crate::engine::store::Store, EngineError> {
+        Ok(crate::engine::store::Store::open_to_read(&self.store_path()?)?)
+    }
+
     /// Store and worker. Called before any thread exists.
     fn engine(&self) -> Result<Engine, EngineError> {
         let path = self.store_path()?;
         // Made here first, so that a store that cannot be written is one message, not the worker's end.
         drop(crate::engine::store::Store::open(&path)?);
-        let snapshots = if self.config.copies_layers { Snapshots::Copied } else { Snapshots::Best };
+        let snapshots = self.snapshots();
         let sources = self.sources()?;
         Ok(Engine::open(&path, Worker::spawn(&path, snapshots)?)?.with_sources(sources))
     }

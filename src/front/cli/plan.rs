@@ -1,10 +1,15 @@
 //! `plan`.
 
+use std::time::{Duration, Instant};
+
 use clap::Args;
 
 use super::args::ProjectArgs;
 use super::{Context, build};
-use crate::engine::{EngineError, PlanMemory};
+use crate::engine::context::{IgnoreFile, Watch};
+use crate::engine::event::{BuildEvent, Stamped};
+use crate::engine::store::{Store, StoreError};
+use crate::engine::{EngineError, PlanMemory, Project};
 use crate::front::report::plan;
 use crate::insight::model::BuildState;
 
@@ -13,11 +18,67 @@ use crate::insight::model::BuildState;
 pub struct PlanArgs {
     #[command(flatten)]
     pub project: ProjectArgs,
+    /// Plan again whenever the context or the Dockerfile changes, until ctrl-c.
+    #[arg(long)]
+    pub watch: bool,
 }
 
 pub fn run(context: &Context, args: &PlanArgs) -> Result<u8, EngineError> {
     let project = build::project(context, &args.project)?;
-    let events = project.plan(&context.store()?, &mut PlanMemory::default())?;
-    let state = BuildState::fold(&events);
-    context.output.write(|out| if context.output.json { plan::json(out, &state) } else { plan::plain(out, &state) })
+    let store = context.store_to_read()?;
+    if args.watch {
+        return watch(context, &project, &store);
+    }
+    let events = project.plan(&store, &mut PlanMemory::default())?;
+    show(context, &BuildState::fold(&events))
+}
+
+fn show(context: &Context, state: &BuildState) -> Result<u8, EngineError> {
+    context.output.write(|out| if context.output.json { plan::json(out, state) } else { plan::plain(out, state) })
+}
+
+/// What two plans of the same say.
+fn facts(events: &[Stamped]) -> Vec<&BuildEvent> {
+    let lasting = |event: &&BuildEvent| !matches!(event, BuildEvent::BuildStarted { .. } | BuildEvent::Progress { .. });
+    events.iter().map(|stamped| &stamped.event).filter(lasting).collect()
+}
+
+/// A plan after every change. A Dockerfile that cannot be read at the moment is told and waited for.
+fn watch(context: &Context, project: &Project, store: &Store) -> Result<u8, EngineError> {
+    project.require_folder()?;
+    let ignore = || IgnoreFile::find(&project.context, Some(&project.dockerfile)).unwrap_or_default();
+    let fail = |error| EngineError::from(StoreError::from(error));
+    let mut watch = Watch::new(&project.context, &project.dockerfile, &ignore()).map_err(fail)?;
+    if let Some(why) = watch.off() {
+        eprintln!("watching is off: {why}");
+    }
+    let mut memory = PlanMemory::default();
+    let mut last: Option<Vec<Stamped>> = None;
+    loop {
+        let began = Instant::now();
+        match project.plan(store, &mut memory) {
+            Ok(events) if last.as_ref().is_some_and(|last| facts(last) == facts(&events)) => {}
+            Ok(events) => {
+                let took = began.elapsed();
+                let state = BuildState::fold(&events);
+                let code = show(context, &state)?;
+                if !context.output.json {
+                    context.output.write(|out| {
+                        writeln!(out, "planned in {} ms; watching, ctrl-c ends\n", took.as_millis())?;
+                        out.flush()
+                    })?;
+                }
+                if code != super::DONE {
+                    return Ok(code);
+                }
+                last = Some(events);
+            }
+            Err(error) => {
+                super::report(&error);
+                last = None;
+            }
+        }
+        while !watch.wait(Duration::from_secs(3600)) {}
+        watch.refresh(&ignore()).map_err(fail)?;
+    }
 }

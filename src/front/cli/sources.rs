@@ -34,7 +34,7 @@ impl Context {
         let credentials = CredentialSources { files: logins(config), path: config.path.clone(), ..Default::default() };
         let registry = Arc::new(RegistrySettings { http, hosts, credentials, ..RegistrySettings::default() });
         let (daemons, unusable_daemon) = daemons(config);
-        let home = config.variable("HOME").map(PathBuf::from);
+        let home = config.home.clone();
         let agent = config.variable("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
         let git = GitSettings { path: config.path.clone(), agent, home };
         Ok(Sources { registry, git, daemons, unusable_daemon })
@@ -65,7 +65,7 @@ fn read(path: &Path) -> Result<File, String> {
 /// A folder of the user's: by variable, else below the home.
 fn folder(config: &Config, variable: &str, below: &str) -> Option<PathBuf> {
     let given = config.variable(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    given.or_else(|| config.variable("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(home).join(below)))
+    given.or_else(|| config.home.as_ref().map(|home| home.join(below)))
 }
 
 fn proxies(config: &Config) -> Proxies {

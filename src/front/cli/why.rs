@@ -105,7 +105,7 @@ fn key(context: &Context, project: &Project, line: Option<u32>, against: Option<
 
 /// Explains the last build of a project.
 pub fn show(context: &Context, project: &Project, step: Option<u32>) -> Result<u8, EngineError> {
-    let state = last::state(&context.store()?, project)?;
+    let state = last::state(&context.store_to_read()?, project)?;
     if context.output.json {
         return context.output.write(|out| why::json(out, &state, step));
     }

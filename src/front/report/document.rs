@@ -53,7 +53,7 @@ pub struct StepDocument {
     pub seconds: f64,
     /// Of regular files in its layer.
     pub bytes: Option<u64>,
-    /// For a RUN that ran.
+    /// For a RUN whose process has ended, well or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageDocument>,
     /// For a RUN that was watched when it ran, now or when its result was made.
@@ -229,6 +229,7 @@ fn reason_document(reason: &MissReason) -> ReasonDocument {
         MissReason::FileChanged { path, attribute, old, new, .. } => {
             (Some(path), Some(attribute.code().to_owned()), old, new)
         }
+        MissReason::DownloadChanged { address } => (Some(address), Some("content".to_owned()), None, None),
         MissReason::CommandChanged { old, new, .. } => (None, Some("command".to_owned()), Some(old), Some(new)),
         MissReason::FieldChanged { field, old, new } => (None, Some(field), old, new),
         MissReason::VariableChanged { name, old, new, .. } => (None, Some(name), old, new),

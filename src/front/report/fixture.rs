@@ -1,7 +1,7 @@
 //! The suggestion for the fixture of the model, for tests of reports and interface.
 
 use crate::insight::model::fixture::DOCKERFILE;
-use crate::insight::suggest::{Proof, Refusal, Saving, SuggestReport, Suggestion};
+use crate::insight::suggest::{Proof, Refusal, Rewritten, Saving, SuggestReport, Suggestion, Trigger};
 
 /// The suggestion for the fixture, and one refusal.
 pub fn suggestions() -> SuggestReport {
@@ -19,12 +19,16 @@ pub fn suggestions() -> SuggestReport {
             ],
             risks: vec!["A lifecycle script that reads source files would not find them.".into()],
             proof: Proof::NotProven,
+            verified: None,
             saving: Some(Saving {
                 touched: vec!["src/routes/cart.ts".into()],
                 now_micros: 60_600_000,
                 after_micros: 19_400_000,
                 spared_lines: vec![4],
             }),
+            trigger: Trigger::Sources,
+            gain: None,
+            file: Rewritten::Dockerfile,
             before: DOCKERFILE.into(),
             after,
         }],

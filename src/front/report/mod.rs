@@ -2,9 +2,12 @@
 //! without spinner or box, and every untrusted word passes through [`crate::front::text`].
 
 pub mod builders;
+pub mod ci;
+pub mod context;
 pub mod document;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod heat;
 pub mod history;
 pub mod images;
 pub mod key;
@@ -12,11 +15,14 @@ pub mod lint;
 pub mod plain;
 pub mod plan;
 pub mod reads;
+pub mod replay;
 pub mod shell;
 pub mod suggest;
 pub mod table;
+pub mod timeline;
 pub mod upkeep;
 mod used;
+pub mod whatif;
 pub mod why;
 pub mod word_diff;
 

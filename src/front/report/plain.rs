@@ -137,6 +137,7 @@ impl<W: Write> PlainReporter<W> {
         self.lines(vertex, &rest)?;
         let Some(step) = self.state.step(vertex) else { return Ok(()) };
         let time = text::seconds(step.micros);
+        let used = step.usage.map(|usage| format!(", {}", super::used::short(&usage))).unwrap_or_default();
         let words = match outcome {
             Outcome::Cached => match step.hit() {
                 Some(HitReason::Traced) => format!("cached (traced); BuildKit would have run this: {time}"),
@@ -146,15 +147,14 @@ impl<W: Write> PlainReporter<W> {
             },
             Outcome::Ran => match step.layer {
                 Some(layer) => {
-                    let used = step.usage.map(|usage| format!(", {}", super::used::short(&usage))).unwrap_or_default();
                     let traced = step.reads.as_ref().map(|reads| format!(", {}", super::reads::short(reads)));
                     format!("ran in {time}, layer of {}{used}{}", text::size(layer.bytes), traced.unwrap_or_default())
                 }
                 None => format!("ran in {time}"),
             },
             // The message stands once, at the very end, where it is looked for.
-            Outcome::Failed { .. } => format!("failed after {time}"),
-            Outcome::Cancelled => "cancelled".to_owned(),
+            Outcome::Failed { .. } => format!("failed after {time}{used}"),
+            Outcome::Cancelled => format!("cancelled{used}"),
             Outcome::Config | Outcome::Skipped => return Ok(()),
         };
         self.say(vertex, &words)

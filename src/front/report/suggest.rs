@@ -6,37 +6,76 @@ use similar::TextDiff;
 
 use super::document;
 use crate::front::text;
-use crate::insight::suggest::{Proof, SuggestReport, Suggestion};
+use crate::insight::suggest::{Proof, Rewritten, SuggestReport, Suggestion, Trigger};
+
+/// So many paths that two builds of the original do not share are listed.
+const SHOWN_PATHS: usize = 10;
 
 /// How far a suggestion is proven, as a sentence.
-pub fn proof(proof: Proof) -> &'static str {
-    match proof {
-        Proof::NotProven => "not proven: derived from a rule, neither traced nor built",
+pub fn proof(suggestion: &Suggestion) -> String {
+    match (&suggestion.verified, suggestion.proof) {
+        (Some(found), _) if found.proven => {
+            let left_out = match found.unreproducible.len() {
+                0 => String::new(),
+                n => format!(", {n} that the original does not reproduce left out"),
+            };
+            format!("proven: both images were built and are equal ({} paths compared{left_out})", found.compared)
+        }
+        (Some(found), _) => {
+            format!("not proven: {}", text::line(found.why.as_deref().unwrap_or("the comparison did not come to an end")))
+        }
+        (None, Proof::NotProven) => {
+            "not proven: derived from a rule, neither traced nor built (`suggest --verify` builds both)".to_owned()
+        }
+        (None, Proof::Traced) => {
+            "not proven: derived from what the step read, but not built yet (`suggest --verify` builds both)".to_owned()
+        }
     }
+}
+
+/// What the saving really was, where it was measured.
+pub fn measured(suggestion: &Suggestion) -> Option<String> {
+    let measured = suggestion.verified.as_ref()?.measured.as_ref()?;
+    let (now, after) = (text::seconds(measured.now_micros), text::seconds(measured.after_micros));
+    let saved = text::seconds(measured.now_micros.saturating_sub(measured.after_micros));
+    Some(format!(
+        "measured: {saved} saved after a change of {}: {now} before, {after} after",
+        text::line(&measured.touched.join(", "))
+    ))
 }
 
 /// The change as a unified diff with three lines of context.
 pub fn unified_diff(suggestion: &Suggestion) -> String {
-    TextDiff::from_lines(&suggestion.before, &suggestion.after)
-        .unified_diff()
-        .context_radius(3)
-        .header("Dockerfile", "Dockerfile (suggested)")
-        .to_string()
+    let (name, suggested) = match suggestion.file {
+        Rewritten::Dockerfile => ("Dockerfile", "Dockerfile (suggested)"),
+        Rewritten::IgnoreFile => (".dockerignore", ".dockerignore (suggested)"),
+    };
+    let compared = TextDiff::from_lines(&suggestion.before, &suggestion.after);
+    compared.unified_diff().context_radius(3).header(name, suggested).to_string()
 }
 
 /// The saving in one sentence.
 pub fn saving(suggestion: &Suggestion) -> String {
     let Some(saving) = &suggestion.saving else {
-        return "saving unknown: no build on record yet".to_owned();
+        return match (&suggestion.gain, &suggestion.trigger) {
+            (Some(gain), Trigger::None) => format!("gains: {}", text::line(gain)),
+            (Some(gain), _) => format!("gains: {}; time saved unknown: no build on record yet", text::line(gain)),
+            (None, _) => "saving unknown: no build on record yet".to_owned(),
+        };
     };
     let saved = text::seconds(saving.now_micros.saturating_sub(saving.after_micros));
     let (now, after) = (text::seconds(saving.now_micros), text::seconds(saving.after_micros));
     let touched = match saving.touched.as_slice() {
-        [] => "a source file".to_owned(),
+        [] => match &suggestion.trigger {
+            Trigger::Argument { name } => format!("the argument {}", text::line(name)),
+            Trigger::Base { image } => format!("the base image {}", text::line(image)),
+            _ => "a source file".to_owned(),
+        },
         [one] => text::line(one),
         [one, rest @ ..] => format!("{} and {} more", text::line(one), rest.len()),
     };
-    format!("saves {saved} when {touched} changes: {now} now, {after} after")
+    let gain = suggestion.gain.as_ref().map(|gain| format!("; also: {}", text::line(gain))).unwrap_or_default();
+    format!("saves {saved} when {touched} changes: {now} now, {after} after{gain}")
 }
 
 /// Everything found. Errors: of the writer.
@@ -45,9 +84,24 @@ pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
         writeln!(out, "no suggestion for this Dockerfile")?;
     }
     for (at, suggestion) in report.offered.iter().enumerate() {
-        writeln!(out, "{}. line {}: {}", at + 1, suggestion.line, text::line(&suggestion.title))?;
+        let (line, title, rule) = (suggestion.line, text::line(&suggestion.title), text::line(&suggestion.rule));
+        writeln!(out, "{}. line {line}: {title} ({rule})", at + 1)?;
         writeln!(out, "   {}", saving(suggestion))?;
-        writeln!(out, "   {}", proof(suggestion.proof))?;
+        writeln!(out, "   {}", proof(suggestion))?;
+        if let Some(words) = measured(suggestion) {
+            writeln!(out, "   {words}")?;
+        }
+        if let Some(found) = &suggestion.verified {
+            for path in &found.differing {
+                writeln!(out, "   differs: {}", text::line(path))?;
+            }
+            for path in found.unreproducible.iter().take(SHOWN_PATHS) {
+                writeln!(out, "   not the same in two builds of the original: /{}", text::line(path))?;
+            }
+            if found.unreproducible.len() > SHOWN_PATHS {
+                writeln!(out, "   and {} more such paths", found.unreproducible.len() - SHOWN_PATHS)?;
+            }
+        }
         for sentence in &suggestion.evidence {
             writeln!(out, "   seen: {}", text::line(sentence))?;
         }
@@ -55,6 +109,9 @@ pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
             writeln!(out, "   risk: {}", text::line(sentence))?;
         }
         writeln!(out)?;
+        if suggestion.is_advice() {
+            continue;
+        }
         write!(out, "{}", text::block(&unified_diff(suggestion)))?;
         writeln!(out)?;
     }

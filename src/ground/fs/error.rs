@@ -74,6 +74,9 @@ impl Hint for PathError {
             28 | 122 => Some("free space and run the same command again, finished steps are kept".into()),
             13 | 1 => Some("check the owner and mode of this path".into()),
             2 if self.action == "create" => Some("check that the folder above it exists, or choose another place".into()),
+            17 | 20 if self.action == "create" => {
+                Some("something that is no folder is in its place: move it away and run the same command again".into())
+            }
             30 => Some("the file system is read-only: choose another place with --store".into()),
             24 | 23 => Some("raise the limit of open files (ulimit -n)".into()),
             _ => None,

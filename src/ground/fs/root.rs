@@ -19,7 +19,7 @@ const MAX_LINKS: usize = 40;
 #[derive(Debug)]
 pub struct RootDir {
     fd: OwnedFd,
-    _mount: Option<OwnedFd>,
+    mount: Option<OwnedFd>,
     /// `..` of the root is an error.
     closed: bool,
 }
@@ -81,22 +81,27 @@ impl RootDir {
     /// Opens `path`, following links as usual.
     pub fn open(path: &Path) -> Result<Self, PathError> {
         let fd = rustix::fs::openat(CWD, path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        Ok(Self { fd: fd.at("open", path)?, _mount: None, closed: false })
+        Ok(Self { fd: fd.at("open", path)?, mount: None, closed: false })
     }
 
     /// Takes an open directory.
     pub fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd, _mount: None, closed: false }
+        Self { fd, mount: None, closed: false }
     }
 
     /// Takes an open directory and a detached mount that lives as long as it does.
     pub fn with_mount(fd: OwnedFd, mount: OwnedFd) -> Self {
-        Self { fd, _mount: Some(mount), closed: false }
+        Self { fd, mount: Some(mount), closed: false }
     }
 
     /// The same, but `..` of the root is an error (EXDEV, as of the kernel's own `RESOLVE_BENEATH`) instead of the root.
     pub fn closed(self) -> Self {
         Self { closed: true, ..self }
+    }
+
+    /// The detached mount that it is, if it is one.
+    pub fn mount(&self) -> Option<BorrowedFd<'_>> {
+        self.mount.as_ref().map(AsFd::as_fd)
     }
 
     /// The root's descriptor.

@@ -10,6 +10,7 @@ pub mod forecast;
 pub mod state;
 pub mod step;
 pub mod summary;
+pub mod timeline;
 
 pub use cascade::{Cascade, Cutoff, RootCause};
 pub use critical::CriticalPath;
@@ -17,3 +18,4 @@ pub use forecast::{Fate, Forecast};
 pub use state::{BuildState, Diagnosis, Export, Finish};
 pub use step::{Difference, Mark, Progress, Status, Step};
 pub use summary::{Counts, headline};
+pub use timeline::Timeline;

@@ -1,55 +1,180 @@
 //! Suggestions for a project as it is: the rules, and what each rewrite saves, by looking the rewritten Dockerfile up with the
 //! same touched files and the recorded times.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
-use crate::engine::context::{EntryKind, IgnoreFile, Listed, list};
+use super::folder::Folder;
+use super::rewrite::ignore_file;
 use crate::engine::event::{BuildEvent, Stamped, Verdict};
+use crate::engine::forecast::Change;
+use crate::engine::graph::Operation;
 use crate::engine::store::Store;
 use crate::engine::verdict::MissReason;
-use crate::engine::{EngineError, Project};
-use crate::insight::suggest::{ContextView, Saving, SuggestReport, Suggestion, suggest};
-use crate::language::dockerfile::{Arguments, Dockerfile, parse};
+use crate::engine::{EngineError, Loaded, Project, StepReads};
+use crate::insight::suggest::rules::copy_what_is_read::{self, Reads, RunReads};
+use crate::insight::suggest::{ContextView, Refusal, Rewritten, Saving, SuggestReport, Suggestion, Trigger, suggest};
+use crate::language::dockerfile::{Arguments, Dockerfile, IgnoreRules, parse};
 
-/// What the rules say about a project, priced. `last` are the events of its last build.
+/// Savings below this are none: they would be shown as 0.0s.
+const NIL_MICROS: u64 = 50_000;
+
+/// What the rules say about a project, priced. `last` are the events of its last build. What would save nothing and gains
+/// nothing else is not offered, but among the refused ones.
 pub fn advise(project: &Project, store: &Store, last: Option<&[Stamped]>) -> Result<SuggestReport, EngineError> {
     let loaded = project.load()?;
-    let view = Folder::open(&project.context, &loaded.ignore)?;
+    let ignore_text = std::fs::read_to_string(ignore_file(project)).unwrap_or_default();
+    let view = Folder::open(&project.context, &loaded.ignore)?.with_ignore_text(ignore_text);
     let mut report = suggest(&loaded.dockerfile, &view);
-    if last.is_some() {
-        let changed = last.map(changed_files).unwrap_or_default();
-        for suggestion in &mut report.offered {
-            suggestion.saving = saving(project, store, suggestion, &changed, &view)?;
+    let watched = copy_what_is_read::check(&loaded.dockerfile, &view, &watched(project, store, &loaded)?);
+    for found in watched.offered {
+        // The rule of thumb that comes to the same rewrite has its proof here.
+        match report.offered.iter_mut().find(|known| known.after == found.after) {
+            Some(known) => {
+                known.evidence.extend(found.evidence);
+                known.proof = found.proof;
+            }
+            None => report.offered.push(found),
         }
     }
-    let worth = |s: &Suggestion| s.saving.as_ref().map_or(0, |s| s.now_micros.saturating_sub(s.after_micros));
-    report.offered.sort_by_key(|suggestion| std::cmp::Reverse(worth(suggestion)));
+    report.refused.extend(watched.refused);
+    if last.is_some() {
+        let pricing = Pricing { project, store, changed: last.map(changed_files).unwrap_or_default(), view: &view };
+        let mut offered = Vec::new();
+        for mut suggestion in std::mem::take(&mut report.offered) {
+            suggestion.saving = pricing.saving(&suggestion)?;
+            match &suggestion.saving {
+                Some(saving) if saved(saving) < NIL_MICROS && suggestion.trigger != Trigger::Sources => {
+                    report.refused.push(Refusal {
+                        rule: suggestion.rule.clone(),
+                        line: suggestion.line,
+                        reason: format!("\u{201c}{}\u{201d} would save nothing, by the times on record", suggestion.title),
+                    });
+                }
+                _ => offered.push(suggestion),
+            }
+        }
+        report.offered = offered;
+    }
+    report.offered.sort_by_key(|suggestion| std::cmp::Reverse(suggestion.saving.as_ref().map_or(0, saved)));
     Ok(report)
 }
 
-/// The price of one change with both Dockerfiles. The change is the one that the last build saw, as far as it concerns files
-/// that are no manifests; else that of the file that was edited last.
-fn saving(
-    project: &Project,
-    store: &Store,
-    suggestion: &Suggestion,
-    changed: &[String],
-    view: &Folder,
-) -> Result<Option<Saving>, EngineError> {
-    let manifests = named_early(&parse(&suggestion.before), &parse(&suggestion.after));
-    let is_source =
-        |path: &String| !manifests.iter().any(|m| path == m || path.starts_with(&format!("{m}/"))) && view.exists(path);
-    let mut touched: Vec<String> = changed.iter().filter(|path| is_source(path)).cloned().collect();
-    if touched.is_empty() {
-        touched.extend(view.newest(&is_source));
+/// What the steps of the last build read of what each COPY brought.
+fn watched(project: &Project, store: &Store, loaded: &Loaded) -> Result<Reads, EngineError> {
+    let mut out = Reads::default();
+    let Some((_, previous)) = project.last_record(store)? else { return Ok(out) };
+    // A base that the store has not got is no reason to say nothing at all.
+    let Ok((graph, _)) = project.lower(store, loaded, Some(&previous)) else { return Ok(out) };
+    let lines: BTreeMap<&str, u32> = graph.vertices.iter().map(|vertex| (vertex.slot.as_str(), vertex.line)).collect();
+    for vertex in &graph.vertices {
+        match &vertex.operation {
+            Some(Operation::Copy { destination, .. }) => drop(out.destinations.insert(vertex.line, destination.clone())),
+            Some(Operation::Run { .. }) => {
+                if let Some(StepReads { set, makers }) = project.step_reads(store, &vertex.slot)? {
+                    let mut run = RunReads {
+                        incomplete: set.summary().why_incomplete(),
+                        listed: set.listed.clone(),
+                        missing: set.missing.clone(),
+                        ..RunReads::default()
+                    };
+                    for path in set.read.iter().chain(&set.looked) {
+                        let maker = set.origin.get(path).and_then(|at| makers.get(at));
+                        if let Some(line) = maker.and_then(|slot| lines.get(slot.as_str())) {
+                            run.from.entry(*line).or_default().insert(path.clone());
+                        }
+                    }
+                    out.runs.insert(vertex.line, run);
+                }
+            }
+            _ => {}
+        }
     }
-    if touched.is_empty() {
-        return Ok(None);
+    Ok(out)
+}
+
+fn saved(saving: &Saving) -> u64 {
+    saving.now_micros.saturating_sub(saving.after_micros)
+}
+
+/// What prices are made of.
+struct Pricing<'a> {
+    project: &'a Project,
+    store: &'a Store,
+    /// Files whose change the last build saw.
+    changed: Vec<String>,
+    view: &'a Folder,
+}
+
+impl Pricing<'_> {
+    /// The price of one change with both files. Which change is a matter of the suggestion; where it is one of files, it is the
+    /// one that the last build saw, as far as it concerns them, else that of the file that was edited last.
+    fn saving(&self, suggestion: &Suggestion) -> Result<Option<Saving>, EngineError> {
+        match &suggestion.trigger {
+            Trigger::None => Ok(None),
+            Trigger::Sources => {
+                let manifests = named_early(&parse(&suggestion.before), &parse(&suggestion.after));
+                let beside = |path: &String| !manifests.iter().any(|m| path == m || path.starts_with(&format!("{m}/")));
+                self.of_files(suggestion, &beside)
+            }
+            Trigger::Files { paths } => {
+                let meant = |path: &String| {
+                    paths.iter().any(|known| known.is_empty() || path == known || path.starts_with(&format!("{known}/")))
+                };
+                self.of_files(suggestion, &meant)
+            }
+            Trigger::Argument { name } => {
+                // Any value that it does not have will do.
+                let args = BTreeMap::from([(name.clone(), "another value".to_owned())]);
+                let change = Change { args, ..Change::default() };
+                self.compare(suggestion, Vec::new(), &change, &change).map(Some)
+            }
+            Trigger::Base { image } => {
+                let change = Change { bases: vec![image.clone()], ..Change::default() };
+                self.compare(suggestion, Vec::new(), &change, &change).map(Some)
+            }
+        }
     }
-    let now = project.price(store, &suggestion.before, &touched)?;
-    let after = project.price(store, &suggestion.after, &touched)?;
-    let spared = now.names.iter().zip(&now.lines).filter(|(name, _)| !after.names.contains(name)).map(|(_, line)| *line);
-    Ok(Some(Saving { touched, now_micros: now.micros, after_micros: after.micros, spared_lines: spared.collect() }))
+
+    fn of_files(&self, suggestion: &Suggestion, meant: &dyn Fn(&String) -> bool) -> Result<Option<Saving>, EngineError> {
+        let mut touched: Vec<String> =
+            self.changed.iter().filter(|path| meant(path) && self.view.exists(path)).cloned().collect();
+        if touched.is_empty() {
+            touched.extend(self.view.newest(meant));
+        }
+        if touched.is_empty() {
+            return Ok(None);
+        }
+        let now = Change { files: touched.clone(), ..Change::default() };
+        let mut after = now.clone();
+        if suggestion.file == Rewritten::IgnoreFile {
+            let rules = IgnoreRules::parse(&suggestion.after).unwrap_or_default();
+            after.files.retain(|path| !rules.is_ignored(path));
+        }
+        self.compare(suggestion, touched, &now, &after).map(Some)
+    }
+
+    fn compare(
+        &self,
+        suggestion: &Suggestion,
+        touched: Vec<String>,
+        now: &Change,
+        after: &Change,
+    ) -> Result<Saving, EngineError> {
+        let present = self.project.read_dockerfile()?;
+        let rewritten = match suggestion.file {
+            Rewritten::Dockerfile => suggestion.after.as_str(),
+            Rewritten::IgnoreFile => present.as_str(),
+        };
+        let now = self.project.price(self.store, &present, now)?;
+        let after = self.project.price(self.store, rewritten, after)?;
+        let spared = now.names.iter().zip(&now.lines).filter(|(name, _)| !after.names.contains(name)).map(|(_, line)| *line);
+        Ok(Saving {
+            touched,
+            now_micros: now.micros + now.possible_micros,
+            after_micros: after.micros + after.possible_micros,
+            spared_lines: spared.collect(),
+        })
+    }
 }
 
 /// Sources of COPY lines that only the rewritten file has.
@@ -79,48 +204,4 @@ fn changed_files(events: &[Stamped]) -> Vec<String> {
         }
     }
     out
-}
-
-/// A context on disk as rules see it.
-struct Folder {
-    root: PathBuf,
-    entries: Vec<Listed>,
-}
-
-/// Texts larger than this are not read: no manifest is.
-const READ_LIMIT: u64 = 4 << 20;
-
-impl Folder {
-    fn open(root: &Path, ignore: &IgnoreFile) -> Result<Self, EngineError> {
-        Ok(Self { root: root.to_owned(), entries: list(root, ignore)? })
-    }
-
-    /// The file that was edited last.
-    fn newest(&self, wanted: &dyn Fn(&String) -> bool) -> Option<String> {
-        let files = self.entries.iter().filter(|(path, kind, _)| *kind == EntryKind::File && wanted(path));
-        files.max_by_key(|(_, _, modified)| *modified).map(|(path, ..)| path.clone())
-    }
-}
-
-impl ContextView for Folder {
-    fn exists(&self, path: &str) -> bool {
-        self.entries.binary_search_by(|(known, ..)| known.as_str().cmp(path)).is_ok()
-    }
-
-    fn read(&self, path: &str) -> Option<String> {
-        if !self.exists(path) {
-            return None;
-        }
-        let full = self.root.join(path);
-        let meta = std::fs::symlink_metadata(&full).ok()?;
-        if !meta.is_file() || meta.len() > READ_LIMIT {
-            return None;
-        }
-        std::fs::read_to_string(full).ok()
-    }
-
-    fn list(&self) -> Vec<String> {
-        let files = self.entries.iter().filter(|(_, kind, _)| *kind != EntryKind::Directory);
-        files.map(|(path, ..)| path.clone()).collect()
-    }
 }

@@ -1,3 +1,13 @@
-//! Insight that needs hands: it reads contexts and records.
+//! Insight that needs hands: it reads contexts, records and histories. Only `verify` executes steps, in a store of its own, and
+//! only `rewrite` writes.
 
 pub mod advice;
+pub mod budget;
+pub mod folder;
+pub mod heat;
+pub mod history;
+pub mod replay;
+pub mod rewrite;
+pub mod sent;
+pub mod verify;
+pub mod whatif;

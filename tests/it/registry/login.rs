@@ -118,3 +118,68 @@ fn k09_a_login_is_in_no_message_of_a_failed_pull() {
     assert!(!all.contains(CANARY) && !all.contains(CANARY_BASE64), "{all}");
     assert_eq!(registry.count("manifests/1"), 2, "no storm of tries with a wrong password");
 }
+
+/// A registry whose token server takes an identity token, and says that it has expired.
+fn with_identity(registry: &Registry, answer: &Action) -> Bench {
+    let mut bench = Bench::new();
+    bench.settings.http.patience = Patience::default();
+    let file = bench.dir.path().join("config.json");
+    let text = format!("{{\"auths\":{{\"{}\":{{\"identitytoken\":\"{CANARY}\"}}}}}}", registry.address);
+    std::fs::write(&file, text).unwrap();
+    bench.settings.credentials = CredentialSources { files: vec![file], ..CredentialSources::default() };
+    Image::new("a").serve(registry, "1");
+    registry.lock(&format!("Bearer realm=\"http://{}/token\",service=\"s\"", registry.address), "Bearer fresh");
+    registry.fault("/token", 99, answer.clone());
+    bench
+}
+
+#[test]
+fn an_expired_identity_token_is_one_message_and_no_storm() {
+    for (status, said) in [
+        (401, r#"{"errors":[{"code":"UNAUTHORIZED","message":"token has expired"}]}"#),
+        (403, r#"{"errors":[{"code":"DENIED","message":"token has expired"}]}"#),
+        (400, r#"{"error":"invalid_grant","error_description":"token has expired"}"#),
+    ] {
+        let registry = Registry::new();
+        let bench = with_identity(&registry, &Action::Answer(status, String::new(), said.into()));
+        let start = std::time::Instant::now();
+        let error = bench.pull(&registry.name("x:1")).unwrap_err();
+        assert!(error.to_string().ends_with("token has expired"), "{error}");
+        let hint = rbuild_tui::ground::hint::Hint::hint(&error).unwrap_or_default();
+        assert!(matches!(error, RegistryError::Denied { known: true, .. }), "{status}: {error:?}");
+        assert!(
+            error.to_string().contains("for the stored login") && hint.contains("docker login"),
+            "{status}: {error} {hint}"
+        );
+        assert!(!format!("{error} {error:?} {hint}").contains(CANARY), "{error:?}");
+        assert_eq!(registry.count("/token"), 1, "{status}: {:?}", registry.requests());
+        assert!(registry.requests().len() <= 2, "{status}: {:?}", registry.requests());
+        assert!(start.elapsed() < Duration::from_secs(2), "{status}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_token_that_a_registry_does_not_take_is_renewed_once() {
+    // The token server answers, and what it gives has expired already: a second one is asked for, not a hundredth.
+    let registry = Registry::new();
+    let stale = Action::Answer(200, String::new(), br#"{"token":"stale","expires_in":1}"#.to_vec());
+    let bench = with_identity(&registry, &stale);
+    let start = std::time::Instant::now();
+    let error = bench.pull(&registry.name("x:1")).unwrap_err();
+    assert!(matches!(error, RegistryError::Denied { known: true, .. }), "{error:?}");
+    assert!(registry.count("/token") <= 2, "{:?}", registry.requests());
+    assert!(registry.count("manifests/1") <= 3, "{:?}", registry.requests());
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_token_that_expires_in_the_middle_of_a_pull_is_renewed() {
+    let (registry, image) = (Registry::new(), Image::new("a"));
+    let answer = Action::Answer(200, String::new(), br#"{"token":"fresh","expires_in":60}"#.to_vec());
+    let bench = with_identity(&registry, &answer);
+    image.serve(&registry, "1");
+    let expired = "WWW-Authenticate: Bearer realm=\"http://OWN/token\",service=\"s\"".replace("OWN", &registry.address);
+    registry.fault(&image.layer_digest(), 2, Action::Answer(401, expired, Vec::new()));
+    bench.pull(&registry.name("x:1")).unwrap();
+    assert_eq!(registry.count("/token"), 2, "{:?}", registry.requests());
+}

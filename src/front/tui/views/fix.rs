@@ -133,7 +133,7 @@ fn details(app: &App, width: usize) -> Vec<Line<'static>> {
     let Some(suggestion) = app.fix.suggestion(&app.model) else { return page.lines };
     page.add("", Style::new(), &capital(&suggestion.title), theme.strong());
     page.add("", Style::new(), &capital(&suggest::saving(suggestion)), theme.advice());
-    page.add("", Style::new(), &capital(suggest::proof(suggestion.proof)), theme.removed());
+    page.add("", Style::new(), &capital(&suggest::proof(suggestion)), theme.removed());
     page.lines.push(Line::default());
     page.lines.extend(diff::lines(theme, &suggestion.before, &suggestion.after, width));
     page.list("What was seen", &suggestion.evidence, theme.strong());

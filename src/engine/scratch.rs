@@ -1,0 +1,104 @@
+//! A store beside the store: for builds that must neither find nor leave anything in the cache. It knows the same images, and
+//! is gone when it is dropped.
+
+use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use super::Engine;
+use super::error::EngineError;
+use super::protocol::Request;
+use super::store::{Lease, Store};
+use super::worker::{Snapshots, Worker};
+use crate::ground::fs::PathResultExt;
+
+/// An engine on a store of its own.
+pub struct Scratch {
+    /// The engine.
+    pub engine: Engine,
+    folder: PathBuf,
+    /// What is borrowed from the store stays there.
+    _lease: Lease,
+    /// Says that somebody works in the folder.
+    _lock: File,
+}
+
+/// Removes what killed programs left.
+fn sweep(all: &Path) {
+    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
+        let free = |lock: File| lock.try_lock().is_ok();
+        if File::open(entry.path().join("lock")).is_ok_and(free) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+impl Engine {
+    /// Makes an empty store that has the images of this one. Blobs and layers of images are shared, nothing else is. Errors: the
+    /// store cannot be written, or a worker cannot be started.
+    pub fn scratch(&self, snapshots: Snapshots) -> Result<Scratch, EngineError> {
+        let lease = self.store.lease()?;
+        let own = &self.store.layout;
+        // Not in `tmp`, which every worker empties when it starts.
+        let all = own.root().join("scratch");
+        sweep(&all);
+        let folder = all.join(crate::ground::random_hex(8));
+        let root = folder.join("store");
+        let lock = std::fs::create_dir_all(&folder).and_then(|()| {
+            let lock = File::create(folder.join("lock"))?;
+            lock.lock()?;
+            Ok(lock)
+        });
+        let lock = lock.at("lock", &folder).map_err(super::store::StoreError::from)?;
+        let make = || -> Result<Store, EngineError> {
+            std::fs::create_dir_all(&root).at("create", &root).map_err(super::store::StoreError::from)?;
+            let blobs = root.join("blobs");
+            symlink(own.root().join("blobs"), &blobs).at("create", &blobs).map_err(super::store::StoreError::from)?;
+            let store = Store::open(&root)?;
+            for (name, record, created) in self.store.index.images()? {
+                for layer in record.layers.iter().filter(|layer| layer.blob.is_none()) {
+                    lease.note([layer.layer.as_str()]).map_err(super::store::StoreError::from)?;
+                    let link = store.layout.layer(&layer.layer);
+                    if std::fs::symlink_metadata(&link).is_err() {
+                        let from = own.layer(&layer.layer);
+                        symlink(from, &link).at("create", &link).map_err(super::store::StoreError::from)?;
+                    }
+                }
+                store.index.put_image(&name, &record, created)?;
+            }
+            Ok(store)
+        };
+        let made = make().and_then(|store| {
+            drop(store);
+            Ok(Worker::spawn(&root, snapshots)?)
+        });
+        match made.and_then(|worker| Engine::open(&root, worker)) {
+            Ok(engine) => {
+                let engine = Engine { sources: self.sources.clone(), ..engine };
+                Ok(Scratch { engine, folder, _lease: lease, _lock: lock })
+            }
+            Err(error) => {
+                let _ = std::fs::remove_dir_all(&folder);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Scratch {
+    /// A folder that goes with it.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Without root, layers belong to ids that only the worker can act for.
+        let layers = std::fs::read_dir(self.engine.store.layout.root().join("layers")).into_iter().flatten().flatten();
+        let own = layers.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let names = own.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        let _ = self.engine.worker.call(Request::Remove { layers: names }, Vec::new());
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}

@@ -1,0 +1,519 @@
+//! A broad COPY narrowed to what the RUNs below it really read: each of them gets just those files first, and the rest is copied
+//! below. Where the first step read manifests and the next one sources, the COPY falls into two, and so on.
+//!
+//! Nothing is guessed: without a complete read set of a RUN, everything stays above it. A path that was only looked at counts
+//! like one that was read, and what was looked for in vain stays away, because less is copied, never more. Names that were
+//! listed are the one thing that changes; that is said, and only building both can tell whether it matters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{ContextView, Page, Proof, Refusal, Rewritten, SuggestReport, Suggestion, Trigger};
+use super::place::{BroadSource, below, copy_of_context, overlap, working_folder};
+use crate::language::dockerfile::{Arguments, Dockerfile, Edit, Instruction, Keyword, Stage, apply, parse};
+
+/// The rule's stable name.
+pub const NAME: &str = "copy-what-is-read";
+
+/// Its page.
+pub static PAGE: Page = Page {
+    name: NAME,
+    description: "Copy first what the next step really read, and the rest below it",
+    why: "A RUN that was watched when it ran (`build --trace`) has a list of what it read. A broad COPY above it is narrowed to those files, and the rest is copied below the step, so that their changes no longer run it. It needs a complete read set; listings and look-ups that failed are part of what is said about the risk.",
+    bad: "FROM node:22\nWORKDIR /app\nCOPY . .\nRUN make vendor\nRUN make all\n",
+    good: "FROM node:22\nWORKDIR /app\nCOPY vendor.list Makefile ./\nRUN make vendor\nCOPY . .\nRUN make all\n",
+};
+
+/// More files of one folder are copied as the folder.
+const FILES_OF_A_FOLDER: usize = 8;
+/// More COPY lines for one step are joined into folders.
+const LINES: usize = 6;
+
+/// What the steps of a Dockerfile read when they were watched.
+#[derive(Debug, Clone, Default)]
+pub struct Reads {
+    /// By line of the RUN.
+    pub runs: BTreeMap<u32, RunReads>,
+    /// Where each COPY puts things: absolute, without the leading slash; by its line.
+    pub destinations: BTreeMap<u32, String>,
+}
+
+/// What one RUN read. Paths are those in the image, without a leading slash.
+#[derive(Debug, Clone, Default)]
+pub struct RunReads {
+    /// Why this may not be all; none when it is all.
+    pub incomplete: Option<String>,
+    /// What it read or looked at of what a COPY brought, by the line of the COPY.
+    pub from: BTreeMap<u32, BTreeSet<String>>,
+    /// Folders whose names it listed.
+    pub listed: BTreeSet<String>,
+    /// Paths it looked for that were not there.
+    pub missing: BTreeSet<String>,
+}
+
+/// Runs the rule. Pure: looks at the file, the context and what was watched.
+pub fn check(dockerfile: &Dockerfile, context: &dyn ContextView, reads: &Reads) -> SuggestReport {
+    let mut report = SuggestReport::default();
+    if reads.runs.is_empty() || dockerfile.has_errors() {
+        return report;
+    }
+    let stages = dockerfile.stages();
+    for stage in &stages {
+        for copy_at in 0..stage.instructions.len() {
+            let Some(case) = Case::find(dockerfile, &stages, stage, copy_at, context, reads) else { continue };
+            match case.suggest() {
+                Ok(Some(suggestion)) => report.offered.push(suggestion),
+                Ok(None) => {}
+                Err(reason) => {
+                    report.refused.push(Refusal { rule: NAME.to_owned(), line: case.copy().line, reason });
+                }
+            }
+        }
+    }
+    report
+}
+
+/// A broad COPY.
+struct Case<'c> {
+    dockerfile: &'c Dockerfile,
+    stages: &'c [Stage<'c>],
+    stage: &'c Stage<'c>,
+    copy_at: usize,
+    source: BroadSource,
+    /// In the image, without a leading slash.
+    destination: String,
+    /// Files that it copies, as paths of the context.
+    files: BTreeSet<String>,
+    reads: &'c Reads,
+}
+
+/// What one RUN gets before it runs.
+struct Portion<'c> {
+    run: &'c Instruction,
+    at: usize,
+    /// Context paths that it read and that no portion before it has.
+    lines: Vec<String>,
+    /// How many of the files it read in all.
+    read: usize,
+    lists: Vec<String>,
+    missed: usize,
+}
+
+impl<'c> Case<'c> {
+    fn find(
+        dockerfile: &'c Dockerfile,
+        stages: &'c [Stage<'c>],
+        stage: &'c Stage<'c>,
+        copy_at: usize,
+        context: &dyn ContextView,
+        reads: &'c Reads,
+    ) -> Option<Self> {
+        let copy = stage.instructions[copy_at];
+        let (sources, _) = copy_of_context(copy, "")?;
+        let [word] = sources else { return None };
+        let source = BroadSource::of(&word.text)?;
+        let simple = |flag: &&str| copy.flag(flag).is_none();
+        if source.wildcard || !["exclude", "parents", "unpack", "checksum"].iter().all(simple) {
+            return None;
+        }
+        let destination = reads.destinations.get(&copy.line)?.trim_matches('/').to_owned();
+        let files: BTreeSet<String> = context
+            .list()
+            .into_iter()
+            .filter(|path| below(&source.folder, path).is_some_and(|rest| !rest.is_empty()))
+            .collect();
+        (files.len() > 1).then_some(Self { dockerfile, stages, stage, copy_at, source, destination, files, reads })
+    }
+
+    fn copy(&self) -> &'c Instruction {
+        self.stage.instructions[self.copy_at]
+    }
+
+    fn suggest(&self) -> Result<Option<Suggestion>, String> {
+        let mut covered = BTreeSet::new();
+        let mut portions = Vec::new();
+        for (at, run) in self.runs() {
+            let Some(found) = self.reads.runs.get(&run.line) else {
+                if portions.is_empty() {
+                    return Ok(None);
+                }
+                break;
+            };
+            if let Some(why) = &found.incomplete {
+                if portions.is_empty() {
+                    return Err(format!("what line {} read is not known completely: {why}", run.line));
+                }
+                break;
+            }
+            let wanted = self.wanted(found, run.line)?;
+            let read = wanted.len();
+            let fresh: BTreeSet<String> = wanted.difference(&covered).cloned().collect();
+            let cover = Cover::of(&fresh, &self.files, &self.source.folder);
+            covered.extend(cover.files);
+            if covered.len() == self.files.len() {
+                break;
+            }
+            let lines = self.lines(&cover.folders, &cover.single, at);
+            let lists = self.listed(found, &covered);
+            let missed = found.missing.iter().filter(|path| below(&self.destination, path).is_some()).count();
+            portions.push(Portion { run, at, lines, read, lists, missed });
+        }
+        if portions.is_empty() {
+            return Ok(None);
+        }
+        let index = |at: usize| self.stage.first + 1 + at;
+        let mut edits: Vec<Edit> = Vec::new();
+        for portion in portions.iter().filter(|portion| !portion.lines.is_empty()) {
+            edits.push(Edit::InsertBefore { instruction: index(portion.at), text: portion.lines.join("\n") });
+        }
+        let last = portions.last().map_or(self.copy_at, |portion| portion.at);
+        edits.extend(self.destination_edit(last));
+        edits.push(Edit::MoveAfter { instruction: index(self.copy_at), after: index(last) });
+        let after = apply(self.dockerfile, &edits);
+        if parse(&after).has_errors() {
+            return Err("the rewritten file would not be understood".to_owned());
+        }
+        Ok(Some(self.suggestion(&portions, covered.len(), after)))
+    }
+
+    /// The RUNs below the COPY, up to the first line that the COPY must not cross.
+    fn runs(&self) -> Vec<(usize, &'c Instruction)> {
+        let mut out = Vec::new();
+        let uses_variables = self.copy().span.text(&self.dockerfile.source).contains('$');
+        for (at, instruction) in self.stage.instructions.iter().enumerate().skip(self.copy_at + 1) {
+            match &instruction.arguments {
+                Arguments::Run(_) => out.push((at, *instruction)),
+                Arguments::Copy { .. } => {
+                    let other = self.reads.destinations.get(&instruction.line).map(|path| path.trim_matches('/'));
+                    if other.is_none_or(|other| overlap(other, &self.destination)) {
+                        break;
+                    }
+                }
+                Arguments::Env(_) | Arguments::Arg(_) if uses_variables => break,
+                // With a named owner the file is written for whoever that is at this place.
+                _ if instruction.keyword == Keyword::Onbuild => break,
+                _ => {}
+            }
+        }
+        out
+    }
+
+    /// Files of the context that a RUN needs. Errors: it read something that is not in the context any more.
+    fn wanted(&self, found: &RunReads, line: u32) -> Result<BTreeSet<String>, String> {
+        let mut out = BTreeSet::new();
+        for path in found.from.get(&self.copy().line).into_iter().flatten() {
+            let Some(rest) = below(&self.destination, path).filter(|rest| !rest.is_empty()) else { continue };
+            let Some(source) = self.source.context_path(rest) else { continue };
+            if self.files.contains(&source) {
+                out.insert(source);
+                continue;
+            }
+            let prefix = format!("{source}/");
+            let inside: Vec<&String> =
+                self.files.range(prefix.clone()..).take_while(|file| file.starts_with(&prefix)).collect();
+            match inside.is_empty() {
+                // A folder that was looked at has to be there: with what is in it, since it cannot be copied without.
+                false if !out.iter().any(|known: &String| known.starts_with(&prefix)) => {
+                    out.extend(inside.into_iter().cloned());
+                }
+                false => {}
+                true => {
+                    return Err(format!(
+                        "line {line} read `{source}`, which is not in the context any more: build again first"
+                    ));
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Folders that a RUN listed and in which it would see fewer names.
+    fn listed(&self, found: &RunReads, covered: &BTreeSet<String>) -> Vec<String> {
+        let fewer = |folder: &&String| {
+            let Some(rest) = below(&self.destination, folder) else { return false };
+            let place = if rest.is_empty() { Some(self.source.folder.clone()) } else { self.source.context_path(rest) };
+            let Some(place) = place else { return false };
+            let children = |of: &BTreeSet<String>| -> BTreeSet<String> {
+                let inside = of.iter().filter_map(|path| below(&place, path).filter(|rest| !rest.is_empty()));
+                inside.map(|rest| rest.split('/').next().unwrap_or("").to_owned()).collect()
+            };
+            children(&self.files) != children(covered)
+        };
+        found.listed.iter().filter(fewer).map(|folder| format!("/{folder}")).collect()
+    }
+
+    /// COPY lines for folders and files of the context.
+    fn lines(&self, folders: &BTreeSet<String>, single: &BTreeMap<String, Vec<String>>, at: usize) -> Vec<String> {
+        let place = |path: &str| {
+            let rest = below(&self.source.folder, path).unwrap_or(path);
+            self.written(rest, at)
+        };
+        let mut out = Vec::new();
+        for (folder, files) in single {
+            out.push(self.copy_line(files.iter().map(String::as_str), &place(folder)));
+        }
+        out.extend(folders.iter().map(|folder| self.copy_line([folder.as_str()], &place(folder))));
+        out
+    }
+
+    /// Where something below the COPY's destination goes, as a new line before instruction `at` writes it; ends with a slash.
+    fn written(&self, rest: &str, at: usize) -> String {
+        let folder = |at| working_folder(self.stages, self.stage, at);
+        let Arguments::Copy { destination, .. } = &self.copy().arguments else { return String::new() };
+        let text = destination.text.trim_matches(['"', '\'']);
+        let stays = folder(self.copy_at) == folder(at) || text.starts_with('/');
+        let base = match (stays, text) {
+            (true, "." | "./") => "./".to_owned(),
+            (true, text) => format!("{}/", text.trim_end_matches('/')),
+            (false, _) => format!("/{}/", self.destination).replace("//", "/"),
+        };
+        match (base.as_str(), rest) {
+            (base, "") => base.to_owned(),
+            ("./", rest) => format!("{rest}/"),
+            (base, rest) => format!("{base}{rest}/"),
+        }
+    }
+
+    fn copy_line<'w>(&self, sources: impl IntoIterator<Item = &'w str>, destination: &'w str) -> String {
+        let copy = self.copy();
+        let mut line = copy.keyword_span.text(&self.dockerfile.source).to_owned();
+        for flag in &copy.flags {
+            line = format!("{line} {}", flag.span.text(&self.dockerfile.source));
+        }
+        let words: Vec<&str> = sources.into_iter().chain([destination]).collect();
+        if words.iter().any(|word| word.contains(char::is_whitespace)) {
+            return format!("{line} {}", serde_json::json!(words));
+        }
+        format!("{line} {}", words.join(" "))
+    }
+
+    /// Below another WORKDIR a relative destination means another folder, so it is written in full.
+    fn destination_edit(&self, last: usize) -> Option<Edit> {
+        let Arguments::Copy { destination, .. } = &self.copy().arguments else { return None };
+        let folder = |at| working_folder(self.stages, self.stage, at);
+        let relative = !destination.text.trim_matches(['"', '\'']).starts_with(['/', '$']);
+        let moves = relative && folder(self.copy_at) != folder(last + 1);
+        moves.then(|| Edit::ReplaceArgument { span: destination.span, text: join_slash(&self.destination) })
+    }
+
+    fn suggestion(&self, portions: &[Portion<'_>], covered: usize, after: String) -> Suggestion {
+        let copy = self.copy();
+        let all = self.files.len();
+        let runs: Vec<String> = portions.iter().map(|portion| portion.run.line.to_string()).collect();
+        let evidence = portions.iter().map(|portion| {
+            let missed = match portion.missed {
+                0 => String::new(),
+                n => format!(", and looked for {n} that are not there"),
+            };
+            format!(
+                "`{}` (line {}) was watched when it ran: of the {all} files that line {} copies it read {}{missed}.",
+                portion.run.one_line(),
+                portion.run.line,
+                copy.line,
+                portion.read,
+            )
+        });
+        let mut risks: Vec<String> = portions
+            .iter()
+            .filter(|portion| !portion.lists.is_empty())
+            .map(|portion| {
+                format!(
+                    "Line {} listed the names in {}, and would see fewer of them; only building both can tell whether that matters.",
+                    portion.run.line,
+                    portion.lists.join(", ")
+                )
+            })
+            .collect();
+        risks.push(
+            "What it read may depend on the files themselves: a new file, or one that it reads the next time, has to be added to the COPY above it."
+                .to_owned(),
+        );
+        let lines = if runs.len() == 1 { "line" } else { "lines" };
+        Suggestion {
+            rule: NAME.to_owned(),
+            title: format!(
+                "copy the {covered} files that {lines} {} read first, and the other {} below",
+                runs.join(" and "),
+                all - covered
+            ),
+            line: copy.line,
+            evidence: evidence.collect(),
+            risks,
+            proof: Proof::Traced,
+            trigger: Trigger::Sources,
+            gain: None,
+            verified: None,
+            saving: None,
+            file: Rewritten::Dockerfile,
+            before: self.dockerfile.source.to_string(),
+            after,
+        }
+    }
+}
+
+fn join_slash(path: &str) -> String {
+    format!("/{path}/").replace("//", "/")
+}
+
+/// A few sources that stand for a set of files.
+struct Cover {
+    folders: BTreeSet<String>,
+    /// By folder.
+    single: BTreeMap<String, Vec<String>>,
+    /// All files that they bring: those wanted, and what else lies in a folder that is taken whole.
+    files: BTreeSet<String>,
+}
+
+impl Cover {
+    /// Covers `wanted`, a part of `all`; nothing above `root` is taken whole.
+    fn of(wanted: &BTreeSet<String>, all: &BTreeSet<String>, root: &str) -> Self {
+        let mut folders = BTreeSet::new();
+        loop {
+            let cover = Self::with(wanted, all, root, &folders);
+            let lines = cover.folders.len() + cover.single.len();
+            // The deepest folder is joined with the one above it, as long as that leaves more than one.
+            let deepest = cover.single.keys().chain(&cover.folders).max_by_key(|path| path.matches('/').count());
+            let above = deepest.filter(|path| *path != root).map(|path| parent(path).to_owned());
+            match above.filter(|above| lines > LINES && below(root, above).is_some_and(|rest| !rest.is_empty())) {
+                Some(above) if folders.insert(above.clone()) => {}
+                _ => return cover,
+            }
+        }
+    }
+
+    fn with(wanted: &BTreeSet<String>, all: &BTreeSet<String>, root: &str, forced: &BTreeSet<String>) -> Self {
+        let mut cover = Self { folders: BTreeSet::new(), single: BTreeMap::new(), files: BTreeSet::new() };
+        let mut by_folder: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+        for file in wanted {
+            by_folder.entry(parent(file)).or_default().push(file);
+        }
+        for (folder, files) in by_folder {
+            let whole = Self::whole(folder, files.len(), wanted, all, root, forced);
+            match whole {
+                Some(whole) => drop(cover.folders.insert(whole)),
+                None => drop(cover.single.insert(folder.to_owned(), files.into_iter().cloned().collect())),
+            }
+        }
+        let nested: Vec<String> = cover.folders.iter().filter(|f| has_outer(&cover.folders, f)).cloned().collect();
+        cover.folders.retain(|folder| !nested.contains(folder));
+        cover.single.retain(|folder, _| !cover.folders.iter().any(|outer| below(outer, folder).is_some()));
+        cover.files.extend(wanted.iter().cloned());
+        for folder in &cover.folders {
+            cover.files.extend(all.iter().filter(|file| below(folder, file).is_some()).cloned());
+        }
+        cover
+    }
+
+    /// The outermost folder at or above `folder` that is taken whole: all of it is wanted, or too many files of it are.
+    fn whole(
+        folder: &str,
+        count: usize,
+        wanted: &BTreeSet<String>,
+        all: &BTreeSet<String>,
+        root: &str,
+        forced: &BTreeSet<String>,
+    ) -> Option<String> {
+        let mut best = (count > FILES_OF_A_FOLDER && folder != root && !folder.is_empty()).then(|| folder.to_owned());
+        let mut at = folder;
+        while below(root, at).is_some_and(|rest| !rest.is_empty()) && !at.is_empty() {
+            let mut inside = all.iter().filter(|file| below(at, file).is_some());
+            // Whole even with one file in it: what is added to it later belongs to the step as well.
+            if forced.contains(at) || inside.all(|file| wanted.contains(file)) {
+                best = Some(at.to_owned());
+            }
+            at = parent(at);
+        }
+        best
+    }
+}
+
+fn has_outer(folders: &BTreeSet<String>, folder: &str) -> bool {
+    folders.iter().any(|outer| outer != folder && below(outer, folder).is_some())
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Files(Vec<&'static str>);
+
+    impl ContextView for Files {
+        fn exists(&self, path: &str) -> bool {
+            self.0.contains(&path)
+        }
+        fn read(&self, _: &str) -> Option<String> {
+            None
+        }
+        fn list(&self) -> Vec<String> {
+            self.0.iter().map(|path| (*path).to_owned()).collect()
+        }
+    }
+
+    const FILE: &str = "FROM x\nWORKDIR /app\nCOPY . .\nRUN deps\nRUN build\nRUN docs\nCMD y\n";
+
+    fn reads(of: &[(u32, &[&str])]) -> Reads {
+        let run = |paths: &[&str]| RunReads {
+            from: BTreeMap::from([(3, paths.iter().map(|path| (*path).to_owned()).collect())]),
+            ..RunReads::default()
+        };
+        Reads {
+            runs: of.iter().map(|(line, paths)| (*line, run(paths))).collect(),
+            destinations: BTreeMap::from([(3, "/app".to_owned())]),
+        }
+    }
+
+    fn files() -> Files {
+        Files(vec!["docs/a.md", "docs/b.md", "lock", "manifest", "src/a", "src/b", "readme"])
+    }
+
+    fn after(reads: &Reads) -> Option<String> {
+        let report = check(&parse(FILE), &files(), reads);
+        report.offered.into_iter().next().map(|suggestion| suggestion.after)
+    }
+
+    #[test]
+    fn each_step_gets_what_it_read_and_the_rest_comes_last() {
+        let found = reads(&[(4, &["app/manifest", "app/lock"]), (5, &["app/src/a", "app/src/b", "app/lock"])]);
+        assert_eq!(
+            after(&found).as_deref(),
+            Some(
+                "FROM x\nWORKDIR /app\nCOPY lock manifest ./\nRUN deps\nCOPY src src/\nRUN build\nCOPY . .\nRUN docs\nCMD y\n"
+            )
+        );
+    }
+
+    #[test]
+    fn without_a_complete_set_nothing_is_offered() {
+        assert_eq!(after(&Reads::default()), None);
+        let mut found = reads(&[(4, &["app/manifest"])]);
+        found.runs.get_mut(&4).unwrap().incomplete = Some("budget".into());
+        let report = check(&parse(FILE), &files(), &found);
+        assert!(report.offered.is_empty() && report.refused[0].reason.contains("budget"));
+        // A step that was not watched keeps everything above it.
+        let found = reads(&[(4, &["app/manifest"]), (6, &[])]);
+        assert!(after(&found).unwrap().contains("RUN deps\nCOPY . .\nRUN build\n"));
+    }
+
+    #[test]
+    fn a_step_that_read_everything_ends_it() {
+        let all =
+            ["docs/a.md", "docs/b.md", "lock", "manifest", "src/a", "src/b", "readme"].map(|path| format!("app/{path}"));
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        assert_eq!(after(&reads(&[(4, &all)])), None);
+        assert!(
+            after(&reads(&[(4, &["app/lock"]), (5, &all)])).unwrap().contains("COPY lock ./\nRUN deps\nCOPY . .\nRUN build")
+        );
+    }
+
+    #[test]
+    fn a_folder_that_was_looked_at_is_there_and_a_listing_is_a_risk() {
+        let mut found = reads(&[(4, &["app/src"])]);
+        found.runs.get_mut(&4).unwrap().listed = BTreeSet::from(["app".to_owned()]);
+        let report = check(&parse(FILE), &files(), &found);
+        assert!(report.offered[0].after.contains("COPY src src/\nRUN deps"), "{}", report.offered[0].after);
+        assert!(report.offered[0].risks[0].contains("listed the names in /app"));
+    }
+}

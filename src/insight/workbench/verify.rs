@@ -1,0 +1,325 @@
+//! Proof of a rewrite: the original is built twice and the rewrite once, all in a scratch store, and the images are compared;
+//! then the files in question are changed, and both are built once more, with a clock.
+//!
+//! Compared are kind, mode, owner, link target, extended attributes and bytes of every path, and the configuration. Times are
+//! not, and neither is what two builds of the original do not have in common.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::engine::context::{Entry, EntryKind, IgnoreFile, Selector, list};
+use crate::engine::handle::CancelToken;
+use crate::engine::oci::{ImageConfig, LayerId, RunConfig};
+use crate::engine::protocol::{Reply, Request};
+use crate::engine::worker::Snapshots;
+use crate::engine::{BuildRequest, Engine, EngineError, Project, Scratch};
+use crate::ground::fs::{PathError, PathResultExt};
+use crate::insight::suggest::{Measured, Suggestion, Verification};
+
+/// So many differing paths are listed.
+const LISTED: usize = 50;
+
+/// Where and how a rewrite is verified.
+pub struct Bench<'a> {
+    /// Whose images are used.
+    pub engine: &'a Engine,
+    /// How layers become a root.
+    pub snapshots: Snapshots,
+    /// As for the build that is to become faster: secrets and agents. Project, outputs and names are not used.
+    pub request: &'a BuildRequest,
+    /// Told what is done, in words.
+    pub say: &'a dyn Fn(&str),
+    /// Stops it.
+    pub cancel: CancelToken,
+}
+
+/// One image as it is compared.
+struct Image {
+    files: BTreeMap<String, Entry>,
+    config: RunConfig,
+}
+
+/// Verifies a suggestion for a project. Errors: the machine is at fault, or it was cancelled; a build that fails is an outcome.
+pub fn verify(bench: &Bench<'_>, project: &Project, suggestion: &Suggestion) -> Result<Verification, EngineError> {
+    let scratch = bench.engine.scratch(bench.snapshots)?;
+    let place = Place::make(&scratch, project)?;
+    let say = bench.say;
+    let build = |text: &str, name: &str, again: bool| -> Result<Result<Image, String>, EngineError> {
+        say(&format!("building {name}"));
+        let built = place.build(bench, text, again)?;
+        match built {
+            Ok(tag) => image(&scratch.engine, &tag).map(Ok),
+            Err(why) => Ok(Err(format!("{name} cannot be built here: {why}"))),
+        }
+    };
+    let first = match build(&suggestion.before, "the original", false)? {
+        Ok(image) => image,
+        Err(why) => return Ok(failed(why)),
+    };
+    let again = match build(&suggestion.before, "the original once more", true)? {
+        Ok(image) => image,
+        Err(why) => return Ok(failed(why)),
+    };
+    let rewrite = match build(&suggestion.after, "the rewrite", false)? {
+        Ok(image) => image,
+        Err(why) => return Ok(failed(why)),
+    };
+    let unreproducible = paths_that_differ(&first, &again);
+    let differing: Vec<String> = differences(&first, &rewrite, &unreproducible);
+    let compared = first.files.keys().filter(|path| !unreproducible.contains(*path)).count();
+    let mut out = Verification {
+        proven: false,
+        why: None,
+        differing: differing.iter().take(LISTED).cloned().collect(),
+        unreproducible: unreproducible.into_iter().collect(),
+        compared,
+        measured: None,
+    };
+    if !differing.is_empty() {
+        out.why = Some(format!("the images differ in {}, first: {}", count(differing.len(), "place"), differing[0]));
+        return Ok(out);
+    }
+    let touched = suggestion.saving.as_ref().map(|saving| saving.touched.clone()).unwrap_or_default();
+    if touched.is_empty() {
+        out.why = Some("the images are equal, but no file is known whose change it would make cheaper".to_owned());
+        return Ok(out);
+    }
+    say(&format!("changing {} and building both", touched.join(", ")));
+    match place.measure(bench, suggestion, &touched)? {
+        Ok(measured) => {
+            let saves = measured.after_micros < measured.now_micros;
+            out.proven = saves;
+            out.why = (!saves).then(|| "the images are equal, but nothing was saved when it was measured".to_owned());
+            out.measured = Some(measured);
+        }
+        Err(why) => out.why = Some(format!("the images are equal, but after the change a build failed: {why}")),
+    }
+    Ok(out)
+}
+
+fn failed(why: String) -> Verification {
+    let (differing, unreproducible) = (Vec::new(), Vec::new());
+    Verification { proven: false, why: Some(why), differing, unreproducible, compared: 0, measured: None }
+}
+
+fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A copy of the context, and both Dockerfiles beside it.
+struct Place<'s> {
+    scratch: &'s Scratch,
+    project: Project,
+    context: PathBuf,
+}
+
+impl<'s> Place<'s> {
+    fn make(scratch: &'s Scratch, project: &Project) -> Result<Self, EngineError> {
+        project.require_folder()?;
+        let ignore = IgnoreFile::find(&project.context, Some(&project.dockerfile))?;
+        let context = scratch.folder().join("context");
+        copy_context(&project.context, &ignore, &context).map_err(crate::engine::store::StoreError::from)?;
+        Ok(Self { scratch, project: project.clone(), context })
+    }
+
+    /// Builds a Dockerfile of this text. `again`: everything runs. Gives the image's name, or why the build failed.
+    fn build(&self, bench: &Bench<'_>, text: &str, again: bool) -> Result<Result<String, String>, EngineError> {
+        let name = format!("verify-{}", crate::ground::random_hex(6));
+        // Beside the context: what is copied is the Dockerfile that lies there, in both.
+        let dockerfile = self.scratch.folder().join("Dockerfile");
+        std::fs::write(&dockerfile, text).at("write", &dockerfile).map_err(crate::engine::store::StoreError::from)?;
+        let project =
+            Project { context: self.context.clone(), dockerfile, no_cache: again, given: None, ..self.project.clone() };
+        let request = BuildRequest {
+            project,
+            tags: vec![name.clone()],
+            exports: Vec::new(),
+            push: Vec::new(),
+            load: false,
+            ..bench.request.clone()
+        };
+        match self.scratch.engine.build(&request, bench.cancel.clone(), None) {
+            Ok(_) => Ok(Ok(name)),
+            Err(error) if bench.cancel.is_cancelled() => Err(error),
+            Err(error) => Ok(Err(error.message.lines().next().unwrap_or_default().to_owned())),
+        }
+    }
+
+    /// Changes files and builds with both Dockerfiles. What each took, or why one failed.
+    fn measure(
+        &self,
+        bench: &Bench<'_>,
+        suggestion: &Suggestion,
+        touched: &[String],
+    ) -> Result<Result<Measured, String>, EngineError> {
+        for path in touched {
+            let full = self.context.join(path);
+            let mut file = std::fs::File::options()
+                .append(true)
+                .open(&full)
+                .at("change", &full)
+                .map_err(crate::engine::store::StoreError::from)?;
+            file.write_all(b"\n").at("change", &full).map_err(crate::engine::store::StoreError::from)?;
+        }
+        let mut took = [0; 2];
+        for (text, took) in [&suggestion.before, &suggestion.after].into_iter().zip(&mut took) {
+            let began = std::time::Instant::now();
+            if let Err(why) = self.build(bench, text, false)? {
+                return Ok(Err(why));
+            }
+            *took = began.elapsed().as_micros() as u64;
+        }
+        let [now_micros, after_micros] = took;
+        Ok(Ok(Measured { touched: touched.to_vec(), now_micros, after_micros }))
+    }
+}
+
+/// Copies what the ignore file leaves: kinds, modes, links and times.
+fn copy_context(from: &Path, ignore: &IgnoreFile, to: &Path) -> Result<(), PathError> {
+    std::fs::create_dir_all(to).at("create", to)?;
+    let mut directories = Vec::new();
+    for (path, kind, (seconds, nanos)) in list(from, ignore)? {
+        if path.is_empty() {
+            continue;
+        }
+        let (source, target) = (from.join(&path), to.join(&path));
+        match kind {
+            EntryKind::Directory => {
+                std::fs::create_dir_all(&target).at("create", &target)?;
+                directories.push((source, target));
+            }
+            EntryKind::Symlink => {
+                let link = std::fs::read_link(&source).at("read", &source)?;
+                symlink(link, &target).at("create", &target)?;
+            }
+            EntryKind::File => {
+                std::fs::copy(&source, &target).at("copy", &source)?;
+                let time = std::time::UNIX_EPOCH + std::time::Duration::new(seconds.max(0) as u64, nanos);
+                let file = std::fs::File::options().write(true).open(&target);
+                // A file that may not be written keeps the time of now: no step's key knows times.
+                let _ = file.and_then(|file| file.set_modified(time));
+            }
+            // Steps cannot copy them out of a context any better than this.
+            EntryKind::CharDevice | EntryKind::BlockDevice | EntryKind::Fifo => {}
+        }
+    }
+    // Modes last: a folder that may not be written has been filled by now.
+    for (source, target) in directories.into_iter().rev() {
+        let mode = std::fs::metadata(&source).at("read", &source)?.permissions();
+        std::fs::set_permissions(&target, mode).at("set the mode of", &target)?;
+    }
+    Ok(())
+}
+
+/// Everything of an image of a store that is compared.
+fn image(engine: &Engine, tag: &str) -> Result<Image, EngineError> {
+    let name = crate::engine::oci::Reference::parse(tag).map(|reference| reference.to_string()).unwrap_or_default();
+    let broken = |what: &str| EngineError::environment(format!("the image that was just built {what}"), None);
+    let record = engine.store.index.image(&name)?.ok_or_else(|| broken("is not in the store"))?;
+    let bytes = engine.store.content.read(&record.id, 8 << 20)?;
+    let config: ImageConfig = serde_json::from_slice(&bytes).map_err(|_| broken("has no configuration that can be read"))?;
+    let layers: Vec<LayerId> = record.layers.iter().map(|layer| layer.layer.clone()).collect();
+    let request = Request::Scan { layers, selectors: vec![Selector::new("")] };
+    match engine.worker.call(request, Vec::new())? {
+        Reply::Entries { entries, .. } => {
+            let files = entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+            Ok(Image { files, config: config.config })
+        }
+        _ => Err(broken("cannot be listed")),
+    }
+}
+
+/// Paths that are not the same in both.
+fn paths_that_differ(a: &Image, b: &Image) -> BTreeSet<String> {
+    let paths: BTreeSet<&String> = a.files.keys().chain(b.files.keys()).collect();
+    let same = |path: &&&String| match (a.files.get(**path), b.files.get(**path)) {
+        (Some(a), Some(b)) => difference(a, b).is_none(),
+        _ => false,
+    };
+    paths.iter().filter(|path| !same(path)).map(|path| (**path).clone()).collect()
+}
+
+/// What differs between two entries of one path.
+fn difference(a: &Entry, b: &Entry) -> Option<&'static str> {
+    if a.kind != b.kind {
+        return Some("kind");
+    }
+    let checks = [
+        (a.mode != b.mode, "mode"),
+        ((a.uid, a.gid) != (b.uid, b.gid), "owner"),
+        (a.link != b.link, "link target"),
+        (a.xattrs != b.xattrs, "extended attributes"),
+        (a.device != b.device, "device"),
+        (a.digest != b.digest, "content"),
+    ];
+    checks.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)
+}
+
+/// Whether two paths are names of the same kind: in one folder, of one length, with digits where the other has digits. A log
+/// that is named by the time has another name in every build.
+fn alike(a: &str, b: &str) -> bool {
+    let split =
+        |path: &str| path.rsplit_once('/').map_or((String::new(), path.to_owned()), |(f, n)| (f.to_owned(), n.to_owned()));
+    let ((folder, name), (other_folder, other)) = (split(a), split(b));
+    let same_kind = |(x, y): (char, char)| x == y || (x.is_ascii_hexdigit() && y.is_ascii_hexdigit());
+    folder == other_folder && name != other && name.len() == other.len() && name.chars().zip(other.chars()).all(same_kind)
+}
+
+/// What differs between the original and the rewrite, leaving out what the original does not reproduce.
+fn differences(original: &Image, rewrite: &Image, left_out: &BTreeSet<String>) -> Vec<String> {
+    let mut out = Vec::new();
+    for path in paths_that_differ(original, rewrite).into_iter().filter(|path| !left_out.contains(path)) {
+        // What a folder holds that differs from build to build is left out with it.
+        let inside = |folder: &String| path.starts_with(folder.as_str()) && path.as_bytes().get(folder.len()) == Some(&b'/');
+        if left_out.iter().any(inside) {
+            continue;
+        }
+        let one_sided = !original.files.contains_key(&path) || !rewrite.files.contains_key(&path);
+        if one_sided && left_out.iter().any(|other| alike(other, &path)) {
+            continue;
+        }
+        out.push(match (original.files.get(&path), rewrite.files.get(&path)) {
+            (Some(_), None) => format!("/{path} is missing"),
+            (None, Some(_)) => format!("/{path} is new"),
+            (Some(a), Some(b)) => format!("/{path}: {}", difference(a, b).unwrap_or("something")),
+            (None, None) => continue,
+        });
+    }
+    if original.config != rewrite.config {
+        out.push("the configuration (environment, user, command and the like)".to_owned());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::context::entry::fixtures::{dir, file};
+
+    fn made(entries: Vec<Entry>) -> Image {
+        let files = entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+        Image { files, config: RunConfig::default() }
+    }
+
+    #[test]
+    fn what_the_original_does_not_reproduce_is_left_out_and_nothing_else() {
+        let image = |log: &str, text: &str, more: &[&str]| {
+            let mut entries = vec![dir("logs"), file(&format!("logs/{log}"), "x"), file("date", text), file("app", "1")];
+            entries.extend(more.iter().map(|path| file(path, "new")));
+            made(entries)
+        };
+        let (first, again) = (image("10-01.log", "a", &[]), image("10-02.log", "b", &[]));
+        let left_out = paths_that_differ(&first, &again);
+        assert_eq!(left_out.iter().map(String::as_str).collect::<Vec<_>>(), ["date", "logs/10-01.log", "logs/10-02.log"]);
+        assert!(differences(&first, &image("10-03.log", "c", &[]), &left_out).is_empty());
+        assert_eq!(differences(&first, &image("10-03.log", "c", &["logs/other"]), &left_out), ["/logs/other is new"]);
+        let mut changed = image("10-01.log", "a", &[]);
+        changed.files.get_mut("app").unwrap().mode = 0o755;
+        assert_eq!(differences(&first, &changed, &left_out), ["/app: mode"]);
+        changed = image("10-01.log", "a", &[]);
+        changed.config.user = "x".into();
+        assert_eq!(differences(&first, &changed, &left_out).len(), 1);
+    }
+}
