@@ -135,13 +135,16 @@ pub fn what_if(project: &Project, store: &Store, question: &Question) -> Result<
     Ok(answer(project, &graph, &concerns, &times, parts, missing))
 }
 
+/// Lowers with these arguments over those of the project.
+type LowerWith<'l> = dyn Fn(&BTreeMap<String, String>) -> Result<BuildGraph, EngineError> + 'l;
+
 /// What other arguments do: causes are looked for one argument at a time, so that each is blamed for its own.
 fn arguments(
     question: &Question,
     graph: &BuildGraph,
     before: &BuildGraph,
     parts: &mut Vec<Part>,
-    lower: &dyn Fn(&BTreeMap<String, String>) -> Result<BuildGraph, EngineError>,
+    lower: &LowerWith<'_>,
 ) -> Result<Roots, EngineError> {
     let mut out = roots_of_arguments(graph, before, &question.args);
     let mut own = Roots::new();
