@@ -9,6 +9,7 @@ mod context;
 mod limit;
 mod ours;
 mod table;
+mod trace;
 
 use std::path::Path;
 use std::time::Duration;
@@ -52,6 +53,9 @@ fn main() {
         rows.push(runs(work.path(), buildkit.as_ref()));
     }
     print_table(&rows);
+    if wanted("trace") {
+        trace::print(work.path());
+    }
 }
 
 /// The middle of several measurements.

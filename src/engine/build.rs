@@ -343,6 +343,9 @@ impl Run<'_> {
                 }
                 _ => {}
             }
+            if solver.is_traced(vertex.id) {
+                record.traced.insert(vertex.slot.clone());
+            }
             if let Some(result) = solver.known_result(vertex.id) {
                 record.times.insert(vertex.slot.clone(), result.micros);
                 record.results.insert(vertex.slot.clone(), result.id.clone());

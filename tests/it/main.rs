@@ -27,6 +27,8 @@ mod shell;
 mod stores;
 mod suggest;
 mod surroundings;
+mod traced;
 mod upkeep;
+mod verdicts;
 mod web;
 mod whatif;

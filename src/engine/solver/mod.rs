@@ -351,6 +351,11 @@ impl<'a> Solver<'a> {
         }
     }
 
+    /// Whether a vertex was a traced hit, or stands on one.
+    pub fn is_traced(&self, vertex: VertexId) -> bool {
+        matches!(guard(&self.state(vertex).keys).as_ref(), Some(Ok(keys)) if keys.traced)
+    }
+
     /// What this build used, for the store's bookkeeping.
     pub fn used(&self) -> Used {
         let result = |vertex: &super::graph::Vertex| Some((self.known_result(vertex.id)?.id.0, self.place(vertex)));

@@ -62,7 +62,9 @@ impl Solver<'_> {
         }
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
         let run = self.run_digest(vertex)?;
-        let candidates = self.cache().runs(&run, COMPARED).map_err(fail)?;
+        // That of the last build first: what differs from it is what people want to hear.
+        let last = self.previous.and_then(|previous| previous.results.get(&vertex.slot));
+        let candidates = self.cache().runs(&run, last, COMPARED).map_err(fail)?;
         if candidates.is_empty() {
             return Ok(None);
         }

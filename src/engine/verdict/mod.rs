@@ -251,6 +251,11 @@ pub enum MissReason {
         /// Now.
         new: String,
     },
+    /// M17: what a server gives under an address is another content than before.
+    DownloadChanged {
+        /// The address, without credentials.
+        address: String,
+    },
     /// M18: a branch or tag of a git repository leads to another commit.
     CommitChanged {
         /// The repository as written.
@@ -296,6 +301,8 @@ pub enum MissReason {
         /// Why not.
         why: TraceRefusal,
     },
+    /// T2: the last build took it as a traced hit, or on top of one; an exact build knows nothing of that.
+    TracedBefore,
     /// C2: the stage or image it copies from was made anew, and the copied files differ (they are listed beside this).
     SourceRan {
         /// Line of the step it copies from.
@@ -339,6 +346,7 @@ impl MissReason {
             Self::VariableChanged { origin, .. } if origin == "ARG" => "M15",
             Self::VariableChanged { .. } | Self::VariableOrder => "M14",
             Self::BaseChanged { .. } => "M16",
+            Self::DownloadChanged { .. } => "M17",
             Self::CommitChanged { .. } => "M18",
             Self::NoCache => "M23",
             Self::ResultGone { .. } => "M24",
@@ -348,6 +356,7 @@ impl MissReason {
             Self::ParentRan { .. } | Self::ParentDiffers { .. } => "C1",
             Self::SourceRan { .. } => "C2",
             Self::NotTraced { .. } => "T1",
+            Self::TracedBefore => "T2",
         }
     }
 
@@ -423,6 +432,7 @@ impl fmt::Display for MissReason {
             Self::BaseChanged { image, old, new } => {
                 write!(f, "the base image `{image}` moved from {} to `{new}`", show(old.as_ref()))
             }
+            Self::DownloadChanged { address } => write!(f, "the content of `{address}` changed"),
             Self::CommitChanged { repository, old, new } => {
                 write!(f, "`{repository}` moved from commit `{old}` to `{new}`")
             }
@@ -446,6 +456,9 @@ impl fmt::Display for MissReason {
                 f,
                 "nothing of its own changed; the step above it (line {line}) came from the cache, but is another one than in \
                  the last build"
+            ),
+            Self::TracedBefore => f.write_str(
+                "the last build had it by a traced hit (--cache=traced), which counts for other traced builds only",
             ),
             Self::NotTraced { why } => write!(f, "no recorded run of it could be taken: {why}"),
             Self::SourceRan { line } => write!(f, "the step it copies from (line {line}) ran again with another result"),

@@ -135,8 +135,8 @@ pub fn what_if(project: &Project, store: &Store, question: &Question) -> Result<
     Ok(answer(project, &graph, &concerns, &times, parts, missing))
 }
 
-/// Lowers with these arguments over those of the project.
-type LowerWith<'l> = dyn Fn(&BTreeMap<String, String>) -> Result<BuildGraph, EngineError> + 'l;
+/// Lowers the Dockerfile with these build arguments.
+type Lower<'a> = dyn Fn(&BTreeMap<String, String>) -> Result<BuildGraph, EngineError> + 'a;
 
 /// What other arguments do: causes are looked for one argument at a time, so that each is blamed for its own.
 fn arguments(
@@ -144,7 +144,7 @@ fn arguments(
     graph: &BuildGraph,
     before: &BuildGraph,
     parts: &mut Vec<Part>,
-    lower: &LowerWith<'_>,
+    lower: &Lower<'_>,
 ) -> Result<Roots, EngineError> {
     let mut out = roots_of_arguments(graph, before, &question.args);
     let mut own = Roots::new();

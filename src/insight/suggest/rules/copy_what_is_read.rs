@@ -416,8 +416,9 @@ impl Cover {
         let mut best = (count > FILES_OF_A_FOLDER && folder != root && !folder.is_empty()).then(|| folder.to_owned());
         let mut at = folder;
         while below(root, at).is_some_and(|rest| !rest.is_empty()) && !at.is_empty() {
-            let inside = all.iter().filter(|file| below(at, file).is_some());
-            if forced.contains(at) || inside.clone().all(|file| wanted.contains(file)) && inside.count() > 1 {
+            let mut inside = all.iter().filter(|file| below(at, file).is_some());
+            // Whole even with one file in it: what is added to it later belongs to the step as well.
+            if forced.contains(at) || inside.all(|file| wanted.contains(file)) {
                 best = Some(at.to_owned());
             }
             at = parent(at);
