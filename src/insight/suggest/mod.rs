@@ -70,10 +70,13 @@ pub fn find_page(name: &str) -> Option<&'static Page> {
     pages().find(|page| page.name.eq_ignore_ascii_case(name))
 }
 
+/// Larger files are left alone: looking at each pair of instructions would take too long.
+const INSTRUCTION_LIMIT: usize = 2_000;
+
 /// Runs all rules. A file with errors gets none: what it means is not certain.
 pub fn suggest(dockerfile: &Dockerfile, context: &dyn ContextView) -> SuggestReport {
     let mut report = SuggestReport::default();
-    if dockerfile.has_errors() {
+    if dockerfile.has_errors() || dockerfile.instructions.len() > INSTRUCTION_LIMIT {
         return report;
     }
     for rule in rules::ALL {
