@@ -180,6 +180,7 @@ fn an_argument_goes_down_to_its_first_use_with_what_passes_it_on() {
         // Whatever is a program of its own may read it.
         "FROM a\nARG DESTDIR=/x\nRUN make install\n",
         "FROM a\nENV FLOWS=flows.json\nRUN apk add git\n",
+        "FROM a\nARG V=1\nRUN mkdir -p /x\nRUN echo $V\n",
     ] {
         silent(name, source, &files);
     }
