@@ -414,6 +414,6 @@ pub(super) fn unix_micros() -> u64 {
 }
 
 /// Sorts by time, and is one path component.
-fn new_build_name() -> String {
+pub(super) fn new_build_name() -> String {
     format!("{:016x}-{}", unix_micros(), crate::ground::random_hex(4))
 }

@@ -20,6 +20,7 @@ pub mod upkeep;
 pub mod verdict;
 pub mod worker;
 
+mod adopt;
 mod agent;
 mod bases;
 mod build;
@@ -38,6 +39,7 @@ mod scratch;
 mod shell;
 mod sources;
 
+pub use adopt::{Adopted, Told, ToldStep};
 pub use agent::SshSource;
 pub use bases::NamedContext;
 pub use build::{BuildOutcome, BuildRequest, registrations};

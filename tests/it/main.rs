@@ -13,6 +13,7 @@ mod hits;
 mod hostile_text;
 mod ignored;
 mod ignored_table;
+mod import;
 mod inside;
 mod outputs;
 mod podman;

@@ -11,6 +11,7 @@ impl HitReason {
             Self::Merged => "write the step once in a stage of its own if both are meant to stay the same",
             Self::Manifest => "to look for a newer image: --pull",
             Self::Traced => "an exact build would run it: leave out --cache=traced to see that it gives the same",
+            Self::Told => "build it with this builder to see its key",
             Self::ChainId => "steps whose settings come from the image's configuration may still run again",
         }
     }
@@ -75,6 +76,7 @@ impl MissReason {
             Self::NotTraced { why: TraceRefusal::Incomplete { .. } } => "`why --reads` says what could not be watched",
             Self::NotTraced { .. } => "nothing: it had to run, and the next traced build can take this run",
             Self::TracedBefore => "nothing: it is on record for exact builds now; --cache=traced would have taken it",
+            Self::NotTold => "build it with this builder to see its key; or it was built elsewhere, or pruned, in between",
             Self::SourceRan { .. } => "look at the step it copies from: equal content would have been a hit",
         }
     }

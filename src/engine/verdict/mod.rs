@@ -27,6 +27,8 @@ pub enum HitReason {
     ChainId,
     /// Its parent is another one, but nothing that it read has changed (`--cache=traced`); BuildKit would have run it.
     Traced,
+    /// Another builder's build: it was cached there.
+    Told,
 }
 
 impl HitReason {
@@ -39,6 +41,7 @@ impl HitReason {
             Self::Manifest => "manifest",
             Self::ChainId => "chain-id",
             Self::Traced => "traced",
+            Self::Told => "told",
         }
     }
 }
@@ -51,6 +54,7 @@ impl fmt::Display for HitReason {
             Self::Merged => "an identical step made the result",
             Self::Manifest => "this very image (manifest digest) was used before",
             Self::ChainId => "the image has another manifest, but the same layers as one used before",
+            Self::Told => "the builder that ran says so; how it was found it does not say",
             Self::Traced => "the steps above it changed, but nothing that it read when it ran",
         })
     }
@@ -303,6 +307,8 @@ pub enum MissReason {
     },
     /// T2: the last build took it as a traced hit, or on top of one; an exact build knows nothing of that.
     TracedBefore,
+    /// A build of another builder, which says that it ran and not why; nothing that can be compared has changed.
+    NotTold,
     /// C2: the stage or image it copies from was made anew, and the copied files differ (they are listed beside this).
     SourceRan {
         /// Line of the step it copies from.
@@ -348,6 +354,7 @@ impl MissReason {
             Self::BaseChanged { .. } => "M16",
             Self::DownloadChanged { .. } => "M17",
             Self::CommitChanged { .. } => "M18",
+            Self::NotTold => "M1",
             Self::NoCache => "M23",
             Self::ResultGone { .. } => "M24",
             Self::FailedBefore => "M1",
@@ -435,6 +442,9 @@ impl fmt::Display for MissReason {
             Self::DownloadChanged { address } => write!(f, "the content of `{address}` changed"),
             Self::CommitChanged { repository, old, new } => {
                 write!(f, "`{repository}` moved from commit `{old}` to `{new}`")
+            }
+            Self::NotTold => {
+                f.write_str("the builder that ran it does not say why, and nothing that is compared here has changed")
             }
             Self::NoCache => f.write_str("--no-cache was given"),
             Self::ResultGone { collected: None } => {

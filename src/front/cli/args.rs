@@ -82,6 +82,8 @@ pub enum Command {
     Context(super::context::ContextArgs),
     /// Show when each step of the last build ran, and which chain of steps decided how long it took.
     Timeline(super::timeline::TimelineArgs),
+    /// Take in a build that docker made, from its rawjson progress or an exported history record.
+    Import(super::import::ImportArgs),
     /// Builds on record.
     History(HistoryArgs),
     /// Images of the store.

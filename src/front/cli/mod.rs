@@ -11,6 +11,7 @@ mod heat;
 mod history;
 mod host;
 mod image;
+mod import;
 mod last;
 mod lint;
 mod output;
@@ -69,6 +70,7 @@ pub fn main() -> ExitCode {
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::Context(args)) => self::context::run(&context, args),
         Some(Command::Timeline(args)) => timeline::run(&context, args),
+        Some(Command::Import(args)) => import::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),
         Some(Command::Du(args)) => upkeep::du(&context, args),
