@@ -248,6 +248,31 @@ fn every_rewrite_of_the_corpus_parses_and_keeps_the_meaning() {
     assert!(files > 600 && counts.len() > 8, "{files} {counts:?}");
 }
 
+#[test]
+fn hostile_files_end_and_are_rewritten_to_what_parses() {
+    let Some(folder) = conformance("hostile_files_end_and_are_rewritten_to_what_parses") else { return };
+    let (mut files, mut wrong, mut slowest) = (0, Vec::new(), std::time::Duration::ZERO);
+    for set in ["wild", "buildkit-parser", "buildkit-instructions", "buildkit-integration", "moby-cli-build", "buildah-bud"]
+    {
+        for case in cases(&folder, set) {
+            let name = case["name"].as_str().unwrap();
+            let given = case["dockerfile"].as_str().map(str::to_owned);
+            let path = case["file"].as_str().filter(|file| !file.ends_with(".gz"));
+            let Some(source) = given.or_else(|| std::fs::read_to_string(folder.join(set).join(path?)).ok()) else {
+                continue;
+            };
+            files += 1;
+            let began = std::time::Instant::now();
+            let report = suggest(&parse(&source), &Names::all());
+            slowest = slowest.max(began.elapsed());
+            examine(name, &report, &mut wrong);
+        }
+    }
+    println!("{files} hostile files and test cases; the slowest took {slowest:?}");
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(files > 300 && slowest.as_secs() < 10, "{files} {slowest:?}");
+}
+
 /// Whether in a rewrite the slow line stands above the volatile one: (all pairs, how many).
 fn swapped(before: &str, after: &str, swaps: &[Value]) -> usize {
     let (then, now) = (parse(before), parse(after));

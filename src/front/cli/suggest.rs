@@ -11,7 +11,7 @@ use crate::engine::{BuildRequest, EngineError, Project};
 use crate::front::report::suggest;
 use crate::front::text;
 use crate::insight::suggest::{Rewritten, SuggestReport, Suggestion, find_page, pages};
-use crate::insight::workbench::advice::advise;
+use crate::insight::workbench::advice::{advise_with_history, replay_offers};
 use crate::insight::workbench::rewrite;
 use crate::insight::workbench::verify::{self, Bench};
 use crate::language::dockerfile::nearest;
@@ -24,6 +24,9 @@ pub struct SuggestArgs {
     /// Only what this rule offers; `lint --explain RULE` is its page.
     #[arg(long, value_name = "RULE")]
     pub rule: Option<String>,
+    /// Also replay this many commits of the git history with each rewrite; the one that would have saved most comes first.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub commits: Option<u32>,
     /// Build the original twice and the first rewrite once in a scratch store, compare the images, and measure the saving.
     #[arg(long, conflicts_with = "undo")]
     pub verify: bool,
@@ -44,9 +47,13 @@ pub fn run(context: &Context, args: &SuggestArgs) -> Result<u8, EngineError> {
         return context.output.write(|out| writeln!(out, "{} is what it was before the last --apply", shown(&done.path)));
     }
     let last = host::last_events(&store, &project.id());
-    let mut report = advise(&project, &store, last.as_deref())?;
+    let git = context.sources()?.git;
+    let mut report = advise_with_history(&project, &store, last.as_deref(), Some(&git))?;
     if let Some(name) = &args.rule {
         keep_rule(&mut report, name)?;
+    }
+    if let Some(commits) = args.commits {
+        replay_offers(&project, &store, &git, usize::try_from(commits).unwrap_or(usize::MAX), &mut report)?;
     }
     if args.verify {
         verify(context, &project, &mut report)?;

@@ -28,6 +28,7 @@ pub fn suggestions() -> SuggestReport {
             }),
             trigger: Trigger::Sources,
             gain: None,
+            replayed: None,
             file: Rewritten::Dockerfile,
             before: DOCKERFILE.into(),
             after,

@@ -78,6 +78,17 @@ pub fn saving(suggestion: &Suggestion) -> String {
     format!("saves {saved} when {touched} changes: {now} now, {after} after{gain}")
 }
 
+/// What the history would have cost, where it was replayed.
+pub fn replayed(suggestion: &Suggestion) -> Option<String> {
+    let found = suggestion.replayed.as_ref()?;
+    let (now, after) = (text::seconds(found.now_micros), text::seconds(found.after_micros));
+    let untimed = match found.untimed {
+        (0, 0) => String::new(),
+        (now, after) => format!("; runs without a time on record: {now} now, {after} after"),
+    };
+    Some(format!("replayed over {} builds of the history: {now} now, {after} after{untimed}", found.builds))
+}
+
 /// Everything found. Errors: of the writer.
 pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
     if report.offered.is_empty() {
@@ -87,6 +98,9 @@ pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
         let (line, title, rule) = (suggestion.line, text::line(&suggestion.title), text::line(&suggestion.rule));
         writeln!(out, "{}. line {line}: {title} ({rule})", at + 1)?;
         writeln!(out, "   {}", saving(suggestion))?;
+        if let Some(sentence) = replayed(suggestion) {
+            writeln!(out, "   {sentence}")?;
+        }
         writeln!(out, "   {}", proof(suggestion))?;
         if let Some(words) = measured(suggestion) {
             writeln!(out, "   {words}")?;

@@ -17,6 +17,14 @@ pub trait ContextView {
     fn ignore_text(&self) -> String {
         String::new()
     }
+    /// How many of a hundred commits change a file, or anything in a folder; none without a history.
+    fn changes_per_hundred(&self, _path: &str) -> Option<f64> {
+        None
+    }
+    /// Bytes of a file; 0 where nobody knows.
+    fn size(&self, _path: &str) -> u64 {
+        0
+    }
     /// Whether a file or folder is there.
     fn exists(&self, path: &str) -> bool;
     /// The text of a small file; `None` when it is missing, too large or no text.
@@ -62,10 +70,13 @@ pub fn find_page(name: &str) -> Option<&'static Page> {
     pages().find(|page| page.name.eq_ignore_ascii_case(name))
 }
 
+/// Larger files are left alone: looking at each pair of instructions would take too long.
+const INSTRUCTION_LIMIT: usize = 2_000;
+
 /// Runs all rules. A file with errors gets none: what it means is not certain.
 pub fn suggest(dockerfile: &Dockerfile, context: &dyn ContextView) -> SuggestReport {
     let mut report = SuggestReport::default();
-    if dockerfile.has_errors() {
+    if dockerfile.has_errors() || dockerfile.instructions.len() > INSTRUCTION_LIMIT {
         return report;
     }
     for rule in rules::ALL {
@@ -108,6 +119,8 @@ pub struct Suggestion {
     pub verified: Option<Verification>,
     /// Predicted saving; none without a recorded build.
     pub saving: Option<Saving>,
+    /// The same over a history, where somebody asked for it.
+    pub replayed: Option<Replayed>,
     /// Which file `before` and `after` are.
     pub file: Rewritten,
     /// The file as it is.
@@ -121,6 +134,19 @@ impl Suggestion {
     pub fn is_advice(&self) -> bool {
         self.before == self.after
     }
+}
+
+/// What the builds of a history would have cost before and after.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Replayed {
+    /// Builds.
+    pub builds: usize,
+    /// Microseconds with the Dockerfile as it is.
+    pub now_micros: u64,
+    /// Microseconds with the rewrite.
+    pub after_micros: u64,
+    /// Runs of steps that have no time on record, before and after.
+    pub untimed: (usize, usize),
 }
 
 /// Which change a suggestion makes cheaper.

@@ -4,15 +4,20 @@
 use std::collections::BTreeMap;
 
 use super::folder::Folder;
+use super::heat::rates;
+use super::replay::{ReplayRequest, replay};
 use super::rewrite::ignore_file;
 use crate::engine::event::{BuildEvent, Stamped, Verdict};
+use crate::engine::fetch::GitSettings;
 use crate::engine::forecast::Change;
 use crate::engine::graph::Operation;
 use crate::engine::store::Store;
 use crate::engine::verdict::MissReason;
 use crate::engine::{EngineError, Loaded, Project, StepReads};
 use crate::insight::suggest::rules::copy_what_is_read::{self, Reads, RunReads};
-use crate::insight::suggest::{ContextView, Refusal, Rewritten, Saving, SuggestReport, Suggestion, Trigger, suggest};
+use crate::insight::suggest::{
+    ContextView, Refusal, Replayed, Rewritten, Saving, SuggestReport, Suggestion, Trigger, suggest,
+};
 use crate::language::dockerfile::{Arguments, Dockerfile, IgnoreRules, parse};
 
 /// Savings below this are none: they would be shown as 0.0s.
@@ -21,9 +26,23 @@ const NIL_MICROS: u64 = 50_000;
 /// What the rules say about a project, priced. `last` are the events of its last build. What would save nothing and gains
 /// nothing else is not offered, but among the refused ones.
 pub fn advise(project: &Project, store: &Store, last: Option<&[Stamped]>) -> Result<SuggestReport, EngineError> {
+    advise_with_history(project, store, last, None)
+}
+
+/// How many commits say how often something changes.
+const COMMITS: usize = 500;
+
+/// The same with the history of the context, which `git` reads.
+pub fn advise_with_history(
+    project: &Project,
+    store: &Store,
+    last: Option<&[Stamped]>,
+    git: Option<&GitSettings>,
+) -> Result<SuggestReport, EngineError> {
     let loaded = project.load()?;
     let ignore_text = std::fs::read_to_string(ignore_file(project)).unwrap_or_default();
-    let view = Folder::open(&project.context, &loaded.ignore)?.with_ignore_text(ignore_text);
+    let rates = git.and_then(|git| rates(project, git, COMMITS));
+    let view = Folder::open(&project.context, &loaded.ignore)?.with_ignore_text(ignore_text).with_rates(rates);
     let mut report = suggest(&loaded.dockerfile, &view);
     let watched = copy_what_is_read::check(&loaded.dockerfile, &view, &watched(project, store, &loaded)?);
     for found in watched.offered {
@@ -90,6 +109,34 @@ fn watched(project: &Project, store: &Store, loaded: &Loaded) -> Result<Reads, E
         }
     }
     Ok(out)
+}
+
+/// Replays the history with every rewrite of the Dockerfile on offer, and puts first what would have saved most. Errors: as
+/// [`replay`].
+pub fn replay_offers(
+    project: &Project,
+    store: &Store,
+    git: &GitSettings,
+    commits: usize,
+    report: &mut SuggestReport,
+) -> Result<(), EngineError> {
+    let rewrites = |suggestion: &&mut Suggestion| suggestion.file == Rewritten::Dockerfile && !suggestion.is_advice();
+    for suggestion in report.offered.iter_mut().filter(rewrites) {
+        let request = ReplayRequest { commits, proposed: Some(suggestion.after.clone()) };
+        let done = replay(project, store, git, &request)?;
+        let Some(proposed) = done.proposed else { continue };
+        suggestion.replayed = Some(Replayed {
+            builds: done.present.builds,
+            now_micros: done.present.micros,
+            after_micros: proposed.micros,
+            untimed: (done.present.untimed, proposed.untimed),
+        });
+    }
+    let gain = |suggestion: &Suggestion| {
+        suggestion.replayed.as_ref().map_or(0, |found| found.now_micros.saturating_sub(found.after_micros))
+    };
+    report.offered.sort_by_key(|suggestion| std::cmp::Reverse(gain(suggestion)));
+    Ok(())
 }
 
 fn saved(saving: &Saving) -> u64 {

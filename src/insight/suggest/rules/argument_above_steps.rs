@@ -8,7 +8,7 @@ use super::super::{ContextView, Page, Rule, SuggestReport, Suggestion, Trigger};
 use super::commands::commands_of;
 use super::draft::{numbers, rewrite};
 use super::harmless::is_harmless;
-use super::step_below_copy::are_independent;
+use super::step_below_copy::{are_independent, is_slow};
 use crate::language::dockerfile::{Arguments, Dockerfile, Edit, Instruction, Keyword, Stage};
 use crate::language::shell::{Install, ShellCommand, mentions_variable};
 
@@ -79,6 +79,7 @@ impl Group {
         let mut names = vec![name.clone()];
         let mut members = vec![at];
         let (mut after, mut spared, mut used) = (None, Vec::new(), None);
+        let mut takes_long = false;
         for next in at + 1..stage.instructions.len() {
             let other = stage.instructions[next];
             let text = other.span.text(&dockerfile.source);
@@ -106,11 +107,14 @@ impl Group {
                     }
                     after = Some(next);
                     spared.push(other.line);
+                    let commands = commands_of(other, &dockerfile.source);
+                    takes_long |= commands.iter().any(is_slow) || !are_independent(&commands);
                 }
                 _ => {}
             }
         }
-        let after = after?;
+        // Without any that goes over the network or builds there is nothing to spare.
+        let after = after.filter(|_| takes_long)?;
         // Below what only passes it on there is nothing to spare.
         members.retain(|member| *member < after);
         Some(Self { name, members, after, spared, used })

@@ -468,6 +468,7 @@ impl<'c> Case<'c> {
             gain: None,
             verified: None,
             saving: None,
+            replayed: None,
             file: Rewritten::Dockerfile,
             before: self.dockerfile.source.to_string(),
             after,

@@ -11,8 +11,16 @@ pub(super) struct InstallSite {
     pub(super) folder: String,
 }
 
-/// The simple commands of a RUN; none for a script of its own, and for everything that is no RUN.
+/// A RUN of more commands is not looked into: rules compare them with each other.
+const COMMAND_LIMIT: usize = 1_000;
+
+/// The simple commands of a RUN; none for a script of its own, for everything that is no RUN, and for one that is too long.
 pub(super) fn commands_of(instruction: &Instruction, source: &str) -> Vec<ShellCommand> {
+    let found = read(instruction, source);
+    if found.len() > COMMAND_LIMIT { Vec::new() } else { found }
+}
+
+fn read(instruction: &Instruction, source: &str) -> Vec<ShellCommand> {
     match run_script(instruction, source) {
         Some(RunScript::Shell(text)) => parse_commands(&text),
         Some(RunScript::Exec(words)) => match words.as_slice() {

@@ -27,6 +27,7 @@ pub(super) fn advice(dockerfile: &Dockerfile, page: &Page, line: u32) -> Suggest
         gain: None,
         verified: None,
         saving: None,
+        replayed: None,
         file: Rewritten::Dockerfile,
         before: dockerfile.source.to_string(),
         after: dockerfile.source.to_string(),

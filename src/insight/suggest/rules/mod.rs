@@ -7,6 +7,7 @@ pub mod build_tools_in_image;
 pub mod cache_mount;
 mod commands;
 pub mod copied_twice;
+pub mod copy_split_by_rate;
 pub mod copy_what_is_read;
 pub mod copy_without_link;
 mod draft;
@@ -29,6 +30,7 @@ pub static ALL: &[&dyn Rule] = &[
     &argument_above_steps::ArgumentAboveSteps,
     &ignore_lines::IgnoreLines,
     &cache_mount::CacheMount,
+    &copy_split_by_rate::CopySplitByRate,
     &copy_without_link::CopyWithoutLink,
     &apt_update_alone::AptUpdateAlone,
     &copied_twice::CopiedTwice,

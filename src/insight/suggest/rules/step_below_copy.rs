@@ -321,7 +321,7 @@ fn works_on_own(command: &ShellCommand, all: &[ShellCommand]) -> bool {
 }
 
 /// Commands that take long: over the network.
-fn is_slow(command: &ShellCommand) -> bool {
+pub(super) fn is_slow(command: &ShellCommand) -> bool {
     let names = [
         "apt-get",
         "apt",
@@ -348,5 +348,6 @@ fn is_slow(command: &ShellCommand) -> bool {
         "xx-apk",
     ];
     let python = command.name().starts_with("python") && command.arguments().any(|argument| argument == "install");
-    names.contains(&command.name()) || python
+    let settles = command.arguments().next().is_some_and(|verb| matches!(verb, "config" | "cache" | "set" | "--version"));
+    (names.contains(&command.name()) && !settles) || python
 }

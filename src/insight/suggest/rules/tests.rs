@@ -10,18 +10,26 @@ use crate::language::dockerfile::parse;
 struct Files {
     files: BTreeMap<String, String>,
     ignore: String,
+    /// Changes per hundred commits, and bytes.
+    history: BTreeMap<String, (f64, u64)>,
 }
 
 impl Files {
     fn of(files: &[(&str, &str)]) -> Self {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
-        Self { files: files.collect(), ignore: String::new() }
+        Self { files: files.collect(), ..Self::default() }
     }
 }
 
 impl ContextView for Files {
     fn ignore_text(&self) -> String {
         self.ignore.clone()
+    }
+    fn changes_per_hundred(&self, path: &str) -> Option<f64> {
+        self.history.get(path).map(|(rate, _)| *rate)
+    }
+    fn size(&self, path: &str) -> u64 {
+        self.history.get(path).map_or(0, |(_, bytes)| *bytes)
     }
     fn exists(&self, path: &str) -> bool {
         self.files.keys().any(|file| file == path || file.starts_with(&format!("{path}/")))
@@ -35,13 +43,18 @@ impl ContextView for Files {
 }
 
 fn usual() -> Files {
-    Files::of(&[
+    let mut files = Files::of(&[
         ("package.json", "{}"),
         ("package-lock.json", "{}"),
         ("build.js", "1"),
         (".git/HEAD", "1"),
         ("go.mod", "module x\n"),
-    ])
+        ("app.py", "1"),
+        ("models/large", "1"),
+    ]);
+    let history = [("app.py", 40.0, 1000), ("models", 0.5, 0), ("models/large", 0.5, 5_000_000)];
+    files.history = history.map(|(path, rate, bytes)| (path.to_owned(), (rate, bytes))).into();
+    files
 }
 
 fn rule(name: &str) -> &'static dyn Rule {
@@ -167,6 +180,7 @@ fn an_argument_goes_down_to_its_first_use_with_what_passes_it_on() {
         // Whatever is a program of its own may read it.
         "FROM a\nARG DESTDIR=/x\nRUN make install\n",
         "FROM a\nENV FLOWS=flows.json\nRUN apk add git\n",
+        "FROM a\nARG V=1\nRUN mkdir -p /x\nRUN echo $V\n",
     ] {
         silent(name, source, &files);
     }
@@ -227,6 +241,20 @@ fn updates_mounts_links_and_the_rest_stay_silent_where_they_should() {
     let mut ignoring = usual();
     ignoring.ignore = "*\n!src\n".into();
     silent("ignore-lines", "FROM a\nCOPY . /w\n", &ignoring);
+    for source in
+        ["FROM a\nCOPY app.py /srv/\n", "FROM a\nCOPY app.py build.js /srv/\n", "FROM a\nCOPY app.py model* /srv/\n"]
+    {
+        silent("copy-split-by-rate", source, &files);
+    }
+    let split = "FROM a\nCOPY app.py models /srv/\n";
+    for (path, rate, bytes) in [("models/large", 0.5, 10), ("models", 30.0, 0), ("app.py", 0.4, 1000)] {
+        let mut other = usual();
+        other.history.insert(path.into(), (rate, bytes));
+        silent("copy-split-by-rate", split, &other);
+    }
+    let mut twice = usual();
+    twice.files.insert("models/app.py".into(), String::new());
+    silent("copy-split-by-rate", split, &twice);
     for source in [
         "FROM a:1\n",
         "FROM scratch\n",
