@@ -1,15 +1,21 @@
 //! The project behind the interface.
 
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use crate::engine::context::{Changed, IgnoreFile, Watch};
 use crate::engine::event::{BuildEvent, Stamped, VertexId, log};
 use crate::engine::handle::BuildHandle;
 use crate::engine::store::Store;
-use crate::engine::{BuildRequest, Chosen, Engine, EngineError, ShellRequest, Side};
+use crate::engine::{BuildRequest, Chosen, Engine, EngineError, PlanMemory, ShellRequest, Side};
 use crate::front::tui::host::Host;
 use crate::insight::suggest::{SuggestReport, Suggestion};
 use crate::insight::workbench::advice::advise;
 use crate::insight::workbench::rewrite;
+
+/// How long the watch waits before it looks whether it is still wanted.
+const WAIT: Duration = Duration::from_secs(2);
 
 /// A project that can be built, explained and rewritten.
 pub struct ProjectHost {
@@ -17,12 +23,17 @@ pub struct ProjectHost {
     request: BuildRequest,
     /// TERM.
     terminal: Option<String>,
+    /// From plan to plan.
+    memory: Mutex<PlanMemory>,
+    /// The watch over the context; none where it could not be set up, or nobody asked yet.
+    watch: Mutex<Option<Watch>>,
 }
 
 impl ProjectHost {
     /// `terminal` is TERM.
     pub fn new(engine: Engine, request: BuildRequest, terminal: Option<&str>) -> Self {
-        Self { engine, request, terminal: terminal.map(str::to_owned) }
+        let (memory, watch) = (Mutex::default(), Mutex::default());
+        Self { engine, request, terminal: terminal.map(str::to_owned), memory, watch }
     }
 }
 
@@ -77,6 +88,31 @@ impl Host for ProjectHost {
     fn suggest(&self) -> Result<SuggestReport, String> {
         let last = self.last_build();
         advise(&self.request.project, &self.engine.store, last.as_deref()).map_err(|e| e.text())
+    }
+
+    fn plan(&self) -> Result<Vec<Stamped>, String> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        self.request.project.plan(&self.engine.store, &mut memory).map_err(|e| e.text())
+    }
+
+    fn wait_for_change(&self) -> bool {
+        let project = &self.request.project;
+        let ignore = || IgnoreFile::find(&project.context, Some(&project.dockerfile)).unwrap_or_default();
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.is_none() && project.require_folder().is_ok() {
+            *watch = Watch::new(&project.context, &project.dockerfile, &ignore()).ok();
+        }
+        let Some(watch) = watch.as_mut() else {
+            std::thread::sleep(WAIT);
+            return false;
+        };
+        match watch.wait(WAIT) {
+            Changed::Nothing => false,
+            Changed::Paths(_) | Changed::Anything => {
+                let _ = watch.refresh(&ignore());
+                true
+            }
+        }
     }
 
     fn shell(&self, line: u32, side: Side) -> Result<String, String> {

@@ -4,7 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::keymap::{self, Action, Scope};
 use super::log::LogPane;
-use super::model::{Activity, Fixes, Message, Model};
+use super::model::{Activity, Fixes, Message, Model, Outlook};
 use super::theme::Theme;
 use super::views::{self, explain::ExplainView, fix::FixView};
 use super::{Exit, TuiOptions, ViewName};
@@ -51,6 +51,10 @@ pub enum Msg {
     Suggested(u64, Result<SuggestReport, String>),
     /// A fix was written: the path of the backup, or why not.
     Applied(Result<String, String>),
+    /// Files of the project changed.
+    Changed,
+    /// What the next build will do; the number of the question.
+    Planned(u64, Result<Vec<Stamped>, String>),
     /// A shell was left, or could not be opened.
     ShellLeft(Result<String, String>),
     /// A thread panicked.
@@ -81,6 +85,8 @@ pub enum Effect {
     },
     /// Look for fixes; the number of the question comes back.
     Suggest(u64),
+    /// Say what the next build will do; the number of the question comes back.
+    Plan(u64),
     /// Write a fix.
     Apply(Box<Suggestion>),
     /// Open a shell at the step of a line.
@@ -143,6 +149,7 @@ pub struct App {
     start_build: bool,
     leaving: Option<Exit>,
     question: u64,
+    planning: u64,
 }
 
 impl App {
@@ -162,6 +169,7 @@ impl App {
             start_build: options.start_build,
             leaving: None,
             question: 0,
+            planning: 0,
         };
         (app, vec![Effect::LoadProject])
     }
@@ -188,6 +196,9 @@ impl App {
             Msg::Output { build, vertex, offset, bytes } => self.log.loaded(&build, vertex, offset, bytes),
             Msg::Suggested(question, result) if question == self.question => self.suggested(result),
             Msg::Suggested(..) => {}
+            Msg::Changed => self.plan(&mut effects),
+            Msg::Planned(question, result) if question == self.planning => self.planned(result),
+            Msg::Planned(..) => {}
             Msg::Applied(result) => self.applied(result, &mut effects),
             Msg::ShellLeft(Ok(words)) => self.model.message = Some(Message::Good(views::explain::sentence(&words))),
             Msg::ShellLeft(Err(words)) => self.model.message = Some(Message::Bad(words)),
@@ -226,8 +237,9 @@ impl App {
             self.model.selected = self.model.telling_line();
         }
         self.suggest(effects);
-        if std::mem::take(&mut self.start_build) {
-            self.start(effects);
+        match std::mem::take(&mut self.start_build) {
+            true => self.start(effects),
+            false => self.plan(effects),
         }
     }
 
@@ -238,6 +250,7 @@ impl App {
         }
         self.model.activity = Activity::Building;
         self.model.clock = 0;
+        self.model.outlook = Outlook::Unknown;
         self.model.message = None;
         self.follow = true;
         effects.push(Effect::StartBuild);
@@ -249,6 +262,21 @@ impl App {
             self.model.fixes = Fixes::Looking;
         }
         effects.push(Effect::Suggest(self.question));
+    }
+
+    /// Asks what the next build will do; while one runs, nobody can say.
+    fn plan(&mut self, effects: &mut Vec<Effect>) {
+        if !self.is_live() {
+            self.planning += 1;
+            effects.push(Effect::Plan(self.planning));
+        }
+    }
+
+    fn planned(&mut self, result: Result<Vec<Stamped>, String>) {
+        self.model.outlook = match result {
+            Ok(events) => Outlook::Known(Box::new(BuildState::fold(&events))),
+            Err(message) => Outlook::Failed(message),
+        };
     }
 
     fn suggested(&mut self, result: Result<SuggestReport, String>) {
@@ -303,6 +331,7 @@ impl App {
             self.model.selected = self.model.telling_line().or(self.model.selected);
         }
         self.suggest(effects);
+        self.plan(effects);
     }
 
     /// The scopes of keys, the front layer first.
@@ -351,7 +380,7 @@ impl App {
             Action::Fixes => self.show(ViewName::Fix),
             Action::View(view) => self.show(view),
             Action::NextView => self.show(turn(self.view, 1)),
-            Action::PreviousView => self.show(turn(self.view, 2)),
+            Action::PreviousView => self.show(turn(self.view, 4)),
             Action::Apply => self.ask_apply(),
             Action::Shell(side) => self.shell(side, effects),
             Action::Filter => {
@@ -464,7 +493,7 @@ impl App {
 }
 
 fn turn(view: ViewName, steps: usize) -> ViewName {
-    const ORDER: [ViewName; 3] = [ViewName::Build, ViewName::Explain, ViewName::Fix];
+    const ORDER: [ViewName; 5] = [ViewName::Build, ViewName::Explain, ViewName::Cascade, ViewName::Timeline, ViewName::Fix];
     let at = ORDER.iter().position(|v| *v == view).unwrap_or(0);
     ORDER[(at + steps) % ORDER.len()]
 }

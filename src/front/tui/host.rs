@@ -21,6 +21,10 @@ pub trait Host: Send + Sync {
     fn output(&self, build: &str, vertex: VertexId, offset: u64, len: u64) -> Result<Vec<u8>, String>;
     /// Suggestions for the project as it is (may take a second; called off the interface's thread).
     fn suggest(&self) -> Result<SuggestReport, String>;
+    /// What the next build will do, as the events of a plan (called off the interface's thread).
+    fn plan(&self) -> Result<Vec<Stamped>, String>;
+    /// Waits a while for files of the project to change; whether they did (called on a thread of its own, again and again).
+    fn wait_for_change(&self) -> bool;
     /// Opens a shell at the step of a line, before or after it, on the terminal, which is nobody else's meanwhile. Returns
     /// what there is to say about it.
     fn shell(&self, line: u32, side: Side) -> Result<String, String>;

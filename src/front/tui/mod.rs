@@ -43,6 +43,10 @@ pub enum ViewName {
     Build,
     /// Why the selected step ran.
     Explain,
+    /// What each change cost.
+    Cascade,
+    /// When each step ran.
+    Timeline,
     /// What to change.
     Fix,
 }

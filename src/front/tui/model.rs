@@ -1,6 +1,6 @@
 //! What the interface knows of the project and its build, beside the views.
 
-use crate::insight::model::{BuildState, Mark, Step};
+use crate::insight::model::{BuildState, Fate, Mark, Step};
 use crate::insight::suggest::SuggestReport;
 
 /// What is known about fixes.
@@ -14,6 +14,18 @@ pub enum Fixes {
     /// Looked.
     Known(SuggestReport),
     /// Could not look; the message.
+    Failed(String),
+}
+
+/// What is known about the next build.
+#[derive(Debug, Clone, Default)]
+pub enum Outlook {
+    /// Nobody looked yet, or a build runs.
+    #[default]
+    Unknown,
+    /// The state of a plan.
+    Known(Box<BuildState>),
+    /// It cannot be said; the message.
     Failed(String),
 }
 
@@ -51,6 +63,8 @@ pub struct Model {
     pub clock: u64,
     /// Fixes.
     pub fixes: Fixes,
+    /// The next build.
+    pub outlook: Outlook,
     /// The last thing to tell.
     pub message: Option<Message>,
     /// Line of the selected step.
@@ -77,6 +91,14 @@ impl Model {
             let mark = self.state.mark(step).word();
             filter.is_empty() || step.name.to_lowercase().contains(&filter) || mark.contains(&filter)
         })
+    }
+
+    /// What the next build will do with the step of a line.
+    pub fn fate(&self, line: u32) -> Option<Fate> {
+        match &self.outlook {
+            Outlook::Known(plan) => plan.at_line(line).map(Fate::of),
+            Outlook::Unknown | Outlook::Failed(_) => None,
+        }
     }
 
     /// The report on fixes, when there is one.

@@ -32,9 +32,21 @@ pub fn run(host: Arc<dyn Host>, options: TuiOptions) -> io::Result<Exit> {
     let screen = Screen::enter(options.no_color)?;
     let input = Some(Input::spawn(sender.clone()));
     let _signals = Signals::spawn(sender.clone());
+    watch(Arc::clone(&host), sender.clone());
     let (app, effects) = App::new(&options);
     let world = World { host, sender, cancelling: Arc::default(), began: None };
     Runtime { app, input, screen, world }.run(&receiver, effects)
+}
+
+/// Tells when files change. Ends with the program: nobody waits for a thread that waits for a file.
+fn watch(host: Arc<dyn Host>, sender: Sender<Msg>) {
+    thread::spawn(move || {
+        loop {
+            if host.wait_for_change() && sender.send(Msg::Changed).is_err() {
+                return;
+            }
+        }
+    });
 }
 
 struct Runtime {
@@ -168,6 +180,7 @@ impl World {
                 Msg::Output { build, vertex, offset, bytes }
             }),
             Effect::Suggest(question) => self.ask(move |host| Msg::Suggested(question, host.suggest())),
+            Effect::Plan(question) => self.ask(move |host| Msg::Planned(question, host.plan())),
             Effect::Apply(suggestion) => self.ask(move |host| Msg::Applied(host.apply(&suggestion))),
             Effect::Suspend | Effect::Redraw | Effect::Shell(..) | Effect::Leave(_) => {}
         }

@@ -96,6 +96,27 @@ fn register(log: &mut Log) {
     log.add(5, BuildEvent::GraphSealed);
 }
 
+/// A plan after `src/routes/cart.ts` was touched: COPY and what stands on it will run, the copy out of that stage is open.
+pub fn plan() -> Vec<Stamped> {
+    let mut log = Log::default();
+    register(&mut log);
+    let file = MissReason::FileChanged {
+        path: "src/routes/cart.ts".into(),
+        attribute: FileAttribute::Content,
+        old: None,
+        new: None,
+        by_ignore_rule: false,
+    };
+    let follows = |line| MissReason::ParentRan { line, alone: true };
+    for (vertex, reason) in [(2, file), (3, follows(3)), (5, follows(4))] {
+        let verdict = Verdict::Miss { reasons: vec![reason], cause: VertexId(2) };
+        log.add(1, BuildEvent::CacheProbed { vertex: VertexId(vertex), verdict });
+    }
+    let verdict = Verdict::Unknown { on: Dependence::Output { vertex: VertexId(5) } };
+    log.add(1, BuildEvent::CacheProbed { vertex: VertexId(8), verdict });
+    log.events
+}
+
 fn end(log: &mut Log) {
     for vertex in [4, 9, 10] {
         log.finish(vertex, Outcome::Config, 0, 0);

@@ -19,7 +19,7 @@ fn escape_never_quits_and_q_does() {
 #[test]
 fn views_by_number_tab_and_letter() {
     let mut bench = Bench::new();
-    bench.keys("3");
+    bench.keys("6");
     assert_eq!(bench.app.view, ViewName::Fix);
     bench.key(KeyCode::Tab);
     assert_eq!(bench.app.view, ViewName::Build);

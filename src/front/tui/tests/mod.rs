@@ -50,6 +50,15 @@ impl Host for FakeHost {
         Ok(crate::front::report::fixture::suggestions())
     }
 
+    fn plan(&self) -> Result<Vec<Stamped>, String> {
+        // Everything is as it was built last.
+        Ok(self.outline())
+    }
+
+    fn wait_for_change(&self) -> bool {
+        false
+    }
+
     fn shell(&self, _: u32, _: crate::engine::Side) -> Result<String, String> {
         Err("no engine in this test".to_owned())
     }
@@ -89,6 +98,7 @@ impl Bench {
                     Msg::Output { build, vertex, offset, bytes }
                 }
                 Effect::Suggest(question) => Msg::Suggested(question, self.host.suggest()),
+                Effect::Plan(question) => Msg::Planned(question, self.host.plan()),
                 Effect::Apply(suggestion) => Msg::Applied(self.host.apply(&suggestion)),
                 effect => {
                     self.left.push(effect);

@@ -38,6 +38,14 @@ impl Host for Fresh {
     fn output(&self, b: &str, v: crate::engine::event::VertexId, o: u64, l: u64) -> Result<Vec<u8>, String> {
         FakeHost.output(b, v, o, l)
     }
+    fn plan(&self) -> Result<Vec<Stamped>, String> {
+        Err("no engine in this test".to_owned())
+    }
+
+    fn wait_for_change(&self) -> bool {
+        false
+    }
+
     fn shell(&self, line: u32, side: crate::engine::Side) -> Result<String, String> {
         FakeHost.shell(line, side)
     }
@@ -53,7 +61,7 @@ impl Host for Fresh {
 fn before_the_first_build() {
     let mut bench = Bench::with(Box::new(Fresh), &TuiOptions::default());
     let screen = bench.screen(80, 24);
-    assert_all(&screen, &["not built yet: press b", "RUN npm run build", "? help", "3 Fixes (1)"]);
+    assert_all(&screen, &["not built yet: press b", "RUN npm run build", "? help", "6 Fixes (1)"]);
 }
 
 #[test]
@@ -235,6 +243,46 @@ fn a_screenshot_is_deterministic_and_well_formed() {
     assert_eq!(svg, crate::front::tui::screenshot::svg(&buffer));
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
+}
+
+#[test]
+fn what_the_next_build_will_do_stands_beside_the_steps() {
+    let mut bench = Bench::new();
+    assert!(bench.screen(80, 24).contains("next build: all cached"));
+    let events = crate::insight::model::fixture::plan();
+    bench.send(Msg::Changed);
+    bench.send(Msg::Planned(2, Ok(events)));
+    let screen = bench.screen(120, 40);
+    for part in [
+        "next build: 3 will run, 1 open, ~38.9s",
+        "✗≠ 3 COPY . .",
+        "✓?12 COPY --from=build",
+        "✓  2 WORKDIR",
+        "runs next time",
+    ] {
+        assert!(screen.contains(part), "{part}");
+    }
+    // An answer to an older question is not taken.
+    bench.send(Msg::Planned(1, Err("old".into())));
+    assert!(bench.screen(80, 24).contains("3 will run"));
+}
+
+#[test]
+fn the_cascade_and_the_timeline_at_all_sizes() {
+    let mut bench = Bench::new();
+    bench.keys("3");
+    for (width, height) in [(80, 24), (120, 40), (60, 15)] {
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("1m 01s in all  line 3 COPY . ."), "{screen}");
+        assert!(screen.contains("M2: the content of `src/routes/cart.ts` changed"));
+        assert!(screen.contains("4 RUN npm install"));
+    }
+    bench.keys("4");
+    for (width, height) in [(80, 24), (120, 40), (60, 15)] {
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("critical path: line 3 > 4 > 8"), "{screen}");
+        assert!(screen.contains("41.2s"));
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The screens. Every view draws from [`App`] and changes nothing; what does not fit is left out, never a panic.
 
 pub mod build;
+pub mod cascade;
 pub mod dialog;
 pub mod explain;
 pub mod fix;
 pub mod help;
+pub mod timeline;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -85,6 +87,8 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
             (true, _) => build::log(app, frame.body, buf),
             (false, ViewName::Build) => build::render(app, frame.body, buf),
             (false, ViewName::Explain) => explain::render(app, frame.body, buf),
+            (false, ViewName::Cascade) => cascade::render(app, frame.body, buf),
+            (false, ViewName::Timeline) => timeline::render(app, frame.body, buf),
             (false, ViewName::Fix) => fix::render(app, frame.body, buf),
         }
         widgets::footer::message(app, frame.message, buf);

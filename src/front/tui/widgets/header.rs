@@ -74,18 +74,23 @@ fn segments(app: &App, detail: Detail, width: usize) -> Vec<(String, Style)> {
 /// Draws the names of the views with their keys.
 pub fn tabs(app: &App, area: Rect, buf: &mut Buffer) {
     let fixes = match app.model.report().map_or(0, |report| report.offered.len()) {
-        0 => "3 Fixes".to_owned(),
-        count => format!("3 Fixes ({count})"),
+        0 => "6 Fixes".to_owned(),
+        count => format!("6 Fixes ({count})"),
     };
-    let names =
-        [(ViewName::Build, "1 Build".to_owned()), (ViewName::Explain, "2 Explain".to_owned()), (ViewName::Fix, fixes)];
+    let names = [
+        (ViewName::Build, "1 Build".to_owned()),
+        (ViewName::Explain, "2 Explain".to_owned()),
+        (ViewName::Cascade, "3 Cascade".to_owned()),
+        (ViewName::Timeline, "4 Timeline".to_owned()),
+        (ViewName::Fix, fixes),
+    ];
     let mut spans = Vec::new();
     for (view, name) in names {
         spans.push(match view == app.view {
             true => Span::styled(format!("[{name}]"), app.theme.accent()),
             false => Span::styled(format!(" {name} "), app.theme.dim()),
         });
-        spans.push(Span::raw("  "));
+        spans.push(Span::raw(" "));
     }
     Paragraph::new(Line::from(spans)).render(area, buf);
 }

@@ -10,8 +10,8 @@ use super::pane;
 use crate::front::report::document::stage_name;
 use crate::front::text;
 use crate::front::tui::app::App;
-use crate::front::tui::model::Model;
-use crate::insight::model::{Mark, Step};
+use crate::front::tui::model::{Model, Outlook};
+use crate::insight::model::{Fate, Forecast, Mark, Step};
 
 /// Shorter times are shown as `-`: they would read `0.0s`.
 const SHOWN_FROM: u64 = 50_000;
@@ -66,6 +66,10 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     let listed = app.model.listed().count();
     let all = app.model.state.steps.len();
     let note = if listed == all { format!("{all} steps") } else { format!("{listed} of {all} steps") };
+    let note = match outlook(app, usize::from(area.width)) {
+        Some(words) => format!("{note}   {words}"),
+        None => note,
+    };
     let inner = pane::render(app.theme, "Steps", &note, area, buf);
     let height = usize::from(inner.height);
     let at = rows.iter().position(|row| matches!(row, Row::Step(s) if Some(s.line) == app.model.selected)).unwrap_or(0);
@@ -89,6 +93,37 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     lower_border(app, top, height, rows.len(), area, buf);
 }
 
+/// What the next build will do, as far as it fits.
+fn outlook(app: &App, width: usize) -> Option<String> {
+    let words = match &app.model.outlook {
+        Outlook::Known(plan) => {
+            let forecast = Forecast::of(plan);
+            match (forecast.will_run.len(), forecast.unknown.len()) {
+                (0, 0) => "next build: all cached".to_owned(),
+                (runs, 0) => format!("next build: {runs} will run, ~{}", text::seconds(forecast.path.micros)),
+                (runs, open) => {
+                    let (least, most) = (text::seconds(forecast.path.micros), text::seconds(forecast.longest.micros));
+                    let time = if least == most { least } else { format!("{least} to {most}") };
+                    format!("next build: {runs} will run, {open} open, ~{time}")
+                }
+            }
+        }
+        Outlook::Failed(_) => "next build: it would fail at once".to_owned(),
+        Outlook::Unknown => return None,
+    };
+    (width >= text::width(&words) + 30).then_some(words)
+}
+
+/// The sign of what the next build will do with a step: nothing for a hit.
+fn sign(app: &App, step: &Step) -> &'static str {
+    match app.model.fate(step.line) {
+        Some(Fate::WillRun) if app.theme.ascii => "!",
+        Some(Fate::WillRun) => "≠",
+        Some(Fate::Unknown) => "?",
+        Some(Fate::Hit | Fate::Config) | None => " ",
+    }
+}
+
 /// Says in the lower border how many rows are out of sight, and what times in brackets mean.
 fn lower_border(app: &App, top: usize, height: usize, count: usize, area: Rect, buf: &mut Buffer) {
     let below = count.saturating_sub(top + height);
@@ -100,6 +135,10 @@ fn lower_border(app: &App, top: usize, height: usize, count: usize, area: Rect, 
     }
     if saved && area.width >= 70 {
         notes.push("(time) = saved by the cache".to_owned());
+    }
+    let fates = state.steps.iter().filter_map(|step| app.model.fate(step.line));
+    if area.width >= 100 && fates.clone().any(|fate| matches!(fate, Fate::WillRun | Fate::Unknown)) {
+        notes.push(format!("{} = runs next time, ? = open", if app.theme.ascii { "!" } else { "≠" }));
     }
     if notes.is_empty() || area.height == 0 {
         return;
@@ -143,7 +182,8 @@ fn step_row(app: &App, step: &Step, columns: &Columns) -> Line<'static> {
     let mut spans = vec![
         Span::raw(pointer),
         Span::styled(text::pad(theme.glyph(mark), columns.sign), theme.mark(mark)),
-        Span::styled(format!(" {:>1$} ", step.line, columns.line), theme.dim()),
+        Span::styled(sign(app, step), theme.advice()),
+        Span::styled(format!("{:>1$} ", step.line, columns.line), theme.dim()),
         Span::styled(text::pad(&text::line(&step.name), columns.name), body),
         Span::styled(word, theme.mark(mark)),
         Span::styled(text::pad_left(&time(app, step, mark), columns.time), body),
