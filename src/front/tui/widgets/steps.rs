@@ -137,7 +137,7 @@ fn lower_border(app: &App, top: usize, height: usize, count: usize, area: Rect, 
         notes.push("(time) = saved by the cache".to_owned());
     }
     let fates = state.steps.iter().filter_map(|step| app.model.fate(step.line));
-    if area.width >= 100 && fates.clone().any(|fate| matches!(fate, Fate::WillRun | Fate::Unknown)) {
+    if area.width >= 66 && fates.clone().any(|fate| matches!(fate, Fate::WillRun | Fate::Unknown)) {
         notes.push(format!("{} = runs next time, ? = open", if app.theme.ascii { "!" } else { "≠" }));
     }
     if notes.is_empty() || area.height == 0 {
