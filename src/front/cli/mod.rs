@@ -12,6 +12,7 @@ mod history;
 mod host;
 mod image;
 mod last;
+mod layers;
 mod lint;
 mod output;
 mod output_spec;
@@ -69,6 +70,7 @@ pub fn main() -> ExitCode {
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::Context(args)) => self::context::run(&context, args),
         Some(Command::Timeline(args)) => timeline::run(&context, args),
+        Some(Command::Layers(args)) => layers::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),
         Some(Command::Du(args)) => upkeep::du(&context, args),
