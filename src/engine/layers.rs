@@ -60,7 +60,7 @@ impl Engine {
     pub fn step_layers(&self, project: &Project, chosen: &Chosen) -> Result<Option<Layered>, EngineError> {
         let Some((build, record)) = project.last_record(&self.store)? else { return Ok(None) };
         let steps = registered(&self.store, &build)?;
-        let Some(step) = choose(&steps, chosen, &record) else { return Ok(None) };
+        let Some(step) = choose(&steps, &first_line(project, chosen), &record) else { return Ok(None) };
         let lease = Lease::take(&self.store.layout.leases()).map_err(StoreError::from)?;
         let gone = || {
             let message = format!("{}:{} {} has no result on record", project.file_name(), step.line, step.name);
@@ -256,14 +256,27 @@ fn registered(store: &Store, build: &str) -> Result<Vec<Registered>, EngineError
     Ok(events.events.into_iter().filter_map(|stamped| step(stamped.event)).collect())
 }
 
-/// The step that is meant. A line in the middle of an instruction, or below it, means the instruction.
+/// A line in the middle of an instruction means the instruction, as the Dockerfile is now.
+fn first_line(project: &Project, chosen: &Chosen) -> Chosen {
+    let first = |line: u32| {
+        let loaded = project.load().ok();
+        let found = loaded
+            .and_then(|l| l.dockerfile.instructions.iter().find(|i| i.line <= line && line <= i.end_line).map(|i| i.line));
+        found.unwrap_or(line)
+    };
+    match chosen {
+        Chosen::Line(line) => Chosen::Line(first(*line)),
+        Chosen::StageLine(stage, line) => Chosen::StageLine(stage.clone(), first(*line)),
+        other => other.clone(),
+    }
+}
+
+/// The step that is meant.
 fn choose<'s>(steps: &'s [Registered], chosen: &Chosen, record: &BuildRecord) -> Option<&'s Registered> {
     let of_stage = |step: &Registered, name: &str| {
         step.stage.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name)) || name.parse() == Ok(step.stage.index)
     };
-    let at = |line: u32, fits: &dyn Fn(&Registered) -> bool| {
-        steps.iter().filter(|step| step.line <= line && fits(step)).max_by_key(|step| step.line)
-    };
+    let at = |line: u32, fits: &dyn Fn(&Registered) -> bool| steps.iter().rev().find(|step| step.line == line && fits(step));
     match chosen {
         Chosen::Line(line) => at(*line, &|_| true),
         Chosen::Stage(stage) => steps.iter().rev().find(|step| of_stage(step, stage)),

@@ -14,6 +14,7 @@ mod hostile_text;
 mod ignored;
 mod ignored_table;
 mod inside;
+mod layers;
 mod outputs;
 mod podman;
 mod private;

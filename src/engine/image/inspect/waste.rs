@@ -61,12 +61,11 @@ impl Efficiency {
 pub fn wasted(stack: &Stack) -> Vec<WasteGroup> {
     let mut groups: BTreeMap<(TreePath, u32, u32, bool), (u64, u64)> = BTreeMap::new();
     for waste in stack.dead().filter(|waste| waste.bytes > 0) {
+        // What a mark takes away is gone, unless the layer brings it again.
         let (root, is_deleted) = match waste.how {
-            How::Whiteout(root) => (root, true),
-            // What an opaque mark takes is gone, unless the layer brings it again.
-            How::Opaque(root) => (root, !rewritten(stack, &waste.path, waste.by)),
+            How::Whiteout(root) | How::Opaque(root) if !rewritten(stack, &waste.path, waste.by) => (root, true),
             How::Replaced(root) => (root, false),
-            How::Written | How::Implied => (waste.path, false),
+            _ => (waste.path, false),
         };
         let sum = groups.entry((root, waste.layer, waste.by, is_deleted)).or_default();
         *sum = (sum.0 + 1, sum.1.saturating_add(waste.bytes));
@@ -173,7 +172,7 @@ mod tests {
     fn what_an_opaque_layer_brings_again_is_replaced_not_deleted() {
         let below = Tape::default().file("d/a", "12").file("d/b", "345").listing();
         let found = wasted(&Stack::of(vec![below, Tape::default().opaque("d").file("d/a", "67").listing()]));
-        let facts: Vec<(u64, bool)> = found.iter().map(|group| (group.bytes, group.is_deleted)).collect();
-        assert_eq!(facts, [(3, true), (2, false)]);
+        let facts: Vec<(&[u8], u64, bool)> = found.iter().map(|g| (g.path.bytes(), g.bytes, g.is_deleted)).collect();
+        assert_eq!(facts, [(&b"d"[..], 3, true), (b"d/a", 2, false)]);
     }
 }

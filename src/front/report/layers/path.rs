@@ -66,17 +66,16 @@ pub(super) fn verdict(view: View<'_>, path: &TreePath) -> String {
     let versions = view.stack.versions(path);
     let numbers = |layers: Vec<u32>| layers.iter().map(|n| (n + 1).to_string()).collect::<Vec<_>>().join(", ");
     let brought = |except: Option<u32>| -> Vec<u32> {
-        let own = versions.iter().filter(|v| v.change.now.is_some() && v.change.mark != Mark::Named);
+        // Directories are merged, not hidden.
+        let merges = |place: Place| is_directory(view, path) && view.stack.is_directory(place);
+        let own = versions.iter().filter(|v| v.change.now.is_some_and(|place| !merges(place)));
         own.map(|v| v.layer).filter(|layer| Some(*layer) != except).collect()
     };
     match view.stack.at(path) {
         Some(node) => {
             let hidden = brought(Some(node.place.layer));
-            let tail = if hidden.is_empty() || view.stack.is_directory(node.place) {
-                String::new()
-            } else {
-                format!("; it hides what layer {} brought", numbers(hidden))
-            };
+            let tail =
+                if hidden.is_empty() { String::new() } else { format!("; it hides what layer {} brought", numbers(hidden)) };
             format!("layer {} provides it{tail}", node.place.layer + 1)
         }
         None => {

@@ -34,7 +34,7 @@ pub(super) fn counts(view: View<'_>, layer: usize) -> [u64; 3] {
 pub fn summary(out: &mut dyn Write, view: View<'_>, min_size: u64) -> io::Result<()> {
     let total = (0..view.layers.len()).fold(0u64, |sum, layer| sum.saturating_add(view.stack.bytes(layer)));
     let layers = count(view.layers.len() as u64, "layer");
-    writeln!(out, "{}: {layers}, {} in files", text::line(view.name), text::size(total))?;
+    writeln!(out, "{}: {layers}, {} in files", text::fit(&text::line(view.name), 100), text::size(total))?;
     writeln!(out)?;
     let waste = wasted_by_layer(view.stack);
     let row = |(at, source): (usize, &_)| {
