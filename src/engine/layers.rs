@@ -52,6 +52,13 @@ struct Registered {
     inputs: Vec<VertexId>,
 }
 
+impl Layered {
+    /// Layers that do not lie in the store, so that nobody collects them.
+    pub fn outside(name: String, layers: Vec<LayerSource>) -> Self {
+        Self { name, layers, is_failed: false, _lease: None }
+    }
+}
+
 impl Engine {
     /// The layers of a step's result in the last build of a project; of a step that failed what it left on top. None: the last
     /// build has no such step.
@@ -104,7 +111,7 @@ impl Engine {
                 let mut makers = makers(&found.config, found.layers.len()).into_iter();
                 let layers = found.layers.into_iter().map(|tar| source(tar, makers.next().unwrap_or_default())).collect();
                 let name = path.display().to_string();
-                Ok(Layered { name, layers, is_failed: false, _lease: None })
+                Ok(Layered::outside(name, layers))
             }
             ImageAt::Store(name) => {
                 let lease = Lease::take(&self.store.layout.leases()).map_err(StoreError::from)?;

@@ -45,6 +45,8 @@ pub enum ViewName {
     Explain,
     /// What to change.
     Fix,
+    /// What the layers hold.
+    Layers,
 }
 
 /// How the interface ended.

@@ -69,8 +69,9 @@ impl TreePath {
 impl Ord for TreePath {
     fn cmp(&self, other: &Self) -> Ordering {
         // No name holds a NUL, so `/` as the smallest byte is the order of the parts.
-        let key = |b: &u8| if *b == b'/' { 0 } else { *b };
-        self.0.iter().map(key).cmp(other.0.iter().map(key))
+        let key = |path: &Self, at: usize| path.0.get(at).map(|b| if *b == b'/' { 0 } else { *b });
+        let common = self.0.iter().zip(&other.0).take_while(|(a, b)| a == b).count();
+        key(self, common).cmp(&key(other, common))
     }
 }
 

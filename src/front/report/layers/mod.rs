@@ -8,7 +8,7 @@ mod summary;
 mod tree;
 
 pub use compare::compared;
-pub use file::file;
+pub use file::{file, hex, syntax};
 pub use path::provenance;
 pub use summary::summary;
 pub use tree::{attributes, tree};

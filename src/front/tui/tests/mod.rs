@@ -2,6 +2,7 @@
 
 mod hostile;
 mod keys;
+mod layers;
 mod screens;
 
 use ratatui::Terminal;
@@ -9,9 +10,11 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::views::layers::{LayersFound, PreviewText, Reading};
 use super::{App, Effect, Msg, TuiOptions, views};
 use crate::engine::event::{BuildEvent, Role, Stamped};
 use crate::engine::handle::BuildHandle;
+use crate::engine::image::inspect::{Preview, Stack};
 use crate::front::tui::host::Host;
 use crate::insight::model::fixture;
 use crate::insight::suggest::{SuggestReport, Suggestion};
@@ -48,6 +51,18 @@ impl Host for FakeHost {
 
     fn suggest(&self) -> Result<SuggestReport, String> {
         Ok(crate::front::report::fixture::suggestions())
+    }
+
+    fn layers(&self, line: u32) -> Result<(crate::engine::Layered, Stack), String> {
+        match line {
+            14 => Err("the last build has no step at line 14".to_owned()),
+            _ => Ok(layers::three("shop-api")),
+        }
+    }
+
+    fn preview(&self, of: &LayersFound, layer: u32, entry: u32) -> Result<Preview, String> {
+        let entry = of.stack.listings()[layer as usize].entries[entry as usize].clone();
+        Ok(Preview { bytes: b"{\"name\": \"shop-api\"}\n".to_vec(), size: entry.size })
     }
 
     fn shell(&self, _: u32, _: crate::engine::Side) -> Result<String, String> {
@@ -89,6 +104,15 @@ impl Bench {
                     Msg::Output { build, vertex, offset, bytes }
                 }
                 Effect::Suggest(question) => Msg::Suggested(question, self.host.suggest()),
+                Effect::Layers(question, line) => {
+                    let found = self.host.layers(line);
+                    let found = found.map(|(of, stack)| Reading(std::sync::Arc::new(LayersFound::new(of, stack))));
+                    Msg::Layers(question, found)
+                }
+                Effect::Preview { question, of, path, layer, entry } => {
+                    let preview = self.host.preview(&of.0, layer, entry);
+                    Msg::Previewed(question, preview.map(|preview| PreviewText::of(&path, &preview)))
+                }
                 Effect::Apply(suggestion) => Msg::Applied(self.host.apply(&suggestion)),
                 effect => {
                     self.left.push(effect);

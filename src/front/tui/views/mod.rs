@@ -5,6 +5,7 @@ pub mod dialog;
 pub mod explain;
 pub mod fix;
 pub mod help;
+pub mod layers;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -86,6 +87,7 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
             (false, ViewName::Build) => build::render(app, frame.body, buf),
             (false, ViewName::Explain) => explain::render(app, frame.body, buf),
             (false, ViewName::Fix) => fix::render(app, frame.body, buf),
+            (false, ViewName::Layers) => layers::render(app, frame.body, buf),
         }
         widgets::footer::message(app, frame.message, buf);
         widgets::footer::keys(app, frame.footer, buf);

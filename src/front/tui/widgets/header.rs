@@ -77,8 +77,12 @@ pub fn tabs(app: &App, area: Rect, buf: &mut Buffer) {
         0 => "3 Fixes".to_owned(),
         count => format!("3 Fixes ({count})"),
     };
-    let names =
-        [(ViewName::Build, "1 Build".to_owned()), (ViewName::Explain, "2 Explain".to_owned()), (ViewName::Fix, fixes)];
+    let names = [
+        (ViewName::Build, "1 Build".to_owned()),
+        (ViewName::Explain, "2 Explain".to_owned()),
+        (ViewName::Fix, fixes),
+        (ViewName::Layers, "5 Layers".to_owned()),
+    ];
     let mut spans = Vec::new();
     for (view, name) in names {
         spans.push(match view == app.view {
