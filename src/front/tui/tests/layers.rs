@@ -40,7 +40,7 @@ fn assert_all(screen: &str, parts: &[&str]) {
 
 #[test]
 fn layers_above_the_tree_or_beside_it() {
-    for (width, height, frames) in [(80, 24, 1), (120, 40, 2)] {
+    for (width, height, frames) in [(80, 24, 1), (120, 40, 2), (140, 40, 2)] {
         let mut bench = Bench::new();
         bench.keys("5");
         let screen = bench.screen(width, height);
@@ -61,6 +61,12 @@ fn layers_above_the_tree_or_beside_it() {
                 "A   tmp/",
             ],
         );
+        if frames == 2 {
+            assert_all(
+                &screen,
+                &["Waste", "4.0 kB  /usr/share/shop-api", "1 > 3 removed", "1 B  /app/shop-api/a.js", "2 > 3 replaced"],
+            );
+        }
         let row = screen.lines().find(|line| line.contains('╭')).unwrap();
         assert_eq!(row.matches('╭').count(), frames, "{screen}");
         assert!(screen.lines().all(|line| crate::front::text::width(line) <= width.into()));

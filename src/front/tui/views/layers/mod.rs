@@ -13,7 +13,7 @@ pub use preview::PreviewText;
 pub use state::{Answer, LayersFound, LayersView, Reading};
 
 use super::{above, beside, is_wide};
-use crate::engine::image::inspect::{Mark, Row};
+use crate::engine::image::inspect::{Mark, Row, WasteGroup};
 use crate::front::report::layers as report;
 use crate::front::text;
 use crate::front::tui::app::App;
@@ -26,7 +26,13 @@ pub fn render(app: &App, body: Rect, buf: &mut Buffer) {
     let Some(found) = app.layers.known() else { return nothing(app, body, buf) };
     let rows = found.changed.len() as u16 + 2;
     let (list, rest) = if is_wide(body) { beside(body, 45) } else { above(body, rows.clamp(4, (body.height / 3).max(4))) };
-    layers(app, found, list, buf);
+    if is_wide(body) && !found.groups.is_empty() {
+        let (upper, lower) = above(list, rows.min(list.height.saturating_sub(8)));
+        layers(app, found, upper, buf);
+        waste(app, found, lower, buf);
+    } else {
+        layers(app, found, list, buf);
+    }
     if app.layers.has_preview() {
         let (upper, lower) = above(rest, rest.height / 2);
         tree(app, found, upper, buf);
@@ -81,7 +87,7 @@ fn layers(app: &App, found: &LayersFound, area: Rect, buf: &mut Buffer) {
         let layer = count - 1 - from_top;
         let place = Rect { y: inner.y + y as u16, height: 1, ..inner };
         let bytes = found.bytes.get(layer).copied().unwrap_or(0);
-        let bar_room = if width >= 60 { 10 } else { 0 };
+        let bar_room = if width >= 56 { 8 } else { 0 };
         let bar = "█".repeat((u128::from(bytes) * bar_room as u128 / u128::from(largest)) as usize);
         let waste = match found.wasted.get(layer).copied().unwrap_or(0) {
             0 => String::new(),
@@ -103,6 +109,25 @@ fn layers(app: &App, found: &LayersFound, area: Rect, buf: &mut Buffer) {
             buf.set_style(place, theme.selected());
         }
     }
+}
+
+/// What is wasted, and between which layers it was.
+fn waste(app: &App, found: &LayersFound, area: Rect, buf: &mut Buffer) {
+    let theme = app.theme;
+    let note = "brought by > hidden by layer";
+    let inner = pane::render(theme, "Waste", note, area, buf);
+    let width = usize::from(inner.width);
+    let row = |group: &WasteGroup| {
+        let verb = if group.is_deleted { "removed" } else { "replaced" };
+        let who = format!(" {} > {} {verb}", group.layer + 1, group.by + 1);
+        let path = report::shown(&group.path, group.files > 1);
+        Line::from(vec![
+            Span::styled(text::pad_left(&text::size(group.bytes), 8), theme.advice()),
+            Span::raw(format!("  {}", text::pad(&path, width.saturating_sub(10 + 20)))),
+            Span::styled(text::pad(&who, 20), theme.dim()),
+        ])
+    };
+    Paragraph::new(found.groups.iter().take(inner.height.into()).map(row).collect::<Vec<_>>()).render(inner, buf);
 }
 
 /// The rows of the tree that are in sight.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::preview::PreviewText;
 use crate::engine::Layered;
 use crate::engine::image::inspect::{
-    Efficiency, Kind, Place, Row, Stack, changed_rows, efficiency, merged_rows, wasted_by_layer,
+    self, Efficiency, Kind, Mark, Place, Row, Stack, WasteGroup, changed_rows, efficiency, merged_rows, wasted_by_layer,
 };
 use crate::front::tui::app::Effect;
 use crate::front::tui::keymap::Action;
@@ -26,6 +26,8 @@ pub struct LayersFound {
     pub bytes: Vec<u64>,
     /// Wasted bytes of each layer.
     pub wasted: Vec<u64>,
+    /// What is wasted, the most first.
+    pub groups: Vec<WasteGroup>,
     /// How much of what is carried is needed.
     pub efficiency: Efficiency,
 }
@@ -36,7 +38,8 @@ impl LayersFound {
         let changed = (0..stack.listings().len()).map(|layer| changed_rows(&stack, layer)).collect();
         let bytes = (0..stack.listings().len()).map(|layer| stack.bytes(layer)).collect();
         let (merged, wasted, efficiency) = (merged_rows(&stack), wasted_by_layer(&stack), efficiency(&stack));
-        Self { of, stack, changed, merged, bytes, wasted, efficiency }
+        let groups = inspect::wasted(&stack);
+        Self { of, stack, changed, merged, bytes, wasted, groups, efficiency }
     }
 }
 
@@ -176,15 +179,16 @@ impl LayersView {
         !matches!(std::mem::take(&mut self.preview), Answer::None)
     }
 
-    /// A tree as it is first seen: small ones whole, large ones with what lies at the top.
+    /// A tree as it is first seen: small ones whole, of large ones what a layer did, where it did it: a directory that it brought
+    /// or took away stays closed.
     fn unfold(&mut self) {
         self.row = 0;
         self.close_preview();
         let rows = self.rows();
         let is_small = rows.len() <= UNFOLDED;
-        // A chain of directories with one thing in each is one step for the eye.
-        let lone = |(at, row): &(usize, &Row)| is_small || (*at == 0 && row.end == rows.len());
-        self.open = rows.iter().enumerate().filter(|(at, row)| row.end > at + 1).filter(lone).map(|(at, _)| at).collect();
+        let leads_to_more = |row: &Row| !self.merged && matches!(row.mark, None | Some(Mark::Named));
+        let opens = |(at, row): &(usize, &Row)| row.end > at + 1 && (is_small || leads_to_more(row));
+        self.open = rows.iter().enumerate().filter(opens).map(|(at, _)| at).collect();
         self.look();
     }
 
