@@ -34,6 +34,7 @@ const ROOMS: &[&str] = &[
     "insight/model",
     "insight/suggest",
     "insight/workbench",
+    "insight/bridge",
     "front/text",
     "front/report",
     "front/tui",

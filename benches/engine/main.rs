@@ -9,6 +9,7 @@ mod context;
 mod limit;
 mod ours;
 mod table;
+mod trace;
 
 use std::path::Path;
 use std::time::Duration;
@@ -52,6 +53,7 @@ fn main() {
         rows.push(runs(work.path(), buildkit.as_ref()));
     }
     print_table(&rows);
+    trace::print(work.path(), &|case| wanted(&format!("trace {case}")));
 }
 
 /// The middle of several measurements.

@@ -343,6 +343,9 @@ impl Run<'_> {
                 }
                 _ => {}
             }
+            if solver.is_traced(vertex.id) {
+                record.traced.insert(vertex.slot.clone());
+            }
             if let Some(result) = solver.known_result(vertex.id) {
                 record.times.insert(vertex.slot.clone(), result.micros);
                 record.results.insert(vertex.slot.clone(), result.id.clone());
@@ -411,6 +414,6 @@ pub(super) fn unix_micros() -> u64 {
 }
 
 /// Sorts by time, and is one path component.
-fn new_build_name() -> String {
+pub(super) fn new_build_name() -> String {
     format!("{:016x}-{}", unix_micros(), crate::ground::random_hex(4))
 }

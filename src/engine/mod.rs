@@ -20,6 +20,7 @@ pub mod upkeep;
 pub mod verdict;
 pub mod worker;
 
+mod adopt;
 mod agent;
 mod bases;
 mod build;
@@ -39,13 +40,14 @@ mod scratch;
 mod shell;
 mod sources;
 
+pub use adopt::{Adopted, Told, ToldStep};
 pub use agent::SshSource;
 pub use bases::NamedContext;
 pub use build::{BuildOutcome, BuildRequest, registrations};
 pub use context::IgnoreFile;
 pub use delivery::{ExportKind, ExportTo, PushTo};
 pub use error::{EngineError, ErrorKind};
-pub use forecast::{Price, Touched};
+pub use forecast::Price;
 pub use layers::{ImageAt, Layered};
 pub use plan::PlanMemory;
 pub use project::{Loaded, Project};

@@ -4,7 +4,7 @@
 mod install;
 mod network;
 
-pub use install::{Install, is_local_package};
+pub use install::{Install, Manager, is_local_package};
 pub use network::unpinned_fetch;
 
 /// How a command is joined to the one before it.

@@ -35,7 +35,7 @@ impl Repository {
         Self { work, bare }
     }
 
-    fn commit(&self, files: &[(&str, &str)]) {
+    pub fn commit(&self, files: &[(&str, &str)]) {
         for (name, text) in files {
             let path = self.work.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -45,7 +45,7 @@ impl Repository {
         git(&self.work, &["commit", "-q", "--allow-empty", "-m", "x"]);
     }
 
-    fn serve(&self) -> Registry {
+    pub fn serve(&self) -> Registry {
         let server = Registry::new();
         self.serve_as(&server, "r.git");
         server

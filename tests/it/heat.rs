@@ -35,7 +35,7 @@ fn folders_count_a_commit_once_and_stand_above_what_is_in_them() {
     for path in ["package.json", "src/a.js", "src/lib/b.js", "docs/d.md", "notes", "left/out"] {
         program.write(path, "0");
     }
-    program.write(".dockerignore", "left\n");
+    program.write(".dockerignore", "left\n.git\n");
     // Without a repository: what a change costs, and no word about how often.
     let plain = program.run(&["heat"]);
     plain.says(0, &["steps a change", "package.json", "no git history", "steps are counted"]);
@@ -70,6 +70,13 @@ fn folders_count_a_commit_once_and_stand_above_what_is_in_them() {
     let order: Vec<&str> = rows.iter().map(|row| row["path"].as_str().unwrap()).collect();
     assert_eq!(&order[..5], ["", "src", "src/a.js", "src/lib", "src/lib/b.js"]);
     assert!(!order.contains(&"left") && row(&found, "notes")["read_by"] == serde_json::json!([]));
+    // Where `.git` is part of the context, every commit changes it.
+    program.write(".dockerignore", "left\n");
+    let with_git = heat(&program, &["--top", "100"]);
+    assert_eq!(
+        (number(row(&with_git, ".git"), "changes_per_100_commits"), number(row(&with_git, ""), "changes")),
+        (100.0, 4.0)
+    );
     let top = heat(&program, &["--top", "2"]);
     assert_eq!(top["rows"].as_array().unwrap().len(), 2);
     program

@@ -74,7 +74,7 @@ fn changed_content_is_a_miss_that_names_the_address_and_a_new_time_is_none() {
     assert_eq!(line(&program.build(&["."]), 2)["result"], "hit", "the same content with another time");
     let document = program.build(&["."]);
     let step = line(&document, 2);
-    assert_eq!((step["result"].as_str().unwrap(), codes(step)), ("ran", vec!["M2"]));
+    assert_eq!((step["result"].as_str().unwrap(), codes(step)), ("ran", vec!["M17"]));
     assert_eq!(step["reasons"][0]["text"], format!("the content of `{url}` changed"));
 }
 

@@ -23,7 +23,7 @@ pub const MATRIX: &[(&str, &str, &str, &str)] = &[];
 
 /// Verdicts that nobody can play here, and why.
 pub const NOT_PLAYED: &[(&str, &str)] = &[
-    ("M17", "ADD of a URL is not acted on by this builder yet"),
-    ("M18", "ADD of a git repository is not acted on by this builder yet"),
+    ("M17", "needs a server: compared in sources_of_servers"),
+    ("M18", "needs a server: compared in sources_of_servers"),
     ("M25", "there is no import of a remote cache yet, so no cache can lack a step"),
 ];

@@ -1,5 +1,10 @@
 //! Issue 2, must show 2: a real npm install, its miss, the suggestion, and the saving that was promised.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::Path;
+
+use rbuild_tui::ground::digest::Digest;
 use serde_json::Value;
 
 use super::lab::{Ours, Running, at_line, codes, image, program, ran, write};
@@ -69,4 +74,119 @@ fn express() {
     );
     assert!(off <= 0.25, "predicted {predicted} s, measured {measured} s");
     test.pass(format!("predicted {predicted:.2} s, measured {measured:.2} s ({:.0} % off)", off * 100.0));
+}
+
+/// Issue 5, must show 6: a source edit does not run the install again, and the image is that of a full build.
+#[test]
+fn traced_express() {
+    let test = Running::start("traced_express");
+    let layout = match image("node") {
+        Ok(layout) => layout,
+        Err(why) => return test.skip(why),
+    };
+    let ours = Ours::with_image(&layout, &["node:local"]);
+    let context = ours.folder("traced");
+    write(&context, "Dockerfile", DOCKERFILE);
+    write(&context, "package.json", MANIFEST);
+    write(&context, "server.js", SERVER);
+    write(&context, ".dockerignore", "node_modules\nDockerfile\nDockerfile.*\n");
+    let lock = program("npm").is_ok_and(|npm| {
+        let args = ["install", "--package-lock-only", "--no-audit", "--no-fund"];
+        std::process::Command::new(npm).args(args).current_dir(&context).output().is_ok_and(|done| done.status.success())
+    });
+    if !lock {
+        return test.skip("npm does not reach its registry");
+    }
+    let cold = ours.build(&context, &[]);
+    let install = at_line(&cold, 4)["seconds"].as_f64().unwrap();
+    assert!(at_line(&cold, 4)["reads"]["complete"] == true, "{cold}");
+
+    write(&context, "server.js", &SERVER.replace("hello", "edited"));
+    let out = ours.folder("out");
+    let outputs = |name: &str| {
+        let (tree, oci) = (out.join(format!("{name}.tar")), out.join(name));
+        let dest = [format!("-o=type=tar,dest={}", tree.display()), format!("-o=type=oci,tar=false,dest={}", oci.display())];
+        (dest, tree, oci)
+    };
+    let (dest, tree, oci) = outputs("traced");
+    let traced = ours.build(&context, &["--cache=traced", &dest[0], &dest[1]]);
+    let step = at_line(&traced, 4);
+    assert_eq!((step["result"].as_str(), step["how"].as_str()), (Some("hit"), Some("traced")), "{step}");
+    let quick = ours.build(&context, &["--cache=traced"]);
+    assert_eq!(ran(&quick), 0);
+
+    // A full build, twice: what it does not reproduce itself says nothing.
+    let mut full = Vec::new();
+    for name in ["full-1", "full-2"] {
+        let (dest, tree, oci) = outputs(name);
+        assert_eq!(at_line(&ours.build(&context, &["--no-cache", &dest[0], &dest[1]]), 4)["result"], "ran");
+        full.push((files(&tree), config(&oci)));
+    }
+    let found = files(&tree);
+    let paths: BTreeSet<&String> = full[0].0.keys().chain(full[1].0.keys()).collect();
+    let unsteady: BTreeSet<&String> =
+        paths.into_iter().filter(|path| full[0].0.get(*path) != full[1].0.get(*path)).collect();
+    let differs = |path: &&String| {
+        let below = |other: &&&String| path.starts_with(other.as_str()) || other.starts_with(path.as_str());
+        full[0].0.get(*path) != found.get(*path)
+            && !unsteady.iter().any(|other| below(&other))
+            && !path.starts_with("root/.npm/")
+    };
+    let all: BTreeSet<&String> = full[0].0.keys().chain(found.keys()).collect();
+    let different: Vec<&&String> = all.iter().filter(|path| differs(path)).collect();
+    let own: Vec<&&String> = unsteady.iter().filter(|path| !path.starts_with("root/.npm/")).collect();
+    println!(
+        "express: {} files; not the same in two full builds: {} of npm's own cache, {own:?}",
+        found.len(),
+        unsteady.len() - own.len()
+    );
+    assert!(different.is_empty(), "{different:?}");
+    assert!(found.len() > 1000 && found.keys().any(|path| path.ends_with("node_modules/express/package.json")));
+    assert_eq!(config(&oci), full[0].1);
+
+    // The step looks for an .npmrc: one that appears has it run.
+    write(&context, ".npmrc", "fund=false\n");
+    let appeared = ours.build(&context, &["--cache=traced"]);
+    let step = at_line(&appeared, 4);
+    assert_eq!(step["result"], "ran", "{step}");
+    assert!(step["reasons"].to_string().contains("`/app/.npmrc`, which it looked for and did not find then"), "{step}");
+    let seconds = traced["seconds"].as_f64().unwrap();
+    test.pass(format!(
+        "install of {install:.1} s not run, the traced build with its outputs took {seconds:.2} s, without {} s",
+        quick["seconds"]
+    ));
+}
+
+/// Kind, mode, owner, link and content by path.
+fn files(tar: &Path) -> BTreeMap<String, String> {
+    let mut archive = tar::Archive::new(std::fs::File::open(tar).unwrap());
+    let mut out = BTreeMap::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        let head = entry.header().clone();
+        let link = entry.link_name().unwrap().map(|link| link.display().to_string()).unwrap_or_default();
+        let (mode, uid, gid) = (head.mode().unwrap(), head.uid().unwrap(), head.gid().unwrap());
+        let path = entry.path().unwrap().display().to_string();
+        out.insert(path, format!("{:?} {mode:o} {uid}:{gid} {link} {}", head.entry_type(), Digest::of(&bytes)));
+    }
+    out
+}
+
+/// The configuration of the image in a layout, without layers and times.
+fn config(layout: &Path) -> Value {
+    let blob = |digest: &Value| -> Value {
+        let name = digest.as_str().unwrap().replace(':', "/");
+        serde_json::from_slice(&std::fs::read(layout.join("blobs").join(name)).unwrap()).unwrap()
+    };
+    let index: Value = serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let mut config = blob(&blob(&index["manifests"][0]["digest"])["config"]["digest"]);
+    for field in ["rootfs", "created"] {
+        config.as_object_mut().unwrap().remove(field);
+    }
+    for step in config["history"].as_array_mut().unwrap() {
+        step.as_object_mut().unwrap().remove("created");
+    }
+    config
 }

@@ -16,6 +16,7 @@ const TESTS: &[&str] = &[
     "plans",
     "image_equals_what_run_saw",
     "express",
+    "traced_express",
     "forty_features",
     "kill_nine",
     "two_builds",

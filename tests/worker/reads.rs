@@ -20,6 +20,10 @@ fn project(lab: &Lab) {
         .file("app/src/main.c", 0o644, b"int main;")
         .file("app/src/other.c", 0o644, b"int other;")
         .file("app/lib/deep.txt", 0o644, b"deep")
+        .file("app/src/same", 0o644, b"1")
+        .file("app/lib/same", 0o644, b"2")
+        .file("app/src/same", 0o644, b"1")
+        .file("app/lib/same", 0o644, b"2")
         .file("app/config", 0o600, b"x=1")
         .file("app/run.sh", 0o755, b"#!/bin/sh\ncat /app/config\n")
         .link("app/current", "src")
@@ -70,6 +74,12 @@ fn each_kind_of_use_is_found() {
     let set = reads(&lab, "script", "cd app; ./run.sh");
     assert_eq!(names(&set.executed), ["app/run.sh"]);
     assert_eq!(names(&set.read), ["app/config", "app/run.sh"]);
+
+    // A name that leads elsewhere the second time.
+    let command = "cd /app; ln -s src turn; cat turn/same; rm turn; ln -s lib turn; cat turn/same";
+    assert_eq!(names(&reads(&lab, "turn", command).read), ["app/lib/same", "app/src/same"]);
+    let command = "cd /app; ln -s src turn; ln -s lib other; cat turn/same; mv -T other turn; cat turn/same";
+    assert_eq!(names(&reads(&lab, "moved", command).read), ["app/lib/same", "app/src/same"]);
 
     let set = reads(
         &lab,
@@ -228,6 +238,10 @@ int main() {
     pthread_create(&t, 0, thread, 0); pthread_join(t, 0);
     if (!fork()) { close(open("/app/fork", O_RDONLY)); _exit(0); }
     wait(0);
+    char self[64]; int place = open("/app/run.sh", O_PATH);          /* a place, opened for good through /proc */
+    sprintf(self, "/proc/self/fd/%d", place); close(open(self, O_RDONLY));
+    mkdir("/tmp/gone", 0700); int gone = open("/tmp/gone", O_RDONLY); rmdir("/tmp/gone"); openat(gone, "x", O_RDONLY);
+    open("/dev/stdin", O_RDONLY); open("/proc/self/fd/1", O_RDONLY);
     if (!fork()) { chdir("/app"); if (chroot("/app")) _exit(1); close(open("/config", O_RDONLY)); stat("/none", &s); _exit(0); }
     wait(0);
     long ring = syscall(SYS_io_uring_setup, 8, b);
@@ -241,7 +255,11 @@ int main() {
     let (_, text, set) = run_tool(&lab, "ways");
     assert!(text.starts_with("ring -1") || text.contains("Function not implemented"), "{text}");
     assert!(set.is_complete(), "{set:?}");
-    assert_eq!(names(&set.read), ["app/config", "app/lib/deep.txt", "app/src/main.c", "app/src/other.c", "app/tool"]);
+    assert_eq!(
+        names(&set.read),
+        ["app/config", "app/lib/deep.txt", "app/run.sh", "app/src/main.c", "app/src/other.c", "app/tool"]
+    );
+    assert!(!set.missing.iter().any(|path| path.contains("deleted")), "{set:?}");
     assert_eq!(names(&set.listed), ["app/src"]);
     let missing = [
         "access",
@@ -327,7 +345,8 @@ int main() {
     assert!(text.ends_with("done\n"), "{text}");
     assert!(began.elapsed() < Duration::from_secs(20));
     assert!(set.read.contains("app/config"));
-    assert!(set.incomplete.contains(&Incomplete::NotText), "{set:?}");
+    // A link into another process' folder, and a name that is no text; nothing else that it tried hides anything.
+    assert_eq!(set.incomplete, [Incomplete::OtherProcess, Incomplete::NotText].into(), "{set:?}");
     assert!(!set.read.iter().chain(&set.missing).any(|path| path.contains("..") || path.starts_with('/')), "{set:?}");
     // The worker has no descriptor of it left, and goes on working.
     let open = std::fs::read_dir(format!("/proc/{}/fd", lab.worker.id())).map(|dir| dir.count()).unwrap_or(0);
@@ -359,6 +378,10 @@ int main() {
         assert_eq!(text, "-1 1");
         assert_eq!(set.incomplete, [Incomplete::SecondListener].into());
     }
+    let (code, _, set) = lab.traced_with("insecure", &APP, Some(TraceBudget::default()), |p| {
+        (p.args, p.insecure) = (vec!["/bin/true".into()], true);
+    });
+    assert_eq!((code, set.unwrap().incomplete), (0, [Incomplete::Insecure].into()));
     // A filter of its own without a listener is its own affair.
     let own = listener.replace("SYS_seccomp, 1, 8, &p", "SYS_seccomp, 1, 0, &p");
     if tool(&lab, "own", &own, &[]) {

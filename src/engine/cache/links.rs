@@ -185,13 +185,15 @@ impl<'a> Cache<'a> {
         Ok(packed.and_then(|packed| ReadSet::unpack(&packed)))
     }
 
-    /// Results of the same run on whatever parent of which it is known what it read, newest first.
-    pub fn runs(&self, run: &Digest, limit: u32) -> Result<Vec<StepResult>, StoreError> {
+    /// Results of the same run on whatever parent of which it is known what it read: the one that is named, then the newest.
+    pub fn runs(&self, run: &Digest, first: Option<&ResultId>, limit: u32) -> Result<Vec<StepResult>, StoreError> {
         let query = "select s.id, s.layers, s.created, s.micros, s.bytes, s.entries, s.removed
-             from reads r join results s on s.id = r.result where r.run = ?1 order by s.created desc limit ?2";
+             from reads r join results s on s.id = r.result where r.run = ?1
+             order by r.result = ?2 desc, s.created desc limit ?3";
+        let first = first.map_or("", |id| id.0.as_str());
         self.index.with(|db| {
             let mut query = db.prepare_cached(query)?;
-            let rows = query.query_map((run.to_string(), limit), result_row)?;
+            let rows = query.query_map((run.to_string(), first, limit), result_row)?;
             rows.filter_map(Result::transpose).collect()
         })
     }

@@ -21,9 +21,6 @@ use super::solver::record::BuildRecord;
 use super::store::Store;
 use standin::StandIns;
 
-/// Paths, relative to the context, that are taken as changed.
-pub type Touched = [String];
-
 /// Steps that a change runs again, and what they cost.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Price {
@@ -58,11 +55,19 @@ impl Project {
 
     /// The price of a change with a Dockerfile of this text, once it was built. Times are those recorded for the same step
     /// in the last build of the project.
-    pub fn price(&self, store: &Store, text: &str, touched: &Touched) -> Result<Price, EngineError> {
+    pub fn price(&self, store: &Store, text: &str, change: &Change) -> Result<Price, EngineError> {
         let loaded = self.load_text(text)?;
         let previous = self.last_record(store)?.map(|(_, record)| record).unwrap_or_default();
-        let graph = self.foresee(store, &loaded, &previous)?.graph;
-        let roots = roots_of_files(&graph, touched.iter().map(String::as_str));
+        let before = self.foresee(store, &loaded, &previous)?.graph;
+        let mut changed = self.clone();
+        changed.build_args.extend(change.args.clone());
+        let graph = if change.args.is_empty() { before.clone() } else { changed.foresee(store, &loaded, &previous)?.graph };
+        let mut roots = roots_of_files(&graph, change.files.iter().map(String::as_str));
+        let mut add = |found: Roots| found.into_iter().for_each(|(id, causes)| roots.entry(id).or_default().extend(causes));
+        if !change.args.is_empty() {
+            add(roots_of_arguments(&graph, &before, &change.args));
+        }
+        change.bases.iter().for_each(|image| add(roots_of_base(&graph, image)));
         Ok(price(&graph, &concerned(&graph, &roots), &Times::new(&previous)))
     }
 }

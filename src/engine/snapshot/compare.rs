@@ -93,6 +93,10 @@ impl Pair {
     }
 
     fn collision(&self, reads: &ReadSet) -> Result<Option<TraceRefusal>, Failure> {
+        // The layer has attributes of the root itself, too.
+        if !self.is_same("", Depth::Attributes)? {
+            return Ok(Some(TraceRefusal::WriteCollides { path: String::new() }));
+        }
         for path in &reads.added {
             if !self.is_absent(path) {
                 return Ok(Some(TraceRefusal::WriteCollides { path: path.clone() }));

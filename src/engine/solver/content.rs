@@ -76,8 +76,7 @@ impl Solver<'_> {
         }
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
         if self.cache().tree(&name).map_err(fail)?.is_none() {
-            let bytes = serde_json::to_vec(&selected(tree, edge)).unwrap_or_default();
-            self.cache().put_tree(&name, &pack(&bytes)).map_err(fail)?;
+            self.cache().put_tree(&name, &pack(&selected(tree, edge))).map_err(fail)?;
         }
         Ok(Content { digest, tree: name })
     }
@@ -211,7 +210,7 @@ impl super::ScannedContext {
 }
 
 /// The entries that an edge selects.
-pub(super) fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
+pub fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::new();
     for selector in &edge.selectors {
         for (path, entries) in tree.selected(selector) {
@@ -227,15 +226,17 @@ pub(super) fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
     out
 }
 
-fn pack(bytes: &[u8]) -> Vec<u8> {
+/// The bytes of a list of files as the store keeps them.
+pub fn pack(list: &[Entry]) -> Vec<u8> {
     use std::io::Write;
+    let bytes = serde_json::to_vec(list).unwrap_or_default();
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let _ = encoder.write_all(bytes);
+    let _ = encoder.write_all(&bytes);
     encoder.finish().unwrap_or_default()
 }
 
 /// Reads a list of files back.
-pub(super) fn unpack_entries(bytes: &[u8]) -> Option<Vec<Entry>> {
+pub fn unpack_entries(bytes: &[u8]) -> Option<Vec<Entry>> {
     use std::io::Read;
     let mut text = Vec::new();
     flate2::read::GzDecoder::new(bytes).read_to_end(&mut text).ok()?;

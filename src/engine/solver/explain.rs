@@ -94,6 +94,9 @@ impl Solver<'_> {
             reasons.push(MissReason::ParentDiffers { line });
             cause = Some(origin);
         }
+        if reasons.is_empty() && self.previous.is_some_and(|previous| previous.traced.contains(&vertex.slot)) {
+            reasons.push(MissReason::TracedBefore);
+        }
         if reasons.is_empty() {
             let failed = self.previous.is_some_and(|previous| previous.failed.contains(&vertex.slot));
             reasons.push(if failed { MissReason::FailedBefore } else { MissReason::ResultGone { collected: None } });
@@ -142,7 +145,7 @@ fn name_downloads(vertex: &Vertex, reasons: &mut [MissReason]) {
         if let MissReason::FileChanged { path, .. } = reason
             && let Some(file) = files.iter().find(|file| file.name == *path)
         {
-            *path = crate::engine::graph::redacted(&file.url);
+            *reason = MissReason::DownloadChanged { address: crate::engine::graph::redacted(&file.url) };
         }
     }
 }

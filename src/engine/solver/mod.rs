@@ -26,6 +26,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+pub use content::{pack as pack_list, selected, unpack_entries as unpack_list};
 pub use error::{FailureSource, SolveError};
 pub use foresee::Lists;
 pub use probe::STACK;
@@ -92,7 +93,7 @@ pub struct ScannedContext {
     /// Its folder.
     pub root: std::path::PathBuf,
     /// What the build selects of it.
-    pub tree: Tree,
+    pub tree: std::sync::Arc<Tree>,
     /// The rules that left something out.
     pub ignore: super::context::IgnoreFile,
     /// By what it is known without its content, and which state of it this is; none for a folder of the user.
@@ -349,6 +350,11 @@ impl<'a> Solver<'a> {
             Some(Ok(keys)) => keys.loadable.clone(),
             _ => None,
         }
+    }
+
+    /// Whether a vertex was a traced hit, or stands on one.
+    pub fn is_traced(&self, vertex: VertexId) -> bool {
+        matches!(guard(&self.state(vertex).keys).as_ref(), Some(Ok(keys)) if keys.traced)
     }
 
     /// What this build used, for the store's bookkeeping.

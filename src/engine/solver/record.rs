@@ -52,6 +52,9 @@ pub struct BuildRecord {
     /// The result that each slot had last, by which its read set is found.
     #[serde(default)]
     pub results: BTreeMap<String, ResultId>,
+    /// Slots that were traced hits, or stood on one.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub traced: BTreeSet<String>,
     /// The rules in force.
     pub ignore: IgnoreFile,
 }

@@ -117,6 +117,11 @@ impl Layout {
         self.root.join("context").join(&name[..32])
     }
 
+    /// What rewrites of the files of a project replaced.
+    pub fn backups(&self, project: &str) -> PathBuf {
+        self.root.join("backups").join(project)
+    }
+
     /// The folders of cache mounts.
     pub fn caches(&self) -> PathBuf {
         self.root.join("caches")

@@ -1,6 +1,6 @@
 //! What to do about a verdict: one sentence each, beside the sentence that says it.
 
-use super::{FileAttribute, HitReason, MissReason};
+use super::{FileAttribute, HitReason, MissReason, TraceRefusal};
 
 impl HitReason {
     /// What to do if the hit is not wanted, or to keep it.
@@ -11,6 +11,7 @@ impl HitReason {
             Self::Merged => "write the step once in a stage of its own if both are meant to stay the same",
             Self::Manifest => "to look for a newer image: --pull",
             Self::Traced => "an exact build would run it: leave out --cache=traced to see that it gives the same",
+            Self::Told => "build it with this builder to see its key",
             Self::ChainId => "steps whose settings come from the image's configuration may still run again",
         }
     }
@@ -59,6 +60,7 @@ impl MissReason {
             Self::VariableChanged { .. } => "the step reads it, so it has to run; move other work above its line",
             Self::VariableOrder => "put the lines back in the order that they had",
             Self::BaseChanged { .. } => "name the base by its digest to decide yourself when it moves",
+            Self::DownloadChanged { .. } => "give --checksum=sha256:… to decide yourself when it changes",
             Self::CommitChanged { .. } => "name a commit instead of a branch to decide yourself when it moves",
             Self::NoCache => "leave out --no-cache, or name only the stage with --no-cache-filter",
             Self::ResultGone { .. } => {
@@ -70,7 +72,11 @@ impl MissReason {
                 "put new lines below the dear ones where their order does not matter"
             }
             Self::ParentRan { .. } => "look at the root cause, or move this step above it if it does not need it",
-            Self::NotTraced { .. } => "let it run once with --trace=always, so that the next build can compare what it read",
+            Self::NotTraced { why: TraceRefusal::Network } => "commit the lock file of its package manager",
+            Self::NotTraced { why: TraceRefusal::Incomplete { .. } } => "`why --reads` says what could not be watched",
+            Self::NotTraced { .. } => "nothing: it had to run, and the next traced build can take this run",
+            Self::TracedBefore => "nothing: it is on record for exact builds now; --cache=traced would have taken it",
+            Self::NotTold => "build it with this builder to see its key; or it was built elsewhere, or pruned, in between",
             Self::SourceRan { .. } => "look at the step it copies from: equal content would have been a hit",
         }
     }

@@ -27,6 +27,8 @@ pub enum HitReason {
     ChainId,
     /// Its parent is another one, but nothing that it read has changed (`--cache=traced`); BuildKit would have run it.
     Traced,
+    /// Another builder's build: it was cached there.
+    Told,
 }
 
 impl HitReason {
@@ -39,6 +41,7 @@ impl HitReason {
             Self::Manifest => "manifest",
             Self::ChainId => "chain-id",
             Self::Traced => "traced",
+            Self::Told => "told",
         }
     }
 }
@@ -51,6 +54,7 @@ impl fmt::Display for HitReason {
             Self::Merged => "an identical step made the result",
             Self::Manifest => "this very image (manifest digest) was used before",
             Self::ChainId => "the image has another manifest, but the same layers as one used before",
+            Self::Told => "the builder that ran says so; how it was found it does not say",
             Self::Traced => "the steps above it changed, but nothing that it read when it ran",
         })
     }
@@ -251,6 +255,11 @@ pub enum MissReason {
         /// Now.
         new: String,
     },
+    /// M17: what a server gives under an address is another content than before.
+    DownloadChanged {
+        /// The address, without credentials.
+        address: String,
+    },
     /// M18: a branch or tag of a git repository leads to another commit.
     CommitChanged {
         /// The repository as written.
@@ -296,6 +305,10 @@ pub enum MissReason {
         /// Why not.
         why: TraceRefusal,
     },
+    /// T2: the last build took it as a traced hit, or on top of one; an exact build knows nothing of that.
+    TracedBefore,
+    /// A build of another builder, which says that it ran and not why; nothing that can be compared has changed.
+    NotTold,
     /// C2: the stage or image it copies from was made anew, and the copied files differ (they are listed beside this).
     SourceRan {
         /// Line of the step it copies from.
@@ -339,7 +352,9 @@ impl MissReason {
             Self::VariableChanged { origin, .. } if origin == "ARG" => "M15",
             Self::VariableChanged { .. } | Self::VariableOrder => "M14",
             Self::BaseChanged { .. } => "M16",
+            Self::DownloadChanged { .. } => "M17",
             Self::CommitChanged { .. } => "M18",
+            Self::NotTold => "M1",
             Self::NoCache => "M23",
             Self::ResultGone { .. } => "M24",
             Self::FailedBefore => "M1",
@@ -348,6 +363,7 @@ impl MissReason {
             Self::ParentRan { .. } | Self::ParentDiffers { .. } => "C1",
             Self::SourceRan { .. } => "C2",
             Self::NotTraced { .. } => "T1",
+            Self::TracedBefore => "T2",
         }
     }
 
@@ -423,8 +439,12 @@ impl fmt::Display for MissReason {
             Self::BaseChanged { image, old, new } => {
                 write!(f, "the base image `{image}` moved from {} to `{new}`", show(old.as_ref()))
             }
+            Self::DownloadChanged { address } => write!(f, "the content of `{address}` changed"),
             Self::CommitChanged { repository, old, new } => {
                 write!(f, "`{repository}` moved from commit `{old}` to `{new}`")
+            }
+            Self::NotTold => {
+                f.write_str("the builder that ran it does not say why, and nothing that is compared here has changed")
             }
             Self::NoCache => f.write_str("--no-cache was given"),
             Self::ResultGone { collected: None } => {
@@ -446,6 +466,9 @@ impl fmt::Display for MissReason {
                 f,
                 "nothing of its own changed; the step above it (line {line}) came from the cache, but is another one than in \
                  the last build"
+            ),
+            Self::TracedBefore => f.write_str(
+                "the last build had it by a traced hit (--cache=traced), which counts for other traced builds only",
             ),
             Self::NotTraced { why } => write!(f, "no recorded run of it could be taken: {why}"),
             Self::SourceRan { line } => write!(f, "the step it copies from (line {line}) ran again with another result"),

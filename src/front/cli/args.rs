@@ -75,7 +75,7 @@ pub enum Command {
     /// Hold what a change would make run against a budget, for pipelines.
     Ci(super::ci::CiArgs),
     /// Show rewrites that save time, with their evidence.
-    Suggest(SuggestArgs),
+    Suggest(super::suggest::SuggestArgs),
     /// Check a Dockerfile with BuildKit's build checks; build nothing.
     Lint(LintArgs),
     /// Show what a build reads of its context: how big it is, which step uses it, and what the ignore file leaves out.
@@ -84,6 +84,8 @@ pub enum Command {
     Timeline(super::timeline::TimelineArgs),
     /// Show what the layers of a step or an image hold, change, hide and waste.
     Layers(super::layers::LayersArgs),
+    /// Take in a build that docker made, from its rawjson progress or an exported history record.
+    Import(super::import::ImportArgs),
     /// Builds on record.
     History(HistoryArgs),
     /// Images of the store.
@@ -316,19 +318,6 @@ pub struct WhyArgs {
     /// The stage that was built.
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
-}
-
-/// `suggest`.
-#[derive(Debug, Args)]
-pub struct SuggestArgs {
-    #[command(flatten)]
-    pub project: ProjectArgs,
-    /// Build the original twice and the first rewrite once in a scratch store, compare the images, and measure the saving.
-    #[arg(long)]
-    pub verify: bool,
-    /// Write the first suggestion into the Dockerfile; a backup is kept beside it. With --verify only if it is proven.
-    #[arg(long)]
-    pub apply: bool,
 }
 
 /// `lint`.

@@ -1,7 +1,6 @@
 //! The project behind the interface.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
 
 use crate::engine::event::{BuildEvent, Stamped, VertexId, log};
 use crate::engine::handle::BuildHandle;
@@ -11,10 +10,9 @@ use crate::engine::{BuildRequest, Chosen, Engine, EngineError, Layered, ShellReq
 use crate::front::tui::host::Host;
 use crate::front::tui::views::layers::LayersFound;
 use crate::front::tui::views::layers::preview::LIMIT;
-use crate::ground::fs::{AtomicFile, PathResultExt};
 use crate::insight::suggest::{SuggestReport, Suggestion};
 use crate::insight::workbench::advice::advise;
-use crate::language::dockerfile::encoding::encode;
+use crate::insight::workbench::rewrite;
 
 /// A project that can be built, explained and rewritten.
 pub struct ProjectHost {
@@ -45,39 +43,6 @@ pub fn read_output(store: &Store, build: &str, vertex: VertexId, offset: u64, le
     let mut out = Vec::new();
     file.take(len).read_to_end(&mut out)?;
     Ok(out)
-}
-
-/// Writes a suggestion; the file as it was is kept beside it. Returns the path of the backup. Refused when the file is not
-/// the one that the suggestion was made for.
-pub fn apply(request: &BuildRequest, suggestion: &Suggestion) -> Result<PathBuf, EngineError> {
-    use std::io::Write;
-    let project = &request.project;
-    let now = project.read_dockerfile()?;
-    if now != suggestion.before {
-        let hint = "look at the suggestions again".to_owned();
-        return Err(EngineError::user(format!("{} changed since the suggestion was made", project.file_name()), Some(hint)));
-    }
-    let path = &project.dockerfile;
-    let backup = free_backup(path);
-    std::fs::copy(path, &backup).at("write the backup", &backup)?;
-    // Through a link, the file that it points to is replaced, not the link.
-    let target = path.canonicalize().at("open", path)?;
-    let before = std::fs::read(&target).at("read", &target)?;
-    let mode = std::fs::metadata(&target).at("read", &target)?.permissions();
-    let mut file = AtomicFile::create(&target)?;
-    file.write_all(&encode(&suggestion.after, &before)).at("write", &target)?;
-    file.file().set_permissions(mode).at("write", &target)?;
-    file.commit()?;
-    Ok(backup)
-}
-
-fn free_backup(path: &std::path::Path) -> PathBuf {
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let candidate = |n: u32| {
-        let suffix = if n == 0 { String::new() } else { format!(".{n}") };
-        path.with_file_name(format!("{name}.orig{suffix}"))
-    };
-    (0..1000).map(candidate).find(|path| !path.exists()).unwrap_or_else(|| candidate(1000))
 }
 
 impl Host for ProjectHost {
@@ -141,7 +106,7 @@ impl Host for ProjectHost {
     }
 
     fn apply(&self, suggestion: &Suggestion) -> Result<String, String> {
-        let backup = apply(&self.request, suggestion).map_err(|e| e.text())?;
-        Ok(backup.display().to_string())
+        let done = rewrite::apply(&self.request.project, &self.engine.store, suggestion).map_err(|e| e.text())?;
+        Ok(done.backup.unwrap_or(done.path).display().to_string())
     }
 }

@@ -6,6 +6,7 @@ use crate::engine::oci::{ImageConfig, Platform, Reference};
 use crate::engine::store::Store;
 use crate::engine::{EngineError, IgnoreFile};
 use crate::front::report::lint::{self, LintReport};
+use crate::insight::suggest::{find_page, pages};
 use crate::language::dockerfile::checks::{self, BaseImage, LintRequest, Target};
 use crate::language::dockerfile::{nearest, parse};
 
@@ -29,8 +30,15 @@ pub fn run(context: &Context, args: &LintArgs) -> Result<u8, EngineError> {
 }
 
 fn explain(context: &Context, name: &str, format: LintFormat) -> Result<u8, EngineError> {
+    if let Some(page) = find_page(name) {
+        return context.output.write(|out| match format {
+            LintFormat::Json => lint::suggestion_page_json(out, page),
+            _ => lint::suggestion_page(out, page),
+        });
+    }
     let Some(rule) = checks::find_rule(name) else {
-        let names = checks::ALL.iter().map(|check| check.name());
+        let own = pages().map(|page| page.name);
+        let names = checks::ALL.iter().map(|check| check.name()).chain(own);
         let hint = match nearest(name, names.clone()) {
             Some(meant) => format!("did you mean {meant}?"),
             None => format!("there is {}", names.collect::<Vec<_>>().join(", ")),

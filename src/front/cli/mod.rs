@@ -11,6 +11,7 @@ mod heat;
 mod history;
 mod host;
 mod image;
+mod import;
 mod last;
 mod layers;
 mod lint;
@@ -71,6 +72,7 @@ pub fn main() -> ExitCode {
         Some(Command::Context(args)) => self::context::run(&context, args),
         Some(Command::Timeline(args)) => timeline::run(&context, args),
         Some(Command::Layers(args)) => layers::run(&context, args),
+        Some(Command::Import(args)) => import::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),
         Some(Command::Du(args)) => upkeep::du(&context, args),

@@ -229,6 +229,7 @@ fn reason_document(reason: &MissReason) -> ReasonDocument {
         MissReason::FileChanged { path, attribute, old, new, .. } => {
             (Some(path), Some(attribute.code().to_owned()), old, new)
         }
+        MissReason::DownloadChanged { address } => (Some(address), Some("content".to_owned()), None, None),
         MissReason::CommandChanged { old, new, .. } => (None, Some("command".to_owned()), Some(old), Some(new)),
         MissReason::FieldChanged { field, old, new } => (None, Some(field), old, new),
         MissReason::VariableChanged { name, old, new, .. } => (None, Some(name), old, new),

@@ -1,7 +1,7 @@
 //! The suggestion for the fixture of the model, for tests of reports and interface.
 
 use crate::insight::model::fixture::DOCKERFILE;
-use crate::insight::suggest::{Proof, Refusal, Saving, SuggestReport, Suggestion};
+use crate::insight::suggest::{Proof, Refusal, Rewritten, Saving, SuggestReport, Suggestion, Trigger};
 
 /// The suggestion for the fixture, and one refusal.
 pub fn suggestions() -> SuggestReport {
@@ -26,6 +26,10 @@ pub fn suggestions() -> SuggestReport {
                 after_micros: 19_400_000,
                 spared_lines: vec![4],
             }),
+            trigger: Trigger::Sources,
+            gain: None,
+            replayed: None,
+            file: Rewritten::Dockerfile,
             before: DOCKERFILE.into(),
             after,
         }],

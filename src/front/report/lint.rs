@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::document;
 use crate::front::text;
+use crate::insight::suggest::Page;
 use crate::language::dockerfile::checks::{ALL, Lint, Rule, Warning};
 use crate::language::dockerfile::outline::{Asked, Outline};
 use crate::language::dockerfile::{Diagnostic, Dockerfile, Span, render};
@@ -180,6 +181,27 @@ pub fn page_json(out: &mut dyn Write, rule: &Rule) -> io::Result<()> {
             "experimental": rule.experimental, "why": rule.why, "bad": rule.bad, "good": rule.good,
         }),
     )
+}
+
+/// The page of a rule of `suggest`. Errors: of the writer.
+pub fn suggestion_page(out: &mut dyn Write, page: &Page) -> io::Result<()> {
+    writeln!(out, "{} (a rule of `suggest`)\n", page.name)?;
+    let text = text::wrap(page.description, PAGE_WIDTH).into_iter().chain([String::new()]);
+    for line in text.chain(text::wrap(page.why, PAGE_WIDTH)) {
+        writeln!(out, "{line}")?;
+    }
+    for (title, example) in [("Improved", page.bad), ("To this", page.good)] {
+        writeln!(out, "\n{title}:")?;
+        example.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+    }
+    writeln!(out, "\n`rbuild-tui suggest --rule {}` shows only what it offers.", page.name)
+}
+
+/// The same as JSON. Errors: of the writer.
+pub fn suggestion_page_json(out: &mut dyn Write, page: &Page) -> io::Result<()> {
+    let Page { name, description, why, bad, good } = page;
+    let body = json!({"schema": 1, "rule": name, "description": description, "why": why, "bad": bad, "good": good});
+    document::json(out, &body)
 }
 
 /// The outline, a line a fact. Errors: of the writer.

@@ -14,18 +14,19 @@ const LISTED: usize = 10;
 
 /// The sums, the dearest commits, the files to blame, the assumptions; with `each`, every commit. Errors: of the writer.
 pub fn plain(out: &mut dyn Write, replay: &Replay, each: bool) -> io::Result<()> {
+    let timed = replay.has_times;
     if each {
         for row in &replay.commits {
-            writeln!(out, "{}", commit_line(row))?;
+            writeln!(out, "{}", commit_line(row, timed))?;
         }
         writeln!(out)?;
     }
     writeln!(out, "{} commits, {} builds after the first one", replay.commits.len(), replay.present.builds)?;
     totals(out, replay)?;
     dearest(out, replay)?;
-    blamed(out, "files to blame", &replay.present.blame)?;
+    blamed(out, "files to blame", &replay.present.blame, timed)?;
     if let Some(proposed) = &replay.proposed {
-        blamed(out, "files to blame with the proposed Dockerfile", &proposed.blame)?;
+        blamed(out, "files to blame with the proposed Dockerfile", &proposed.blame, timed)?;
     }
     writeln!(out, "\ntaken for granted:")?;
     for sentence in &replay.assumptions {
@@ -44,8 +45,8 @@ fn totals(out: &mut dyn Write, replay: &Replay) -> io::Result<()> {
             totals.possible.to_string(),
             totals.idle.to_string(),
             totals.failed.to_string(),
-            text::seconds(totals.micros),
-            text::seconds(totals.possible_micros),
+            time(totals.micros, replay.has_times),
+            time(totals.possible_micros, replay.has_times),
             totals.untimed.to_string(),
         ]
     };
@@ -53,13 +54,18 @@ fn totals(out: &mut dyn Write, replay: &Replay) -> io::Result<()> {
     rows.extend(replay.proposed.as_ref().map(|totals| row("proposed", totals)));
     let head = ["Dockerfile", "hits", "ran", "if new", "idle", "failed", "seconds", "if new", "untimed"];
     table::write(out, &head, &rows)?;
-    if let Some(proposed) = &replay.proposed {
+    if let Some(proposed) = replay.proposed.as_ref().filter(|_| replay.has_times) {
         let (now, then) = (replay.present.micros, proposed.micros);
         let word = if then <= now { "less" } else { "more" };
         let each = now.abs_diff(then) / u64::try_from(replay.present.builds.max(1)).unwrap_or(1);
         writeln!(out, "proposed: {} {word}, {} a build", text::seconds(now.abs_diff(then)), text::seconds(each))?;
     }
     Ok(())
+}
+
+/// Without times on record there is nothing to say.
+fn time(micros: u64, timed: bool) -> String {
+    if timed { text::seconds(micros) } else { "-".into() }
 }
 
 fn dearest(out: &mut dyn Write, replay: &Replay) -> io::Result<()> {
@@ -71,20 +77,21 @@ fn dearest(out: &mut dyn Write, replay: &Replay) -> io::Result<()> {
     }
     writeln!(out, "\ndearest commits:")?;
     for row in rows.into_iter().take(LISTED) {
-        writeln!(out, "{}", commit_line(row))?;
+        writeln!(out, "{}", commit_line(row, replay.has_times))?;
     }
     Ok(())
 }
 
 /// `1a2b3c4d5e  3 hits, 4 ran 12.3s; proposed 6 hits, 1 ran 0.4s  a subject`.
-fn commit_line(row: &CommitRow) -> String {
+fn commit_line(row: &CommitRow, timed: bool) -> String {
     let (id, subject) = (text::line(&row.commit).chars().take(10).collect::<String>(), text::line(&row.subject));
     if let Some(why) = &row.skipped {
         return format!("{id}  left out: {}  {subject}", text::line(why.lines().next().unwrap_or("")));
     }
     let build = |build: &BuildRow| {
         let failed = if build.failed > 0 { format!(", {} fail", build.failed) } else { String::new() };
-        format!("{} hits, {} ran{failed} {}", build.hits, build.ran, text::seconds(build.micros))
+        let taken = if timed { format!(" {}", text::seconds(build.micros)) } else { String::new() };
+        format!("{} hits, {} ran{failed}{taken}", build.hits, build.ran)
     };
     let proposed = row.proposed.as_ref().map(|row| format!("; proposed {}", build(row))).unwrap_or_default();
     let first = if row.first { " (the first)" } else { "" };
@@ -97,7 +104,7 @@ fn sorted(blame: &Blame) -> Vec<(&String, Share)> {
     files
 }
 
-fn blamed(out: &mut dyn Write, title: &str, blame: &Blame) -> io::Result<()> {
+fn blamed(out: &mut dyn Write, title: &str, blame: &Blame, timed: bool) -> io::Result<()> {
     let files = sorted(blame);
     if files.is_empty() {
         return Ok(());
@@ -106,7 +113,7 @@ fn blamed(out: &mut dyn Write, title: &str, blame: &Blame) -> io::Result<()> {
     let rows: Vec<Vec<String>> = files
         .into_iter()
         .take(LISTED)
-        .map(|(file, share)| vec![text::seconds(share.micros), share.builds.to_string(), file.clone()])
+        .map(|(file, share)| vec![time(share.micros, timed), share.builds.to_string(), file.clone()])
         .collect();
     table::write(out, &["seconds", "builds", "file"], &rows)
 }

@@ -6,7 +6,7 @@ use similar::TextDiff;
 
 use super::document;
 use crate::front::text;
-use crate::insight::suggest::{Proof, SuggestReport, Suggestion};
+use crate::insight::suggest::{Proof, Rewritten, SuggestReport, Suggestion, Trigger};
 
 /// So many paths that two builds of the original do not share are listed.
 const SHOWN_PATHS: usize = 10;
@@ -46,26 +46,47 @@ pub fn measured(suggestion: &Suggestion) -> Option<String> {
 
 /// The change as a unified diff with three lines of context.
 pub fn unified_diff(suggestion: &Suggestion) -> String {
-    TextDiff::from_lines(&suggestion.before, &suggestion.after)
-        .unified_diff()
-        .context_radius(3)
-        .header("Dockerfile", "Dockerfile (suggested)")
-        .to_string()
+    let (name, suggested) = match suggestion.file {
+        Rewritten::Dockerfile => ("Dockerfile", "Dockerfile (suggested)"),
+        Rewritten::IgnoreFile => (".dockerignore", ".dockerignore (suggested)"),
+    };
+    let compared = TextDiff::from_lines(&suggestion.before, &suggestion.after);
+    compared.unified_diff().context_radius(3).header(name, suggested).to_string()
 }
 
 /// The saving in one sentence.
 pub fn saving(suggestion: &Suggestion) -> String {
     let Some(saving) = &suggestion.saving else {
-        return "saving unknown: no build on record yet".to_owned();
+        return match (&suggestion.gain, &suggestion.trigger) {
+            (Some(gain), Trigger::None) => format!("gains: {}", text::line(gain)),
+            (Some(gain), _) => format!("gains: {}; time saved unknown: no build on record yet", text::line(gain)),
+            (None, _) => "saving unknown: no build on record yet".to_owned(),
+        };
     };
     let saved = text::seconds(saving.now_micros.saturating_sub(saving.after_micros));
     let (now, after) = (text::seconds(saving.now_micros), text::seconds(saving.after_micros));
     let touched = match saving.touched.as_slice() {
-        [] => "a source file".to_owned(),
+        [] => match &suggestion.trigger {
+            Trigger::Argument { name } => format!("the argument {}", text::line(name)),
+            Trigger::Base { image } => format!("the base image {}", text::line(image)),
+            _ => "a source file".to_owned(),
+        },
         [one] => text::line(one),
         [one, rest @ ..] => format!("{} and {} more", text::line(one), rest.len()),
     };
-    format!("saves {saved} when {touched} changes: {now} now, {after} after")
+    let gain = suggestion.gain.as_ref().map(|gain| format!("; also: {}", text::line(gain))).unwrap_or_default();
+    format!("saves {saved} when {touched} changes: {now} now, {after} after{gain}")
+}
+
+/// What the history would have cost, where it was replayed.
+pub fn replayed(suggestion: &Suggestion) -> Option<String> {
+    let found = suggestion.replayed.as_ref()?;
+    let (now, after) = (text::seconds(found.now_micros), text::seconds(found.after_micros));
+    let untimed = match found.untimed {
+        (0, 0) => String::new(),
+        (now, after) => format!("; runs without a time on record: {now} now, {after} after"),
+    };
+    Some(format!("replayed over {} builds of the history: {now} now, {after} after{untimed}", found.builds))
 }
 
 /// Everything found. Errors: of the writer.
@@ -74,8 +95,12 @@ pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
         writeln!(out, "no suggestion for this Dockerfile")?;
     }
     for (at, suggestion) in report.offered.iter().enumerate() {
-        writeln!(out, "{}. line {}: {}", at + 1, suggestion.line, text::line(&suggestion.title))?;
+        let (line, title, rule) = (suggestion.line, text::line(&suggestion.title), text::line(&suggestion.rule));
+        writeln!(out, "{}. line {line}: {title} ({rule})", at + 1)?;
         writeln!(out, "   {}", saving(suggestion))?;
+        if let Some(sentence) = replayed(suggestion) {
+            writeln!(out, "   {sentence}")?;
+        }
         writeln!(out, "   {}", proof(suggestion))?;
         if let Some(words) = measured(suggestion) {
             writeln!(out, "   {words}")?;
@@ -98,6 +123,9 @@ pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
             writeln!(out, "   risk: {}", text::line(sentence))?;
         }
         writeln!(out)?;
+        if suggestion.is_advice() {
+            continue;
+        }
         write!(out, "{}", text::block(&unified_diff(suggestion)))?;
         writeln!(out)?;
     }

@@ -30,8 +30,7 @@ pub fn marked(old: &str, new: &str) -> String {
 
 /// The ends of an unchanged stretch that lie beside a change.
 fn shortened(text: &str, is_first: bool, is_last: bool) -> String {
-    let starts: Vec<usize> =
-        text.split_whitespace().filter_map(|word| Some(word.as_ptr() as usize - text.as_ptr() as usize)).collect();
+    let starts: Vec<usize> = text.split_whitespace().map(|word| word.as_ptr() as usize - text.as_ptr() as usize).collect();
     if starts.len() <= 2 * AROUND + 1 {
         return text.to_owned();
     }

@@ -184,10 +184,12 @@ impl Step {
         }
     }
 
-    /// The reason when it ran although nothing changed: `--no-cache`, a lost result, another key format.
+    /// The reason when it ran although nothing changed: `--no-cache`, a lost result, another key format, a traced hit before.
     pub fn ran_unchanged(&self) -> Option<&MissReason> {
-        let none =
-            |r: &&MissReason| matches!(r, MissReason::NoCache | MissReason::ResultGone { .. } | MissReason::EngineChanged);
+        let none = |r: &&MissReason| {
+            use MissReason::{EngineChanged, NoCache, ResultGone, TracedBefore};
+            matches!(r, NoCache | ResultGone { .. } | EngineChanged | TracedBefore)
+        };
         let own = || self.reasons().iter().filter(|reason| reason.is_own());
         own().next().filter(|_| own().all(|reason| none(&reason)))
     }

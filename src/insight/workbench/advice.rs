@@ -4,19 +4,45 @@
 use std::collections::BTreeMap;
 
 use super::folder::Folder;
+use super::heat::rates;
+use super::replay::{ReplayRequest, replay};
+use super::rewrite::ignore_file;
 use crate::engine::event::{BuildEvent, Stamped, Verdict};
+use crate::engine::fetch::GitSettings;
+use crate::engine::forecast::Change;
 use crate::engine::graph::Operation;
 use crate::engine::store::Store;
 use crate::engine::verdict::MissReason;
 use crate::engine::{EngineError, Loaded, Project, StepReads};
 use crate::insight::suggest::rules::copy_what_is_read::{self, Reads, RunReads};
-use crate::insight::suggest::{ContextView, Saving, SuggestReport, Suggestion, suggest};
-use crate::language::dockerfile::{Arguments, Dockerfile, parse};
+use crate::insight::suggest::{
+    ContextView, Refusal, Replayed, Rewritten, Saving, SuggestReport, Suggestion, Trigger, suggest,
+};
+use crate::language::dockerfile::{Arguments, Dockerfile, IgnoreRules, parse};
 
-/// What the rules say about a project, priced. `last` are the events of its last build.
+/// Savings below this are none: they would be shown as 0.0s.
+const NIL_MICROS: u64 = 50_000;
+
+/// What the rules say about a project, priced. `last` are the events of its last build. What would save nothing and gains
+/// nothing else is not offered, but among the refused ones.
 pub fn advise(project: &Project, store: &Store, last: Option<&[Stamped]>) -> Result<SuggestReport, EngineError> {
+    advise_with_history(project, store, last, None)
+}
+
+/// How many commits say how often something changes.
+const COMMITS: usize = 500;
+
+/// The same with the history of the context, which `git` reads.
+pub fn advise_with_history(
+    project: &Project,
+    store: &Store,
+    last: Option<&[Stamped]>,
+    git: Option<&GitSettings>,
+) -> Result<SuggestReport, EngineError> {
     let loaded = project.load()?;
-    let view = Folder::open(&project.context, &loaded.ignore)?;
+    let ignore_text = std::fs::read_to_string(ignore_file(project)).unwrap_or_default();
+    let rates = git.and_then(|git| rates(project, git, COMMITS));
+    let view = Folder::open(&project.context, &loaded.ignore)?.with_ignore_text(ignore_text).with_rates(rates);
     let mut report = suggest(&loaded.dockerfile, &view);
     let watched = copy_what_is_read::check(&loaded.dockerfile, &view, &watched(project, store, &loaded)?);
     for found in watched.offered {
@@ -31,13 +57,24 @@ pub fn advise(project: &Project, store: &Store, last: Option<&[Stamped]>) -> Res
     }
     report.refused.extend(watched.refused);
     if last.is_some() {
-        let changed = last.map(changed_files).unwrap_or_default();
-        for suggestion in &mut report.offered {
-            suggestion.saving = saving(project, store, suggestion, &changed, &view)?;
+        let pricing = Pricing { project, store, changed: last.map(changed_files).unwrap_or_default(), view: &view };
+        let mut offered = Vec::new();
+        for mut suggestion in std::mem::take(&mut report.offered) {
+            suggestion.saving = pricing.saving(&suggestion)?;
+            match &suggestion.saving {
+                Some(saving) if saved(saving) < NIL_MICROS && suggestion.trigger != Trigger::Sources => {
+                    report.refused.push(Refusal {
+                        rule: suggestion.rule.clone(),
+                        line: suggestion.line,
+                        reason: format!("\u{201c}{}\u{201d} would save nothing, by the times on record", suggestion.title),
+                    });
+                }
+                _ => offered.push(suggestion),
+            }
         }
+        report.offered = offered;
     }
-    let worth = |s: &Suggestion| s.saving.as_ref().map_or(0, |s| s.now_micros.saturating_sub(s.after_micros));
-    report.offered.sort_by_key(|suggestion| std::cmp::Reverse(worth(suggestion)));
+    report.offered.sort_by_key(|suggestion| std::cmp::Reverse(suggestion.saving.as_ref().map_or(0, saved)));
     Ok(report)
 }
 
@@ -74,29 +111,117 @@ fn watched(project: &Project, store: &Store, loaded: &Loaded) -> Result<Reads, E
     Ok(out)
 }
 
-/// The price of one change with both Dockerfiles. The change is the one that the last build saw, as far as it concerns files
-/// that are no manifests; else that of the file that was edited last.
-fn saving(
+/// Replays the history with every rewrite of the Dockerfile on offer, and puts first what would have saved most. Errors: as
+/// [`replay`].
+pub fn replay_offers(
     project: &Project,
     store: &Store,
-    suggestion: &Suggestion,
-    changed: &[String],
-    view: &Folder,
-) -> Result<Option<Saving>, EngineError> {
-    let manifests = named_early(&parse(&suggestion.before), &parse(&suggestion.after));
-    let is_source =
-        |path: &String| !manifests.iter().any(|m| path == m || path.starts_with(&format!("{m}/"))) && view.exists(path);
-    let mut touched: Vec<String> = changed.iter().filter(|path| is_source(path)).cloned().collect();
-    if touched.is_empty() {
-        touched.extend(view.newest(&is_source));
+    git: &GitSettings,
+    commits: usize,
+    report: &mut SuggestReport,
+) -> Result<(), EngineError> {
+    let rewrites = |suggestion: &&mut Suggestion| suggestion.file == Rewritten::Dockerfile && !suggestion.is_advice();
+    for suggestion in report.offered.iter_mut().filter(rewrites) {
+        let request = ReplayRequest { commits, proposed: Some(suggestion.after.clone()) };
+        let done = replay(project, store, git, &request)?;
+        let Some(proposed) = done.proposed else { continue };
+        suggestion.replayed = Some(Replayed {
+            builds: done.present.builds,
+            now_micros: done.present.micros,
+            after_micros: proposed.micros,
+            untimed: (done.present.untimed, proposed.untimed),
+        });
     }
-    if touched.is_empty() {
-        return Ok(None);
+    let gain = |suggestion: &Suggestion| {
+        suggestion.replayed.as_ref().map_or(0, |found| found.now_micros.saturating_sub(found.after_micros))
+    };
+    report.offered.sort_by_key(|suggestion| std::cmp::Reverse(gain(suggestion)));
+    Ok(())
+}
+
+fn saved(saving: &Saving) -> u64 {
+    saving.now_micros.saturating_sub(saving.after_micros)
+}
+
+/// What prices are made of.
+struct Pricing<'a> {
+    project: &'a Project,
+    store: &'a Store,
+    /// Files whose change the last build saw.
+    changed: Vec<String>,
+    view: &'a Folder,
+}
+
+impl Pricing<'_> {
+    /// The price of one change with both files. Which change is a matter of the suggestion; where it is one of files, it is the
+    /// one that the last build saw, as far as it concerns them, else that of the file that was edited last.
+    fn saving(&self, suggestion: &Suggestion) -> Result<Option<Saving>, EngineError> {
+        match &suggestion.trigger {
+            Trigger::None => Ok(None),
+            Trigger::Sources => {
+                let manifests = named_early(&parse(&suggestion.before), &parse(&suggestion.after));
+                let beside = |path: &String| !manifests.iter().any(|m| path == m || path.starts_with(&format!("{m}/")));
+                self.of_files(suggestion, &beside)
+            }
+            Trigger::Files { paths } => {
+                let meant = |path: &String| {
+                    paths.iter().any(|known| known.is_empty() || path == known || path.starts_with(&format!("{known}/")))
+                };
+                self.of_files(suggestion, &meant)
+            }
+            Trigger::Argument { name } => {
+                // Any value that it does not have will do.
+                let args = BTreeMap::from([(name.clone(), "another value".to_owned())]);
+                let change = Change { args, ..Change::default() };
+                self.compare(suggestion, Vec::new(), &change, &change).map(Some)
+            }
+            Trigger::Base { image } => {
+                let change = Change { bases: vec![image.clone()], ..Change::default() };
+                self.compare(suggestion, Vec::new(), &change, &change).map(Some)
+            }
+        }
     }
-    let now = project.price(store, &suggestion.before, &touched)?;
-    let after = project.price(store, &suggestion.after, &touched)?;
-    let spared = now.names.iter().zip(&now.lines).filter(|(name, _)| !after.names.contains(name)).map(|(_, line)| *line);
-    Ok(Some(Saving { touched, now_micros: now.micros, after_micros: after.micros, spared_lines: spared.collect() }))
+
+    fn of_files(&self, suggestion: &Suggestion, meant: &dyn Fn(&String) -> bool) -> Result<Option<Saving>, EngineError> {
+        let mut touched: Vec<String> =
+            self.changed.iter().filter(|path| meant(path) && self.view.exists(path)).cloned().collect();
+        if touched.is_empty() {
+            touched.extend(self.view.newest(meant));
+        }
+        if touched.is_empty() {
+            return Ok(None);
+        }
+        let now = Change { files: touched.clone(), ..Change::default() };
+        let mut after = now.clone();
+        if suggestion.file == Rewritten::IgnoreFile {
+            let rules = IgnoreRules::parse(&suggestion.after).unwrap_or_default();
+            after.files.retain(|path| !rules.is_ignored(path));
+        }
+        self.compare(suggestion, touched, &now, &after).map(Some)
+    }
+
+    fn compare(
+        &self,
+        suggestion: &Suggestion,
+        touched: Vec<String>,
+        now: &Change,
+        after: &Change,
+    ) -> Result<Saving, EngineError> {
+        let present = self.project.read_dockerfile()?;
+        let rewritten = match suggestion.file {
+            Rewritten::Dockerfile => suggestion.after.as_str(),
+            Rewritten::IgnoreFile => present.as_str(),
+        };
+        let now = self.project.price(self.store, &present, now)?;
+        let after = self.project.price(self.store, rewritten, after)?;
+        let spared = now.names.iter().zip(&now.lines).filter(|(name, _)| !after.names.contains(name)).map(|(_, line)| *line);
+        Ok(Saving {
+            touched,
+            now_micros: now.micros + now.possible_micros,
+            after_micros: after.micros + after.possible_micros,
+            spared_lines: spared.collect(),
+        })
+    }
 }
 
 /// Sources of COPY lines that only the rewritten file has.

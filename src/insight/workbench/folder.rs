@@ -1,5 +1,6 @@
 //! A context on disk, as rules and questions see it: names, kinds and times, and the text of small files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::engine::EngineError;
@@ -10,6 +11,9 @@ use crate::insight::suggest::ContextView;
 pub struct Folder {
     root: PathBuf,
     entries: Vec<Listed>,
+    ignore_text: String,
+    /// Changes per hundred commits, of files and folders; none without a history.
+    rates: Option<BTreeMap<String, f64>>,
 }
 
 /// Texts larger than this are not read: no manifest is.
@@ -18,12 +22,24 @@ const READ_LIMIT: u64 = 4 << 20;
 impl Folder {
     /// Lists a context. Errors: of the file system.
     pub fn open(root: &Path, ignore: &IgnoreFile) -> Result<Self, EngineError> {
-        Ok(Self { root: root.to_owned(), entries: list(root, ignore)? })
+        Ok(Self { root: root.to_owned(), entries: list(root, ignore)?, ignore_text: String::new(), rates: None })
     }
 
     /// The same with what the ignore file leaves out.
     pub fn open_whole(root: &Path) -> Result<Self, EngineError> {
-        Ok(Self { root: root.to_owned(), entries: list(root, &Readable)? })
+        Ok(Self { root: root.to_owned(), entries: list(root, &Readable)?, ignore_text: String::new(), rates: None })
+    }
+
+    /// With how often paths change.
+    #[must_use]
+    pub fn with_rates(self, rates: Option<BTreeMap<String, f64>>) -> Self {
+        Self { rates, ..self }
+    }
+
+    /// With the text of the ignore file, for rules that add to it.
+    #[must_use]
+    pub fn with_ignore_text(self, ignore_text: String) -> Self {
+        Self { ignore_text, ..self }
     }
 
     /// The file that was edited last.
@@ -61,6 +77,18 @@ impl Filter for Readable {
 }
 
 impl ContextView for Folder {
+    fn ignore_text(&self) -> String {
+        self.ignore_text.clone()
+    }
+
+    fn changes_per_hundred(&self, path: &str) -> Option<f64> {
+        Some(self.rates.as_ref()?.get(path).copied().unwrap_or(0.0))
+    }
+
+    fn size(&self, path: &str) -> u64 {
+        std::fs::symlink_metadata(self.root.join(path)).map_or(0, |meta| meta.len())
+    }
+
     fn exists(&self, path: &str) -> bool {
         self.entries.binary_search_by(|(known, ..)| known.as_str().cmp(path)).is_ok()
     }

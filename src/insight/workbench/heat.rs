@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::folder::Folder;
-use super::history::Repository;
+use super::history::{Commit, Repository};
 use crate::engine::event::VertexId;
 use crate::engine::fetch::GitSettings;
 use crate::engine::forecast::{Cause, Foreseen, Reach, Roots, Times, concerned, price};
@@ -99,6 +99,24 @@ pub fn heat(project: &Project, store: &Store, git: &GitSettings, commits: usize,
     Ok(Heat { dockerfile: project.file_name(), rows, paths, commits: looked_at, in_seconds: !times.is_empty(), untimed })
 }
 
+/// How many of a hundred commits change each path of the context, and anything in each folder. None: no history, or no git.
+pub fn rates(project: &Project, git: &GitSettings, count: usize) -> Option<BTreeMap<String, f64>> {
+    let history = changes(project, git, count).ok().flatten().filter(|commits| !commits.is_empty())?;
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for commit in &history {
+        let above = |path: &'_ String| -> Vec<usize> { path.match_indices('/').map(|(at, _)| at).collect() };
+        let places: BTreeSet<&str> = commit
+            .iter()
+            .flat_map(|path| above(path).into_iter().chain([path.len()]).map(move |end| &path[..end]))
+            .collect();
+        for place in places {
+            *counts.entry(place).or_default() += 1;
+        }
+    }
+    let all = history.len() as f64;
+    Some(counts.into_iter().map(|(path, count)| (path.to_owned(), count as f64 * 100.0 / all)).collect())
+}
+
 /// Of each commit but a first one, which is all files at once, the paths that it changed in the context. None: no repository.
 fn changes(project: &Project, git: &GitSettings, count: usize) -> Result<Option<Vec<Vec<String>>>, EngineError> {
     let Some(repository) = Repository::around(git, &project.context)? else { return Ok(None) };
@@ -106,7 +124,12 @@ fn changes(project: &Project, git: &GitSettings, count: usize) -> Result<Option<
     // A repository without any commit has no history either.
     let commits = repository.commits(count).unwrap_or_default();
     let changed = commits.iter().filter(|commit| !commit.is_root);
-    Ok(Some(changed.map(|commit| commit.changes.iter().filter_map(|(path, _)| below(path)).collect()).collect()))
+    // Where the context is the whole repository, every commit changes what lies in `.git`.
+    let own = repository.prefix.is_empty().then(|| ".git/HEAD".to_owned());
+    let paths = |commit: &Commit| -> Vec<String> {
+        commit.changes.iter().filter_map(|(path, _)| below(path)).chain(own.clone()).collect()
+    };
+    Ok(Some(changed.map(paths).collect()))
 }
 
 #[derive(Debug, Clone, Default)]

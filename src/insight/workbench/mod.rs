@@ -1,4 +1,5 @@
-//! Insight that needs hands: it reads contexts, records and histories. Only `verify` executes steps, in a store of its own.
+//! Insight that needs hands: it reads contexts, records and histories. Only `verify` executes steps, in a store of its own, and
+//! only `rewrite` writes.
 
 pub mod advice;
 pub mod budget;
@@ -6,6 +7,7 @@ pub mod folder;
 pub mod heat;
 pub mod history;
 pub mod replay;
+pub mod rewrite;
 pub mod sent;
 pub mod verify;
 pub mod whatif;

@@ -135,13 +135,16 @@ pub fn what_if(project: &Project, store: &Store, question: &Question) -> Result<
     Ok(answer(project, &graph, &concerns, &times, parts, missing))
 }
 
+/// Lowers the Dockerfile with these build arguments.
+type Lower<'a> = dyn Fn(&BTreeMap<String, String>) -> Result<BuildGraph, EngineError> + 'a;
+
 /// What other arguments do: causes are looked for one argument at a time, so that each is blamed for its own.
 fn arguments(
     question: &Question,
     graph: &BuildGraph,
     before: &BuildGraph,
     parts: &mut Vec<Part>,
-    lower: &dyn Fn(&BTreeMap<String, String>) -> Result<BuildGraph, EngineError>,
+    lower: &Lower<'_>,
 ) -> Result<Roots, EngineError> {
     let mut out = roots_of_arguments(graph, before, &question.args);
     let mut own = Roots::new();

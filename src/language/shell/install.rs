@@ -31,9 +31,63 @@ pub enum Install {
         /// The installer's own path when it is run by a relative one: then it is a source file itself.
         script: Option<String>,
     },
+    /// Another package manager, whose files are known by their names.
+    Managed {
+        /// Which.
+        manager: Manager,
+        /// It installs, or builds, the project itself too.
+        project: bool,
+        /// Scripts of the project's manifest do not run.
+        ignores_scripts: bool,
+        /// Its program is a file of the project, by this relative path: `./mvnw`.
+        wrapper: Option<String>,
+        /// Files that it names.
+        named: Vec<String>,
+    },
+}
+
+/// Package managers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Manager {
+    Pnpm,
+    PnpmFetch,
+    Poetry,
+    Uv,
+    Go,
+    Cargo,
+    Bundler,
+    Composer,
+    Maven,
+    Gradle,
+    Dotnet,
+    Mix,
 }
 
 impl Install {
+    /// Which tool it is: two installs of one tool in one folder install the same.
+    pub fn tool(&self) -> &'static str {
+        match self {
+            Self::Npm { .. } => "npm",
+            Self::Yarn { .. } => "yarn",
+            Self::Pip { .. } => "pip",
+            Self::Vendor { .. } => "vendor-install",
+            Self::Managed { manager, .. } => match manager {
+                Manager::Pnpm | Manager::PnpmFetch => "pnpm",
+                Manager::Poetry => "poetry",
+                Manager::Uv => "uv",
+                Manager::Go => "go",
+                Manager::Cargo => "cargo",
+                Manager::Bundler => "bundler",
+                Manager::Composer => "composer",
+                Manager::Maven => "maven",
+                Manager::Gradle => "gradle",
+                Manager::Dotnet => "dotnet",
+                Manager::Mix => "mix",
+            },
+        }
+    }
+
     /// What a command installs; `None` for every other command, also for an install of packages named on the command line.
     pub fn of(command: &ShellCommand) -> Option<Self> {
         let arguments: Vec<&str> = command.arguments().collect();
@@ -45,15 +99,121 @@ impl Install {
                 ["-m", "pip", rest @ ..] => pip(rest),
                 _ => None,
             },
+            "uv" if arguments.starts_with(&["pip"]) => pip(arguments.get(1..).unwrap_or_default()),
             "vendor-install" => Some(Self::Vendor { script: relative(&command.words.first()?.text) }),
             "sh" | "bash" | "ash" => {
                 let script = arguments.iter().find(|argument| !argument.starts_with('-'))?;
                 (script.rsplit('/').next() == Some("vendor-install")).then(|| Self::Vendor { script: relative_file(script) })
             }
-            _ => None,
+            name => managed(name, &arguments, command),
         }
     }
 }
+
+/// The other package managers.
+fn managed(name: &str, arguments: &[&str], command: &ShellCommand) -> Option<Install> {
+    let has = |names: &[&str]| arguments.iter().any(|argument| names.contains(&argument.split('=').next().unwrap_or("")));
+    let words = positional(arguments, &VALUES_ELSEWHERE);
+    let wrapper = || relative(&command.words.first()?.text);
+    let plain = |manager| {
+        let ignores_scripts = has(&["--ignore-scripts", "--no-scripts"]);
+        Install::Managed { manager, project: false, ignores_scripts, wrapper: None, named: Vec::new() }
+    };
+    let whole = |manager, project| match plain(manager) {
+        Install::Managed { manager, ignores_scripts, wrapper, named, .. } => {
+            Install::Managed { manager, project, ignores_scripts, wrapper, named }
+        }
+        other => other,
+    };
+    let wrapped = |manager| Install::Managed {
+        manager,
+        project: false,
+        ignores_scripts: false,
+        wrapper: wrapper(),
+        named: Vec::new(),
+    };
+    match (name, words.as_slice()) {
+        ("pnpm", ["install" | "i"]) if !has(&OTHER_FOLDER) && !has(&["-r", "--recursive", "--filter", "-F", "--dir"]) => {
+            Some(plain(Manager::Pnpm))
+        }
+        ("pnpm", ["fetch"]) if !has(&OTHER_FOLDER) => Some(plain(Manager::PnpmFetch)),
+        ("poetry", ["install" | "sync"]) if !has(&["-C", "--directory", "-P", "--project"]) => {
+            Some(whole(Manager::Poetry, !has(&["--no-root", "--no-directory"])))
+        }
+        ("uv", ["sync"]) if !has(&["--directory", "--project", "--package", "--all-packages"]) => {
+            Some(whole(Manager::Uv, !has(&["--no-install-project", "--no-install-workspace"])))
+        }
+        ("mix", ["deps.get"]) => Some(plain(Manager::Mix)),
+        ("go", ["mod", "download"]) => Some(plain(Manager::Go)),
+        ("cargo", ["fetch"]) => Some(plain(Manager::Cargo)),
+        ("bundle" | "bundler", [] | ["install"]) if !has(&["--gemfile", "--version", "-v"]) => Some(plain(Manager::Bundler)),
+        ("composer" | "composer.phar", ["install" | "i"]) if !has(&["-d", "--working-dir"]) => {
+            Some(whole(Manager::Composer, !has(&["--no-autoloader"])))
+        }
+        ("mvn" | "mvnw", goals)
+            if !goals.is_empty()
+                && !has(&["-f", "--file"])
+                && goals.iter().all(|goal| goal.starts_with("dependency:") && is_offline_goal(goal)) =>
+        {
+            Some(wrapped(Manager::Maven))
+        }
+        ("gradle" | "gradlew", ["dependencies" | "downloadRepos" | "resolveDependencies" | "downloadDependencies"])
+            if !has(&["-p", "--project-dir", "-b", "--build-file"]) =>
+        {
+            Some(wrapped(Manager::Gradle))
+        }
+        ("dotnet", ["restore", named @ ..]) => Some(Install::Managed {
+            manager: Manager::Dotnet,
+            project: false,
+            ignores_scripts: false,
+            wrapper: None,
+            named: named.iter().map(|name| (*name).to_owned()).collect(),
+        }),
+        _ => None,
+    }
+}
+
+fn is_offline_goal(goal: &str) -> bool {
+    ["go-offline", "resolve", "resolve-plugins"].iter().any(|known| goal.split(':').next_back() == Some(known))
+}
+
+/// Options of the other package managers whose value is a word of its own.
+const VALUES_ELSEWHERE: [&str; 34] = [
+    "--registry",
+    "--store-dir",
+    "--reporter",
+    "--loglevel",
+    "--network-concurrency",
+    "--child-concurrency",
+    "-E",
+    "--extras",
+    "--with",
+    "--without",
+    "--only",
+    "--extra",
+    "--group",
+    "--no-group",
+    "--python",
+    "-p",
+    "--index-url",
+    "--cache-dir",
+    "--jobs",
+    "-j",
+    "--retry",
+    "--path",
+    "-r",
+    "--runtime",
+    "-s",
+    "--source",
+    "--configfile",
+    "--packages",
+    "-v",
+    "--verbosity",
+    "-P",
+    "--activate-profiles",
+    "--target",
+    "--manifest-path",
+];
 
 fn is_python(name: &str) -> bool {
     name.strip_prefix("python").is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))

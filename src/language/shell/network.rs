@@ -24,10 +24,8 @@ fn fetches(command: &ShellCommand) -> bool {
         // `npm ci` and frozen installs take what the lock file names.
         "npm" => matches!(verb, "install" | "i" | "update" | "add") && !offline,
         "yarn" | "pnpm" => {
-            matches!(verb, "" | "install" | "add" | "up" | "update")
-                && !(has("--frozen-lockfile") || has("--immutable"))
-                && !(has("--version") || has("--help"))
-                && !offline
+            let asks = ["--frozen-lockfile", "--immutable", "--version", "--help"].into_iter().all(|option| !has(option));
+            matches!(verb, "" | "install" | "add" | "up" | "update") && asks && !offline
         }
         "pip" | "pip3" => verb == "install" && !offline && !has("--require-hashes"),
         name if name.starts_with("python") => arguments.starts_with(&["-m", "pip", "install"]) && !offline,

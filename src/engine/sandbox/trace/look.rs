@@ -1,13 +1,12 @@
 //! Looks at one system call: reads the path out of the program's memory, finds out what it names, and notes it.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::OwnedFd;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::FileType;
 
 use super::calls::{ARCH, Call, Follow, Path, meaning};
+use super::interpreter::interpreter;
+use super::proc::{Threads, Through, link, through};
 use super::sys::{self, Notification};
 use super::touched::{Touched, Use};
 use super::walk::{Place, Walked, walk};
@@ -17,6 +16,7 @@ use crate::engine::reads::Incomplete;
 const PATH_MAX: usize = 4096;
 const PAGE: u64 = 4096;
 const AT_FDCWD: i32 = -100;
+const DELETED: &[u8] = b" (deleted)";
 /// Interpreters of interpreters that are followed; the kernel stops at five, too.
 const MAX_INTERPRETERS: usize = 5;
 
@@ -30,6 +30,8 @@ pub struct Looker<'a> {
     pub touched: &'a mut Touched,
     /// Some process has another root than the step: each call is asked for its own.
     pub other_roots: &'a mut bool,
+    /// Folders in `/proc` of threads that called.
+    pub threads: &'a mut Threads,
 }
 
 impl Looker<'_> {
@@ -93,7 +95,11 @@ impl Looker<'_> {
 
     /// A descriptor's directory.
     fn list(&mut self, call: &Notification) {
-        let Some(directory) = descriptor_path(call, call.args[0]) else { return self.unreadable(call) };
+        let directory = match self.threads.link(call.pid, &format!("fd/{}", call.args[0] as i32)) {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return,
+            Err(_) => return self.unreadable(call),
+        };
         if sys::still_waits(self.listener, call.id) {
             self.resolve(call, &directory, false, Use::List);
         }
@@ -101,15 +107,21 @@ impl Looker<'_> {
 
     fn note(&mut self, call: &Notification, path: Path, how: Use) {
         let Some(given) = self.string(call, call.args[path.path]) else { return };
+        let descriptor = |at: usize| format!("fd/{}", call.args[at] as i32);
         let base = match (given.first(), path.directory) {
             // Of the descriptor itself: it was looked at when it was opened; but executing it is news.
-            (None, Some(at)) if how == Use::Execute => descriptor_path(call, call.args[at]),
+            (None, Some(at)) if how == Use::Execute => self.threads.link(call.pid, &descriptor(at)),
             (None, _) => return,
-            (Some(b'/'), _) => self.root_of(call),
-            (_, Some(at)) if call.args[at] as i32 != AT_FDCWD => descriptor_path(call, call.args[at]),
-            _ => link(&format!("/proc/{}/cwd", call.pid)),
+            (Some(b'/'), _) if !*self.other_roots => Ok(Some(Vec::new())),
+            (Some(b'/'), _) => self.threads.link(call.pid, "root"),
+            (_, Some(at)) if call.args[at] as i32 != AT_FDCWD => self.threads.link(call.pid, &descriptor(at)),
+            _ => self.threads.link(call.pid, "cwd"),
         };
-        let Some(base) = base else { return self.unreadable(call) };
+        let base = match base {
+            Ok(Some(base)) => base,
+            Ok(None) => return,
+            Err(_) => return self.unreadable(call),
+        };
         if !sys::still_waits(self.listener, call.id) {
             return;
         }
@@ -121,11 +133,6 @@ impl Looker<'_> {
         };
         let whole = if given.is_empty() { base } else { [base.as_slice(), b"/", &given].concat() };
         self.resolve(call, &whole, follow, how);
-    }
-
-    /// What `/` means for a process.
-    fn root_of(&self, call: &Notification) -> Option<Vec<u8>> {
-        if *self.other_roots { link(&format!("/proc/{}/root", call.pid)) } else { Some(Vec::new()) }
     }
 
     /// Notes what an absolute path names.
@@ -140,6 +147,8 @@ impl Looker<'_> {
             links.into_iter().for_each(|(link, target)| self.touched.followed(link, target));
             match place {
                 Place::There { real, fd } => return self.there(call, real, &fd, how),
+                // The kernel marks the place of a descriptor whose name is gone.
+                Place::Missing(_) if path.windows(DELETED.len()).any(|part| part == DELETED) => return,
                 Place::Missing(real) => return self.touched.lacked(real),
                 Place::Unknown => return self.unreadable(call),
                 Place::Outside(names) => match through(call, &names) {
@@ -250,136 +259,3 @@ const PATH_ONLY: u64 = 0o10_000_000;
 const NOFOLLOW: u64 = 0o400_000;
 #[cfg(target_arch = "aarch64")]
 const NOFOLLOW: u64 = 0o100_000;
-
-/// Where a name in `/proc` or `/dev` leads.
-enum Through {
-    /// Nowhere in the image.
-    Nothing,
-    /// To an absolute path of the step.
-    Path(Vec<u8>),
-    /// To what only another process knows.
-    Other,
-}
-
-/// `/proc/self/root/x` is `/x`, `/proc/self/cwd/x` and `/proc/self/fd/3/x` are below what the process has there.
-fn through(call: &Notification, names: &[Vec<u8>]) -> Through {
-    let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-    let (own, door) = match names.as_slice() {
-        [b"proc", b"self" | b"thread-self", door @ ..] => (true, door),
-        [b"proc", number, door @ ..] if number.iter().all(u8::is_ascii_digit) => (false, door),
-        [b"dev", b"fd", _, _, ..] => (true, &names[1..]),
-        _ => return Through::Nothing,
-    };
-    let below = |base: Option<Vec<u8>>, rest: &[&[u8]]| match base {
-        Some(base) => Through::Path([base.as_slice(), b"/", &rest.join(&b'/')].concat()),
-        None => Through::Other,
-    };
-    match door {
-        [b"root", rest @ ..] if own && !rest.is_empty() => below(link(&format!("/proc/{}/root", call.pid)), rest),
-        [b"cwd", rest @ ..] if own && !rest.is_empty() => below(link(&format!("/proc/{}/cwd", call.pid)), rest),
-        [b"fd", number, rest @ ..] if own && !rest.is_empty() => {
-            let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
-            below(number.and_then(|number| descriptor_path(call, number)), rest)
-        }
-        [b"root" | b"cwd" | b"fd" | b"task" | b"map_files", _, ..] if !own => Through::Other,
-        [b"task", _, b"root" | b"cwd" | b"fd", ..] => Through::Other,
-        _ => Through::Nothing,
-    }
-}
-
-/// Absolute path of what a descriptor is open on.
-fn descriptor_path(call: &Notification, descriptor: u64) -> Option<Vec<u8>> {
-    link(&format!("/proc/{}/fd/{}", call.pid, descriptor as i32))
-}
-
-/// Where a link of `/proc` leads, as the step sees it: the paths of another mount namespace begin at its own root.
-fn link(path: &str) -> Option<Vec<u8>> {
-    let target = std::fs::read_link(path).ok()?.into_os_string().into_vec();
-    target.starts_with(b"/").then_some(target)
-}
-
-/// The interpreter that a program names: behind `#!`, or in its ELF header.
-fn interpreter(program: &OwnedFd) -> Option<Vec<u8>> {
-    let head = read_head(program).ok()?;
-    if let Some(line) = head.strip_prefix(b"#!") {
-        let line = &line[..line.iter().position(|b| *b == b'\n').unwrap_or(line.len())];
-        let word = line.split(|b| matches!(b, b' ' | b'\t' | b'\0')).find(|word| !word.is_empty())?;
-        return Some(word.to_vec());
-    }
-    elf_interpreter(&head)
-}
-
-/// The first bytes of a regular file. It is opened through the descriptor that was looked at, so it is that very file.
-fn read_head(program: &OwnedFd) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let path = format!("/proc/self/fd/{}", program.as_raw_fd());
-    let fd = rustix::fs::open(path, flags, Mode::empty())?;
-    let mut head = Vec::new();
-    File::from(fd).take(PAGE).read_to_end(&mut head)?;
-    Ok(head)
-}
-
-/// PT_INTERP of a 64-bit little-endian program; linkers put it right behind the headers.
-fn elf_interpreter(head: &[u8]) -> Option<Vec<u8>> {
-    const PT_INTERP: u64 = 3;
-    if head.get(..6)? != b"\x7fELF\x02\x01" {
-        return None;
-    }
-    let number = |at: usize, len: usize| -> Option<u64> {
-        let field = head.get(at..at.checked_add(len)?)?;
-        Some(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    };
-    let start = usize::try_from(number(32, 8)?).ok()?;
-    let (size, count) = (usize::try_from(number(54, 2)?).ok()?, number(56, 2)?);
-    for at in 0..usize::try_from(count).ok()? {
-        let segment = start.checked_add(at.checked_mul(size)?)?;
-        if number(segment, 4)? == PT_INTERP {
-            let from = usize::try_from(number(segment.checked_add(8)?, 8)?).ok()?;
-            let text = head.get(from..)?;
-            return Some(text[..text.iter().position(|byte| *byte == 0)?].to_vec());
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(path: &str) -> Vec<Vec<u8>> {
-        super::super::walk::split(path.as_bytes()).collect()
-    }
-
-    #[test]
-    fn interpreters_are_read_and_damage_is_none() {
-        let own: OwnedFd = File::open("/bin/sh").unwrap().into();
-        let found = interpreter(&own).map(|path| String::from_utf8(path).unwrap());
-        assert!(found.as_deref().is_none_or(|path| path.contains("ld")), "{found:?}");
-        let head = read_head(&own).unwrap();
-        for end in 0..head.len().min(1024) {
-            let _ = elf_interpreter(&head[..end]);
-        }
-        for at in 16..64 {
-            let mut damaged = head.clone();
-            damaged[at] = 0xff;
-            let _ = elf_interpreter(&damaged);
-        }
-    }
-
-    #[test]
-    fn doors_of_proc_lead_back_into_the_step() {
-        let call = Notification { pid: std::process::id(), ..Notification::default() };
-        let path = |text: &str| match through(&call, &names(text)) {
-            Through::Path(path) => String::from_utf8(path).unwrap(),
-            Through::Other => "other".into(),
-            Through::Nothing => "nothing".into(),
-        };
-        assert_eq!(path("/proc/self/root/etc/x"), "//etc/x");
-        assert!(path("/proc/self/cwd/x").ends_with("/x"));
-        assert_eq!(path("/proc/self/maps"), "nothing");
-        assert_eq!(path("/proc/12/root/etc/x"), "other");
-        assert_eq!(path("/dev/fd/99999/x"), "other");
-        assert_eq!(path("/dev/null"), "nothing");
-        assert_eq!(names("/a//./b"), [b"a", b"b"]);
-    }
-}

@@ -11,7 +11,9 @@
 
 mod calls;
 mod filter;
+mod interpreter;
 mod look;
+mod proc;
 mod settle;
 mod sys;
 mod touched;
@@ -33,6 +35,7 @@ pub use touched::Touched;
 use crate::engine::protocol::TraceBudget;
 use crate::engine::reads::Incomplete;
 use look::Looker;
+use proc::Threads;
 
 /// How long the watcher sleeps before it looks whether it is still needed.
 const TICK: Duration = Duration::from_millis(100);
@@ -90,7 +93,7 @@ pub fn unwatched(why: Incomplete) -> Touched {
 fn watch(installed: &Installed, budget: &TraceBudget, ended: &AtomicBool) -> Touched {
     let listener = &installed.listener;
     let mut touched = Touched::default();
-    let mut other_roots = false;
+    let (mut other_roots, mut threads) = (false, Threads::default());
     let mut last: Option<Instant> = None;
     let tick = Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK.as_nanos()).unwrap_or(0) };
     loop {
@@ -119,7 +122,8 @@ fn watch(installed: &Installed, budget: &TraceBudget, ended: &AtomicBool) -> Tou
         };
         if touched.has_room(budget) {
             let began = Instant::now();
-            Looker { listener, root: &installed.root, touched: &mut touched, other_roots: &mut other_roots }.look(&call);
+            let (touched, other_roots, threads) = (&mut touched, &mut other_roots, &mut threads);
+            Looker { listener, root: &installed.root, touched, other_roots, threads }.look(&call);
             let _ = sys::go_on(listener, call.id);
             touched.events += 1;
             touched.nanos += u64::try_from(began.elapsed().as_nanos()).unwrap_or(0);

@@ -44,6 +44,14 @@ pub struct Notification {
     pub args: [u64; 6],
 }
 
+#[cfg(test)]
+impl Notification {
+    /// A call of a process, for tests.
+    pub fn of(pid: u32) -> Self {
+        Self { pid, ..Self::default() }
+    }
+}
+
 #[repr(C)]
 struct Response {
     id: u64,

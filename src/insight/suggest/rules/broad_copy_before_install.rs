@@ -1,16 +1,17 @@
 //! `COPY . .` above an install of dependencies: every change of a source file runs the install again. The rewrite copies the
 //! install's manifests, installs, and only then copies the rest.
 
-use super::super::{ContextView, Proof, Refusal, Rule, SuggestReport, Suggestion};
+use super::super::{ContextView, Page, Proof, Refusal, Rewritten, Rule, SuggestReport, Suggestion, Trigger};
+use super::commands::{InstallSite, commands_of, installs_of};
 use super::harmless::{is_harmless, is_piped_interpreter, works_on_sources};
 use super::manifests::{Manifests, Reason, Site, main_manifest, manifests};
 use super::place::{
     BroadSource, absolute, below, copy_of_context, join, overlap, unquoted, working_folder, written_destination,
 };
 use crate::language::dockerfile::{
-    Arguments, Dockerfile, Edit, Instruction, Keyword, RunScript, Stage, apply, go_match, parse, run_script,
+    Arguments, CommandForm, Dockerfile, Edit, Instruction, Keyword, Span, Stage, apply, go_match, line_ending, parse,
 };
-use crate::language::shell::{Install, Joint, ShellCommand, ShellWord, parse_commands};
+use crate::language::shell::{Install, Joint, ShellCommand};
 
 /// The rule's stable name.
 pub const NAME: &str = "broad-copy-before-install";
@@ -22,36 +23,48 @@ const INSTRUCTION_LIMIT: usize = 2_000;
 #[derive(Debug, Clone, Copy)]
 pub struct BroadCopyBeforeInstall;
 
+static PAGE: Page = Page {
+    name: NAME,
+    description: "Copy what an install reads, install, and only then copy the sources",
+    why: "A COPY of all sources above an install of dependencies brings every source file into the install's key: each edit installs everything again. It stays silent, and says why, where the install may need the sources: lifecycle scripts, local dependencies, workspaces, other commands in the same RUN.",
+    bad: "FROM node:22\nWORKDIR /app\nCOPY . .\nRUN npm ci\n",
+    good: "FROM node:22\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci\nCOPY . .\n",
+};
+
 impl Rule for BroadCopyBeforeInstall {
-    fn name(&self) -> &'static str {
-        NAME
+    fn page(&self) -> &'static Page {
+        &PAGE
     }
 
     fn check(&self, dockerfile: &Dockerfile, context: &dyn ContextView) -> SuggestReport {
-        let mut report = SuggestReport::default();
-        if dockerfile.instructions.len() > INSTRUCTION_LIMIT {
-            return report;
-        }
-        let stages = dockerfile.stages();
-        for stage in &stages {
-            for at in 0..stage.instructions.len() {
-                let Some(case) = Case::find(dockerfile, &stages, stage, at, context) else { continue };
-                match case.suggest() {
-                    Ok(Some(suggestion)) => report.offered.push(suggestion),
-                    Ok(None) => {}
-                    Err(reason) => report.refused.push(Refusal { rule: NAME.to_owned(), line: case.run().line, reason }),
-                }
-            }
-        }
-        report
+        look(dockerfile, context, true)
     }
 }
 
-/// An install in a RUN, and the folder it runs in.
-struct InstallSite {
-    install: Install,
-    command: ShellCommand,
-    folder: String,
+/// `may_split`: a RUN that does more than install may be made two.
+fn look(dockerfile: &Dockerfile, context: &dyn ContextView, may_split: bool) -> SuggestReport {
+    let mut report = SuggestReport::default();
+    if dockerfile.instructions.len() > INSTRUCTION_LIMIT {
+        return report;
+    }
+    let stages = dockerfile.stages();
+    for stage in &stages {
+        for at in 0..stage.instructions.len() {
+            let Some(case) = Case::find(dockerfile, &stages, stage, at, context) else { continue };
+            match case.suggest() {
+                Ok(Some(suggestion)) => report.offered.push(suggestion),
+                Ok(None) => {}
+                Err(_) if may_split && case.in_two().is_some_and(|found| take(&mut report, found)) => {}
+                Err(reason) => report.refused.push(Refusal { rule: NAME.to_owned(), line: case.run().line, reason }),
+            }
+        }
+    }
+    report
+}
+
+fn take(report: &mut SuggestReport, suggestion: Suggestion) -> bool {
+    report.offered.push(suggestion);
+    true
 }
 
 /// A RUN with an install below a broad COPY.
@@ -141,6 +154,47 @@ impl<'c> Case<'c> {
         Ok(Some(self.suggestion(found, &copied, &moved_runs, after)))
     }
 
+    /// The same with the RUN made two: up to its last install, and what follows. Only where all of it is one chain of `&&`, so
+    /// that the second part does not depend on the shell of the first.
+    fn in_two(&self) -> Option<Suggestion> {
+        let run = self.run();
+        let carries = |command: &ShellCommand| {
+            matches!(command.name(), "cd" | "set" | "export" | "source" | "." | "exec" | "" | "umask" | "alias")
+        };
+        let chained = self.commands.iter().skip(1).all(|command| command.joint == Joint::And);
+        let simple = self.commands.iter().all(|command| !command.compound && !carries(command));
+        let last = self.commands.iter().rposition(|command| Install::of(command).is_some())?;
+        let text = run.span.text(&self.dockerfile.source);
+        let joints: Vec<usize> = text.match_indices("&&").map(|(at, _)| at).collect();
+        let shell = matches!(&run.arguments, Arguments::Run(CommandForm::Shell(_)));
+        let plain = shell && run.flags.is_empty() && run.heredocs.is_empty() && !text.contains("\n#");
+        if !chained || !simple || !plain || last + 1 >= self.commands.len() || joints.len() + 1 != self.commands.len() {
+            return None;
+        }
+        let joint = joints[last];
+        let first = text[..joint].trim_end_matches([' ', '\t', '\r', '\n', self.dockerfile.escape]);
+        let blank = |c: char| c.is_whitespace() || c == self.dockerfile.escape;
+        let second = text[joint + 2..].trim_start_matches(blank);
+        let begin = run.span.start + first.len();
+        let end = run.span.end - second.len();
+        let keyword = run.keyword_span.text(&self.dockerfile.source);
+        let ending = line_ending(&self.dockerfile.source);
+        let edit = Edit::ReplaceArgument { span: Span::new(begin, end), text: format!("{ending}{keyword} ") };
+        let split = parse(&apply(self.dockerfile, &[edit]));
+        if split.has_errors() || split.instructions.len() != self.dockerfile.instructions.len() + 1 {
+            return None;
+        }
+        let mut found = look(&split, self.context, false).offered.into_iter().find(|found| found.line == run.line)?;
+        found.before = self.dockerfile.source.to_string();
+        let more: Vec<String> = self.commands[last + 1..].iter().map(ShellCommand::one_line).collect();
+        found.evidence.push(format!(
+            "Line {} does more: `{}` gets a RUN of its own below the sources.",
+            run.line,
+            more.join(" && ")
+        ));
+        Some(found)
+    }
+
     /// The RUN may do nothing but install (and what surely needs no sources).
     fn check_run(&self) -> Result<(), Reason> {
         let run = self.run();
@@ -183,10 +237,7 @@ impl<'c> Case<'c> {
             let commands = commands_of(instruction, &self.dockerfile.source);
             let earlier = installs_of(&commands, working_folder(self.stages, self.stage, at));
             let same = |site: &&InstallSite| {
-                self.installs.iter().any(|own| {
-                    own.folder == site.folder
-                        && std::mem::discriminant(&own.install) == std::mem::discriminant(&site.install)
-                })
+                self.installs.iter().any(|own| own.folder == site.folder && own.install.tool() == site.install.tool())
             };
             if let Some(site) = earlier.iter().find(same) {
                 let name = site.command.one_line();
@@ -256,8 +307,8 @@ impl<'c> Case<'c> {
         let line = run.line;
         let commands = commands_of(run, &self.dockerfile.source);
         let same = |command: &ShellCommand| {
-            let kind = Install::of(command).map(|install| std::mem::discriminant(&install));
-            kind.is_some_and(|kind| self.installs.iter().any(|own| std::mem::discriminant(&own.install) == kind))
+            let tool = Install::of(command).map(|install| install.tool());
+            tool.is_some_and(|tool| self.installs.iter().any(|own| own.install.tool() == tool))
         };
         if let Some(command) = commands.iter().find(|command| same(command)) {
             return Err(format!("`{}` in line {line} installs below the COPY too, and comes first", command.one_line()));
@@ -413,8 +464,12 @@ impl<'c> Case<'c> {
             evidence,
             risks,
             proof: Proof::NotProven,
+            trigger: Trigger::Sources,
+            gain: None,
             verified: None,
             saving: None,
+            replayed: None,
+            file: Rewritten::Dockerfile,
             before: self.dockerfile.source.to_string(),
             after,
         }
@@ -452,40 +507,6 @@ fn is_bind_of_context(mount: &str) -> bool {
     let fields: Vec<&str> = mount.split(',').collect();
     let kind = fields.iter().find_map(|field| field.strip_prefix("type=")).unwrap_or("bind");
     kind == "bind" && !fields.iter().any(|field| field.starts_with("from="))
-}
-
-fn commands_of(instruction: &Instruction, source: &str) -> Vec<ShellCommand> {
-    match run_script(instruction, source) {
-        Some(RunScript::Shell(text)) => parse_commands(&text),
-        Some(RunScript::Exec(words)) => match words.as_slice() {
-            [shell, option, text] if shell.ends_with("sh") && option.starts_with('-') && option.ends_with('c') => {
-                parse_commands(text)
-            }
-            _ => vec![ShellCommand {
-                joint: Joint::Sequence,
-                environment: Vec::new(),
-                words: words.into_iter().map(|text| ShellWord { text, expands: false }).collect(),
-                redirections: Vec::new(),
-                compound: false,
-            }],
-        },
-        Some(RunScript::File { .. }) | None => Vec::new(),
-    }
-}
-
-fn installs_of(commands: &[ShellCommand], working: String) -> Vec<InstallSite> {
-    let mut folder = working;
-    let mut found = Vec::new();
-    for command in commands {
-        if command.name() == "cd"
-            && let Some(target) = command.words.get(1)
-        {
-            folder = join(&folder, &target.text);
-        } else if let Some(install) = Install::of(command) {
-            found.push(InstallSite { install, command: command.clone(), folder: folder.clone() });
-        }
-    }
-    found
 }
 
 #[cfg(test)]

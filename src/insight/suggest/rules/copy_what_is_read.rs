@@ -7,12 +7,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{ContextView, Proof, Refusal, SuggestReport, Suggestion};
+use super::super::{ContextView, Page, Proof, Refusal, Rewritten, SuggestReport, Suggestion, Trigger};
 use super::place::{BroadSource, below, copy_of_context, overlap, working_folder};
 use crate::language::dockerfile::{Arguments, Dockerfile, Edit, Instruction, Keyword, Stage, apply, parse};
 
 /// The rule's stable name.
 pub const NAME: &str = "copy-what-is-read";
+
+/// Its page.
+pub static PAGE: Page = Page {
+    name: NAME,
+    description: "Copy first what the next step really read, and the rest below it",
+    why: "A RUN that was watched when it ran (`build --trace`) has a list of what it read. A broad COPY above it is narrowed to those files, and the rest is copied below the step, so that their changes no longer run it. It needs a complete read set; listings and look-ups that failed are part of what is said about the risk.",
+    bad: "FROM node:22\nWORKDIR /app\nCOPY . .\nRUN make vendor\nRUN make all\n",
+    good: "FROM node:22\nWORKDIR /app\nCOPY vendor.list Makefile ./\nRUN make vendor\nCOPY . .\nRUN make all\n",
+};
 
 /// More files of one folder are copied as the folder.
 const FILES_OF_A_FOLDER: usize = 8;
@@ -330,8 +339,12 @@ impl<'c> Case<'c> {
             evidence: evidence.collect(),
             risks,
             proof: Proof::Traced,
+            trigger: Trigger::Sources,
+            gain: None,
             verified: None,
             saving: None,
+            replayed: None,
+            file: Rewritten::Dockerfile,
             before: self.dockerfile.source.to_string(),
             after,
         }
@@ -403,8 +416,9 @@ impl Cover {
         let mut best = (count > FILES_OF_A_FOLDER && folder != root && !folder.is_empty()).then(|| folder.to_owned());
         let mut at = folder;
         while below(root, at).is_some_and(|rest| !rest.is_empty()) && !at.is_empty() {
-            let inside = all.iter().filter(|file| below(at, file).is_some());
-            if forced.contains(at) || inside.clone().all(|file| wanted.contains(file)) && inside.count() > 1 {
+            let mut inside = all.iter().filter(|file| below(at, file).is_some());
+            // Whole even with one file in it: what is added to it later belongs to the step as well.
+            if forced.contains(at) || inside.all(|file| wanted.contains(file)) {
                 best = Some(at.to_owned());
             }
             at = parent(at);

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::super::ContextView;
+use super::managed::{managed, managed_manifest};
 use super::place::{BroadSource, below, join};
-use crate::language::shell::{Install, is_local_package};
+use crate::language::shell::{Install, Manager, is_local_package};
 
 /// Files that an install reads, by their folder in the image.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -41,7 +42,7 @@ impl Site<'_> {
         Some((context_path, folder.to_owned()))
     }
 
-    fn existing(&self, path: &str) -> Option<(String, String)> {
+    pub(super) fn existing(&self, path: &str) -> Option<(String, String)> {
         self.locate(path).filter(|(context_path, _)| self.context.exists(context_path))
     }
 
@@ -57,6 +58,7 @@ pub(super) fn main_manifest(install: &Install) -> Option<&str> {
         Install::Npm { .. } | Install::Yarn { .. } => Some("package.json"),
         Install::Pip { requirements, .. } => requirements.first().map(String::as_str),
         Install::Vendor { .. } => Some("vendor.lock"),
+        Install::Managed { manager, named, .. } => managed_manifest(*manager, named),
     }
 }
 
@@ -72,6 +74,8 @@ pub(super) fn manifests(install: &Install, site: &Site<'_>) -> Result<Manifests,
         Install::Yarn { ignores_scripts } => node(site, Tool::Yarn, *ignores_scripts),
         Install::Pip { requirements, constraints, local_paths } => pip(site, requirements, constraints, local_paths),
         Install::Vendor { script } => vendor(site, script.as_deref()),
+        Install::Managed { manager: Manager::Pnpm, ignores_scripts, .. } => node(site, Tool::Pnpm, *ignores_scripts),
+        Install::Managed { .. } => managed(install, site),
     }
 }
 
@@ -80,6 +84,7 @@ enum Tool {
     NpmClean,
     Npm,
     Yarn,
+    Pnpm,
 }
 
 fn node(site: &Site<'_>, tool: Tool, ignores_scripts: bool) -> Result<Manifests, Reason> {
@@ -93,7 +98,11 @@ fn node(site: &Site<'_>, tool: Tool, ignores_scripts: bool) -> Result<Manifests,
     let names: &[&str] = match tool {
         Tool::NpmClean | Tool::Npm => &["package-lock.json", "npm-shrinkwrap.json", ".npmrc"],
         Tool::Yarn => &["yarn.lock", ".yarnrc", ".yarnrc.yml", ".npmrc"],
+        Tool::Pnpm => &["pnpm-lock.yaml", ".npmrc", ".pnpmfile.cjs"],
     };
+    if tool == Tool::Pnpm && site.existing("pnpm-workspace.yaml").is_some() {
+        return Err("`pnpm-workspace.yaml` names folders that the install needs".to_owned());
+    }
     let others: Vec<(String, String)> = names.iter().filter_map(|name| site.existing(name)).collect();
     let locked = others.iter().any(|(path, _)| !path.rsplit('/').next().unwrap_or("").starts_with('.'));
     if tool == Tool::NpmClean && !locked {
@@ -147,6 +156,9 @@ fn needs_only_manifests(path: &str, document: &Value, ignores_scripts: bool) -> 
     }
     if document.get("workspaces").is_some_and(|workspaces| !workspaces.is_null()) {
         return Err(format!("`{path}` has workspaces, whose folders the install needs"));
+    }
+    if document.pointer("/pnpm/patchedDependencies").is_some() {
+        return Err(format!("`{path}` patches packages with files of the project"));
     }
     for section in
         ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies", "overrides", "resolutions"]

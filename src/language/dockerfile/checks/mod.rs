@@ -13,7 +13,7 @@ mod walk;
 
 pub use facts::{BaseImage, Facts, FromFacts, LintRequest, StageFacts, Step, Target, UndefinedName};
 pub use options::{CheckOptions, OptionsError};
-pub use rules::ALL;
+pub use rules::{ALL, is_secret};
 
 use super::{Diagnostic, Instruction, Severity, Span, detect_check};
 

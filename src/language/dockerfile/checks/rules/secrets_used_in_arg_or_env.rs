@@ -47,7 +47,7 @@ const SECRET: [&str; 10] =
 const HARMLESS: [&str; 3] = ["public", "file", "version"];
 
 /// Whether one of the words between underscores is that of a secret and none is harmless, in any case.
-fn is_secret(name: &str) -> bool {
+pub fn is_secret(name: &str) -> bool {
     let has = |list: &[&str]| name.split('_').any(|word| list.iter().any(|known| word.eq_ignore_ascii_case(known)));
     has(&SECRET) && !has(&HARMLESS)
 }

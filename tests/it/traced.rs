@@ -1,0 +1,273 @@
+//! What RUNs read, as the whole program shows it; and `--cache=traced`.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::program::{Program, busybox, codes, line};
+
+/// A badly ordered project: the install stands below a copy of everything. It reads `deps.lock`, and `extra` if it is there.
+const BAD: &str = "\
+FROM base AS build
+WORKDIR /app
+COPY . .
+RUN test -e extra && cat extra > got; cat deps.lock > installed; mkdir -p modules/a; ln -s ../installed modules/link; \
+    chown -R 5:6 modules; chmod 4750 modules/a; echo run >> /log
+RUN cat installed > second
+FROM base
+COPY --from=build /app/second /second
+RUN cat /second > /third
+CMD [\"third\"]
+";
+
+struct Bench {
+    program: Program,
+    base: String,
+}
+
+impl Bench {
+    fn new(test: &str, dockerfile: &str) -> Option<Self> {
+        let layout = busybox(test)?;
+        let program = Program::new(dockerfile);
+        program.write(".dockerignore", "Dockerfile\n.dockerignore\n");
+        program.write("deps.lock", "one 1\n");
+        program.write("src/main.c", "int main;\n");
+        Some(Self { program, base: format!("--build-context=base=oci-layout://{}", layout.display()) })
+    }
+
+    fn build(&self, args: &[&str]) -> Value {
+        self.program.build(&[&[self.base.as_str()], args].concat())
+    }
+
+    fn traced(&self) -> Value {
+        self.build(&["--cache=traced"])
+    }
+
+    fn touch(&self) {
+        let old = fs::read_to_string(self.program.context.join("src/main.c")).unwrap();
+        self.program.write("src/main.c", &format!("{old}// edited\n"));
+    }
+}
+
+fn how(document: &Value, at: u64) -> (&str, &str) {
+    let step = line(document, at);
+    (step["result"].as_str().unwrap(), step["how"].as_str().unwrap_or(""))
+}
+
+fn refusal(document: &Value, at: u64) -> String {
+    let step = line(document, at);
+    assert_eq!(step["result"], "ran", "{step}");
+    let reasons = step["reasons"].as_array().unwrap();
+    let found = reasons.iter().find(|reason| reason["code"] == "T1").unwrap_or_else(|| panic!("no refusal in {step}"));
+    found["text"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn runs_below_a_copy_of_the_context_are_watched() {
+    let dockerfile = "FROM base\nRUN echo above > /above\nCOPY deps.lock /in/\nRUN cat /in/deps.lock /above; ls /in; test -e /in/none || :\n";
+    let Some(bench) = Bench::new("runs_below_a_copy_of_the_context_are_watched", dockerfile) else { return };
+    let first = bench.build(&[]);
+    assert!(line(&first, 2).get("reads").is_none(), "{first}");
+    let reads = &line(&first, 4)["reads"];
+    assert!(reads["complete"] == true && reads["calls"].as_u64() > Some(5) && reads["files"].as_u64() > Some(2), "{reads}");
+    let told: Value = serde_json::from_str(&bench.program.run(&["why", "--json", "--reads", "4"]).stdout).unwrap();
+    let step = &told["steps"][0];
+    assert_eq!(step["from_line"]["in/deps.lock"], 3, "{step}");
+    assert_eq!(step["from_line"]["above"], 2);
+    assert_eq!(
+        (&step["listed"], &step["missing"][0]),
+        (&serde_json::json!(["in"]), &serde_json::json!("in/none")),
+        "{step}"
+    );
+    let text = bench.program.run(&["why", "--reads", "4"]).stdout;
+    for part in
+        ["complete\n", "files from line 3 (COPY deps.lock /in/) (1):\n    in/deps.lock\n", "not there (1):\n    in/none\n"]
+    {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    // A later hit has the same set.
+    let second = bench.build(&[]);
+    assert_eq!((line(&second, 4)["result"].as_str(), &line(&second, 4)["reads"]), (Some("hit"), reads));
+    assert!(bench.program.run(&["why", "4"]).stdout.contains("it read "));
+    bench.program.run(&["why", "--reads", "2"]).says(1, &["line 2 was not watched", "--trace=always"]);
+    bench.program.run(&["why", "--reads", "99"]).says(1, &["no step stands on line 99"]);
+    let always = bench.build(&["--trace=always", "--no-cache"]);
+    assert!(line(&always, 2)["reads"]["complete"] == true, "{always}");
+    let never = bench.build(&["--trace=never", "--no-cache"]);
+    assert!(line(&never, 4).get("reads").is_none());
+}
+
+#[test]
+fn a_source_edit_does_not_run_the_install_again() {
+    let Some(bench) = Bench::new("a_source_edit_does_not_run_the_install_again", BAD) else { return };
+    bench.build(&[]);
+    bench.touch();
+    let traced = bench.traced();
+    assert_eq!(how(&traced, 3).0, "ran");
+    assert_eq!([4, 5].map(|at| how(&traced, at)), [("hit", "traced"), ("hit", "traced")], "{traced}");
+    assert!(line(&traced, 4)["seconds"].as_f64() > Some(0.0));
+    let text = bench.program.run(&["why", "4"]).stdout;
+    assert!(text.contains("BuildKit would have run this: "), "{text}");
+    // What is copied from a traced stage has the content of an exact record.
+    assert_eq!([7, 8].map(|at| how(&traced, at)), [("hit", "content"), ("hit", "definition")], "{traced}");
+    // Once more: known by its own keys, without a comparison.
+    assert_eq!(how(&bench.traced(), 4), ("hit", "traced"));
+    // Edit after edit.
+    for _ in 0..3 {
+        bench.touch();
+        assert_eq!(how(&bench.traced(), 4), ("hit", "traced"));
+    }
+}
+
+#[test]
+fn an_exact_build_knows_nothing_of_traced_hits() {
+    let dockerfile = BAD.replace("RUN cat installed > second\n", "RUN cat installed src/main.c > second\n");
+    let Some(bench) = Bench::new("an_exact_build_knows_nothing_of_traced_hits", &dockerfile) else { return };
+    bench.build(&[]);
+    bench.touch();
+    let traced = bench.traced();
+    // The second step read the source: it runs, on a traced parent; and so does all that stands on it.
+    assert_eq!(how(&traced, 4), ("hit", "traced"));
+    assert!(refusal(&traced, 5).contains("`/app/src/main.c`, which it read then, is another one now"));
+    assert_eq!([7, 8].map(|at| how(&traced, at).0), ["ran", "ran"], "{traced}");
+    let again = bench.traced();
+    assert_eq!([4, 5, 7, 8].map(|at| how(&again, at).0), ["hit"; 4], "{again}");
+    // None of it serves an exact build.
+    let exact = bench.build(&[]);
+    assert_eq!([4, 5, 7, 8].map(|at| how(&exact, at).0), ["ran"; 4], "{exact}");
+    assert_eq!(codes(line(&exact, 4)), ["T2"], "{exact}");
+    // The other direction: what an exact build made, a traced one takes as it is.
+    let other = bench.traced();
+    assert_eq!([4, 5, 7, 8].map(|at| how(&other, at)), [("hit", "definition"); 4], "{other}");
+}
+
+#[test]
+fn what_was_not_found_and_appears_has_the_step_run() {
+    let Some(bench) = Bench::new("what_was_not_found_and_appears_has_the_step_run", BAD) else { return };
+    bench.build(&[]);
+    bench.program.write("extra", "now\n");
+    let traced = bench.traced();
+    assert!(
+        refusal(&traced, 4).contains("`/app/extra`, which it looked for and did not find then, is there now"),
+        "{traced}"
+    );
+    let out = bench.program.path("out");
+    bench.build(&["--cache=traced", "--target=build", &format!("-o={}", out.display())]);
+    assert_eq!(fs::read_to_string(out.join("app/got")).unwrap(), "now\n");
+}
+
+#[test]
+fn every_kind_of_difference_is_refused_in_words() {
+    let command = "cat deps.lock; ls list; test -x mode; readlink link; stat -c %s sized; echo > written; rm -f removed; mkdir -p made";
+    let dockerfile = format!("FROM base\nWORKDIR /app\nCOPY . .\nRUN {command}\n");
+    let Some(bench) = Bench::new("every_kind_of_difference_is_refused_in_words", &dockerfile) else { return };
+    for file in ["list/a", "mode", "sized", "written", "removed", "unread"] {
+        bench.program.write(file, "x\n");
+    }
+    let at = |path: &str| bench.program.context.join(path);
+    std::os::unix::fs::symlink("mode", at("link")).unwrap();
+    bench.build(&[]);
+    bench.program.write("unread", "changed\n");
+    bench.touch();
+    assert_eq!(how(&bench.traced(), 4), ("hit", "traced"));
+    let mode = |path: &str, mode: u32| {
+        fs::set_permissions(at(path), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    type Change<'a> = (&'a str, &'a dyn Fn(), &'a dyn Fn());
+    let changes: [Change<'_>; 9] = [
+        ("`/app/deps.lock`, which it read", &|| bench.program.write("deps.lock", "two\n"), &|| {
+            bench.program.write("deps.lock", "one 1\n")
+        }),
+        ("the folder `/app/list`", &|| bench.program.write("list/b", ""), &|| fs::remove_file(at("list/b")).unwrap()),
+        ("`/app/mode`, at which it looked", &|| mode("mode", 0o755), &|| mode("mode", 0o644)),
+        (
+            "the link `/app/link`",
+            &|| {
+                fs::remove_file(at("link")).unwrap();
+                std::os::unix::fs::symlink("sized", at("link")).unwrap();
+            },
+            &|| {
+                fs::remove_file(at("link")).unwrap();
+                std::os::unix::fs::symlink("mode", at("link")).unwrap();
+            },
+        ),
+        ("`/app/sized`, at which it looked", &|| bench.program.write("sized", "longer\n"), &|| {
+            bench.program.write("sized", "x\n")
+        }),
+        ("`/app/written`", &|| bench.program.write("written", "other\n"), &|| bench.program.write("written", "x\n")),
+        ("`/app/removed`", &|| bench.program.write("removed", "other\n"), &|| bench.program.write("removed", "x\n")),
+        ("`/app/made`", &|| bench.program.write("made/x", ""), &|| fs::remove_dir_all(at("made")).unwrap()),
+        ("`/app/deps.lock`", &|| fs::rename(at("deps.lock"), at("away")).unwrap(), &|| {
+            fs::rename(at("away"), at("deps.lock")).unwrap()
+        }),
+    ];
+    for (words, change, back) in changes {
+        change();
+        let refused = refusal(&bench.traced(), 4);
+        assert!(refused.contains(words), "{words}: {refused}");
+        back();
+        // The last build is again the one before the change.
+        assert_eq!(how(&bench.traced(), 4).0, "hit", "{words}");
+    }
+    bench.program.write("unread", "again\n");
+    assert_eq!(how(&bench.traced(), 4), ("hit", "traced"));
+}
+
+#[test]
+fn a_traced_image_is_that_of_a_full_build() {
+    let Some(bench) = Bench::new("a_traced_image_is_that_of_a_full_build", BAD) else { return };
+    let fresh = |name: &str| {
+        let dest = format!("-o=type=oci,dest={},rewrite-timestamp=true", bench.program.path(name).display());
+        ["--build-arg=SOURCE_DATE_EPOCH=1700000000".to_owned(), "--target=build".to_owned(), dest]
+    };
+    let args = fresh("one.tar");
+    bench.build(&args.each_ref().map(String::as_str));
+    bench.touch();
+    bench.program.write("new-file", "also new\n");
+    let args = fresh("two.tar");
+    let traced = bench.build(&[&["--cache=traced"], &args.each_ref().map(String::as_str)[..]].concat());
+    assert_eq!([4, 5].map(|at| how(&traced, at)), [("hit", "traced"), ("hit", "traced")], "{traced}");
+    let full = bench.build(&[&["--no-cache"], &args.each_ref().map(String::as_str)[..]].concat());
+    assert_eq!(how(&full, 4).0, "ran");
+    assert!(full["digest"].is_string());
+    assert_eq!(
+        (&traced["image"], &traced["digest"]),
+        (&full["image"], &full["digest"]),
+        "layers and configuration are the same"
+    );
+}
+
+#[test]
+fn the_network_needs_a_lock_file_or_a_word() {
+    let command = "nslookup nowhere.invalid 127.0.0.1 >/dev/null 2>&1; cat /etc/resolv.conf > got; cat list.txt >> got";
+    let dockerfile = format!("FROM base\nWORKDIR /app\nCOPY . .\nRUN {command}\n");
+    let Some(bench) = Bench::new("the_network_needs_a_lock_file_or_a_word", &dockerfile) else { return };
+    bench.program.write("list.txt", "x\n");
+    assert_eq!(line(&bench.build(&[]), 4)["reads"]["network"], true);
+    bench.touch();
+    assert!(refusal(&bench.traced(), 4).contains("it used the network, and no lock file"));
+    bench.touch();
+    assert_eq!(how(&bench.build(&["--cache=traced", "--traced-network"]), 4), ("hit", "traced"));
+    bench.program.run(&["build", "--traced-network"]).says(2, &["--traced-network goes with --cache=traced"]);
+    bench.program.write("package-lock.json", "{}\n");
+    bench.program.write("Dockerfile", &dockerfile.replace("cat list.txt", "cat package-lock.json"));
+    bench.build(&[]);
+    bench.touch();
+    assert_eq!(how(&bench.traced(), 4), ("hit", "traced"), "a lock file of the context was read");
+}
+
+#[test]
+fn no_cache_and_other_commands_are_not_served() {
+    let Some(bench) = Bench::new("no_cache_and_other_commands_are_not_served", BAD) else { return };
+    bench.build(&[]);
+    bench.touch();
+    assert_eq!(how(&bench.build(&["--cache=traced", "--no-cache"]), 4).0, "ran");
+    bench.program.write("Dockerfile", &BAD.replace("echo run", "echo ran"));
+    bench.touch();
+    let other = bench.traced();
+    assert_eq!(how(&other, 4).0, "ran");
+    assert!(!codes(line(&other, 4)).contains(&"T1"), "no run of this command is on record");
+    bench.program.write("Dockerfile", &BAD.replace("WORKDIR /app\n", "WORKDIR /app\nENV A=1\n"));
+    bench.touch();
+    assert_eq!(how(&bench.traced(), 5).0, "ran", "a variable counts");
+}
