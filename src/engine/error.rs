@@ -4,6 +4,7 @@ use crate::ground::fs::PathError;
 use crate::ground::hint::Hint;
 
 use super::context::ignore_file::IgnoreFileError;
+use super::image::inspect::InspectError;
 use super::image::layer::ImageError;
 use super::image::{HostBaseError, ImportError};
 use super::solver::{FailureSource, SolveError};
@@ -70,7 +71,7 @@ macro_rules! environment {
         }
     )*};
 }
-environment!(StoreError, PathError, ImageError, WorkerError, HostBaseError, UpkeepError);
+environment!(StoreError, PathError, ImageError, WorkerError, HostBaseError, UpkeepError, InspectError);
 
 impl From<ImportError> for EngineError {
     fn from(error: ImportError) -> Self {

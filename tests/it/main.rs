@@ -15,6 +15,7 @@ mod ignored;
 mod ignored_table;
 mod import;
 mod inside;
+mod layers;
 mod outputs;
 mod podman;
 mod private;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::inspect::Tar;
 use crate::engine::oci::{Descriptor, ImageConfig, ImageIndex, Manifest, Packing, Platform, Reference, media_type};
 use crate::engine::store::image::ImageRecord;
 use crate::engine::store::{Store, StoreError};
@@ -112,6 +113,23 @@ impl Files {
         }
     }
 
+    /// Where a file of it lies: path, first byte, bytes.
+    fn part(&self, name: &str) -> Result<Part, ImportError> {
+        // Opened first: names are checked there.
+        drop(self.file(name)?);
+        match self {
+            Self::Folder(path) => {
+                let path = path.join(name);
+                let size = std::fs::metadata(&path).at("read", &path)?.len();
+                Ok((path, 0, size))
+            }
+            Self::Tar { path, members } => {
+                let (at, size) = members.get(name).copied().unwrap_or_default();
+                Ok((path.clone(), at, size))
+            }
+        }
+    }
+
     fn bytes(&self, name: &str, limit: u64) -> Result<Vec<u8>, ImportError> {
         let mut out = Vec::new();
         self.file(name)?.take(limit + 1).read_to_end(&mut out).at("read", self.path())?;
@@ -167,16 +185,21 @@ pub fn import(store: &Store, path: &Path) -> Result<Vec<(String, ImageRecord)>, 
 pub fn layout_image(store: &Store, path: &Path, wanted: Option<&str>) -> Result<ImageRecord, ImportError> {
     let files = Files::open(path)?;
     let index: ImageIndex = files.parse("index.json", &files.bytes("index.json", MANIFEST_LIMIT)?)?;
+    from_descriptor(store, &files, pick(&files, &index, wanted)?, 0)
+}
+
+/// The entry that is meant.
+fn pick<'i>(files: &Files, index: &'i ImageIndex, wanted: Option<&str>) -> Result<&'i Descriptor, ImportError> {
     let named = |entry: &&Descriptor| {
         let name = entry.annotations.get("org.opencontainers.image.ref.name").map(String::as_str);
         wanted.is_none_or(|wanted| name == Some(wanted) || entry.digest.to_string() == wanted)
     };
     let found: Vec<&Descriptor> = index.manifests.iter().filter(named).collect();
     match (found.as_slice(), wanted) {
-        ([only], _) => from_descriptor(store, &files, only, 0),
+        ([only], _) => Ok(only),
         ([], Some(wanted)) => Err(files.malformed(format!("holds no image `{}`", wanted.escape_debug()))),
         ([], None) => Err(files.malformed("holds no image".into())),
-        ([first, rest @ ..], _) if rest.iter().all(|e| e.digest == first.digest) => from_descriptor(store, &files, first, 0),
+        ([first, rest @ ..], _) if rest.iter().all(|e| e.digest == first.digest) => Ok(first),
         _ => Err(files.malformed("holds several images: add `:TAG` or `@DIGEST` to its path".into())),
     }
 }
@@ -198,6 +221,29 @@ fn image_name(files: &Files, entry: &Descriptor) -> String {
 }
 
 fn from_descriptor(store: &Store, files: &Files, entry: &Descriptor, depth: u32) -> Result<ImageRecord, ImportError> {
+    let Found { bytes, manifest, digest, config_bytes, config } = find(files, entry, depth)?;
+    for layer in &manifest.layers {
+        if !store.content.contains(&layer.digest) {
+            let what = format!("the layer {}", layer.digest);
+            store.content.put(files.file(&blob_name(&layer.digest))?, &layer.digest, layer.size, &what)?;
+        }
+    }
+    store.content.put_bytes(&config_bytes)?;
+    store.content.put_bytes(&bytes)?;
+    record(files, &config, manifest.config.digest, digest, manifest.layers)
+}
+
+/// The documents of an image.
+struct Found {
+    bytes: Vec<u8>,
+    manifest: Manifest,
+    digest: Digest,
+    config_bytes: Vec<u8>,
+    config: ImageConfig,
+}
+
+/// The documents of an entry; of an index those for this machine. All layers are of a type that is read.
+fn find(files: &Files, entry: &Descriptor, depth: u32) -> Result<Found, ImportError> {
     let bytes = files.blob(entry, MANIFEST_LIMIT)?;
     if matches!(entry.media_type.as_str(), media_type::INDEX | media_type::DOCKER_INDEX) {
         let index: ImageIndex = files.parse("index", &bytes)?;
@@ -207,25 +253,87 @@ fn from_descriptor(store: &Store, files: &Files, entry: &Descriptor, depth: u32)
         let Some(found) = fitting.min_by_key(fit).filter(|_| depth < NESTING_LIMIT) else {
             return Err(files.malformed(format!("holds no image for {}", host.text())));
         };
-        return from_descriptor(store, files, found, depth + 1);
+        return find(files, found, depth + 1);
     }
     let manifest: Manifest = files.parse("manifest", &bytes)?;
     let config_bytes = files.blob(&manifest.config, CONFIG_LIMIT)?;
     let config: ImageConfig = files.parse("image configuration", &config_bytes)?;
-    for layer in &manifest.layers {
-        if Packing::of(&layer.media_type).is_none() {
-            return Err(
-                files.malformed(format!("has a layer of type `{}`, which is not read yet", layer.media_type.escape_debug()))
-            );
-        }
-        if !store.content.contains(&layer.digest) {
-            let what = format!("the layer {}", layer.digest);
-            store.content.put(files.file(&blob_name(&layer.digest))?, &layer.digest, layer.size, &what)?;
-        }
+    if let Some(layer) = manifest.layers.iter().find(|layer| Packing::of(&layer.media_type).is_none()) {
+        let kind = layer.media_type.escape_debug();
+        return Err(files.malformed(format!("has a layer of type `{kind}`, which is not read yet")));
     }
-    store.content.put_bytes(&config_bytes)?;
-    store.content.put_bytes(&bytes)?;
-    record(files, &config, manifest.config.digest, entry.digest, manifest.layers)
+    Ok(Found { bytes, manifest, digest: entry.digest, config_bytes, config })
+}
+
+/// An image of a file that is only looked at: nothing enters the store.
+pub struct FileImage {
+    /// Its configuration.
+    pub config: ImageConfig,
+    /// Its layers, lowest first, which are verified when they are read.
+    pub layers: Vec<Tar>,
+}
+
+/// Opens one image of an OCI layout or a docker archive: by tag, digest or name, or the only one.
+pub fn look(path: &Path, wanted: Option<&str>) -> Result<FileImage, ImportError> {
+    let files = Files::open(path)?;
+    let (config, parts) = if files.has("index.json") {
+        let index: ImageIndex = files.parse("index.json", &files.bytes("index.json", MANIFEST_LIMIT)?)?;
+        let Found { manifest, config, .. } = find(&files, pick(&files, &index, wanted)?, 0)?;
+        let part = |layer: &Descriptor| {
+            let packing = Packing::of(&layer.media_type).unwrap_or(Packing::Plain);
+            Ok((files.part(&blob_name(&layer.digest))?, Some((layer.digest, layer.size)), packing))
+        };
+        (config, manifest.layers.iter().map(part).collect::<Result<Vec<_>, ImportError>>()?)
+    } else if files.has("manifest.json") {
+        let entry = pick_archived(&files, wanted)?;
+        let config = files.parse("image configuration", &files.bytes(&entry.config, CONFIG_LIMIT)?)?;
+        let part = |name: &String| {
+            let mut magic = Vec::new();
+            files.file(name)?.take(4).read_to_end(&mut magic).at("read", files.path())?;
+            Ok((files.part(name)?, None, packing_of(&magic)))
+        };
+        (config, entry.layers.iter().map(part).collect::<Result<Vec<_>, ImportError>>()?)
+    } else {
+        return Err(files.malformed("is neither an OCI image layout nor a docker archive".into()));
+    };
+    let config: ImageConfig = config;
+    let (have, named) = (parts.len(), config.rootfs.diff_ids.len());
+    if have != named {
+        return Err(files.malformed(format!("has {have} layers, but its configuration names {named}")));
+    }
+    let blob = |(((path, at, length), described, packing), diff_id): ((Part, Option<(Digest, u64)>, Packing), &Digest)| {
+        let (digest, size) = described.map_or((None, length), |(digest, size)| (Some(digest), size));
+        Tar::Blob { path, at, size, digest, packing, diff_id: Some(*diff_id) }
+    };
+    let layers = parts.into_iter().zip(&config.rootfs.diff_ids).map(blob).collect();
+    Ok(FileImage { config, layers })
+}
+
+/// Path, first byte and bytes of a member.
+type Part = (PathBuf, u64, u64);
+
+fn pick_archived(files: &Files, wanted: Option<&str>) -> Result<ArchiveEntry, ImportError> {
+    let list: Vec<ArchiveEntry> = files.parse("manifest.json", &files.bytes("manifest.json", MANIFEST_LIMIT)?)?;
+    let named = |entry: &ArchiveEntry, wanted: &str| {
+        let tag = |tag: &String| tag == wanted || tag.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted);
+        entry.repo_tags.iter().flatten().any(tag)
+    };
+    let mut fitting = list.into_iter().filter(|entry| wanted.is_none_or(|wanted| named(entry, wanted)));
+    match (fitting.next(), fitting.next(), wanted) {
+        (Some(only), None, _) => Ok(only),
+        (None, _, Some(wanted)) => Err(files.malformed(format!("holds no image `{}`", wanted.escape_debug()))),
+        (None, _, None) => Err(files.malformed("holds no image".into())),
+        (Some(_), Some(_), _) => Err(files.malformed("holds several images: add `:TAG` to its path".into())),
+    }
+}
+
+/// How a layer that comes without a type is packed.
+fn packing_of(magic: &[u8]) -> Packing {
+    match magic {
+        [0x1f, 0x8b, ..] => Packing::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd] => Packing::Zstd,
+        _ => Packing::Plain,
+    }
 }
 
 fn record(
@@ -301,11 +409,7 @@ fn describe(files: &Files, name: &str) -> Result<Descriptor, ImportError> {
         digester.update(magic);
         size = 4 + io::copy(&mut reader, &mut digester).at("read", files.path())?;
     }
-    let media_type = match magic {
-        [0x1f, 0x8b, ..] => media_type::LAYER_GZIP,
-        [0x28, 0xb5, 0x2f, 0xfd] => media_type::LAYER_ZSTD,
-        _ => media_type::LAYER,
-    };
+    let media_type = packing_of(&magic).media_type();
     Ok(Descriptor {
         media_type: media_type.into(),
         digest: digester.finish(),

@@ -5,6 +5,7 @@ mod elf;
 pub mod export;
 pub mod host_base;
 pub mod import;
+pub mod inspect;
 pub mod layer;
 
 pub use assemble::{Assembled, assemble};

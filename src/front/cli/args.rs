@@ -82,6 +82,8 @@ pub enum Command {
     Context(super::context::ContextArgs),
     /// Show when each step of the last build ran, and which chain of steps decided how long it took.
     Timeline(super::timeline::TimelineArgs),
+    /// Show what the layers of a step or an image hold, change, hide and waste.
+    Layers(super::layers::LayersArgs),
     /// Take in a build that docker made, from its rawjson progress or an exported history record.
     Import(super::import::ImportArgs),
     /// Builds on record.

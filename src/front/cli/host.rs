@@ -7,9 +7,12 @@ use std::time::Duration;
 use crate::engine::context::{Changed, IgnoreFile, Watch};
 use crate::engine::event::{BuildEvent, Stamped, VertexId, log};
 use crate::engine::handle::BuildHandle;
+use crate::engine::image::inspect::{Preview, Stack};
 use crate::engine::store::Store;
-use crate::engine::{BuildRequest, Chosen, Engine, EngineError, PlanMemory, ShellRequest, Side};
+use crate::engine::{BuildRequest, Chosen, Engine, EngineError, Layered, PlanMemory, ShellRequest, Side};
 use crate::front::tui::host::Host;
+use crate::front::tui::views::layers::LayersFound;
+use crate::front::tui::views::layers::preview::LIMIT;
 use crate::insight::suggest::{SuggestReport, Suggestion};
 use crate::insight::workbench::advice::advise;
 use crate::insight::workbench::rewrite;
@@ -113,6 +116,17 @@ impl Host for ProjectHost {
                 true
             }
         }
+    }
+
+    fn layers(&self, line: u32) -> Result<(Layered, Stack), String> {
+        let found = self.engine.step_layers(&self.request.project, &Chosen::Line(line)).map_err(|e| e.text())?;
+        let of = found.ok_or_else(|| format!("the last build has no step at line {line}"))?;
+        let stack = self.engine.read_layers(&of, false).map_err(|e| e.text())?;
+        Ok((of, stack))
+    }
+
+    fn preview(&self, of: &LayersFound, layer: u32, entry: u32) -> Result<Preview, String> {
+        self.engine.preview(&of.of, layer, entry, LIMIT).map_err(|e| e.text())
     }
 
     fn shell(&self, line: u32, side: Side) -> Result<String, String> {

@@ -30,7 +30,7 @@ fn reference(name: &str) -> Result<Reference, EngineError> {
 }
 
 /// Says each kind of progress once, beside the result.
-fn reporter(quiet: bool) -> impl Fn(&str, u64, Option<u64>) + Sync {
+pub(super) fn reporter(quiet: bool) -> impl Fn(&str, u64, Option<u64>) + Sync {
     let said = Mutex::new(BTreeSet::new());
     move |what: &str, _, total: Option<u64>| {
         let mut said = said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -13,6 +13,7 @@ mod host;
 mod image;
 mod import;
 mod last;
+mod layers;
 mod lint;
 mod output;
 mod output_spec;
@@ -70,6 +71,7 @@ pub fn main() -> ExitCode {
         Some(Command::Lint(args)) => lint::run(&context, args),
         Some(Command::Context(args)) => self::context::run(&context, args),
         Some(Command::Timeline(args)) => timeline::run(&context, args),
+        Some(Command::Layers(args)) => layers::run(&context, args),
         Some(Command::Import(args)) => import::run(&context, args),
         Some(Command::History(args)) => history::run(&context, args),
         Some(Command::Image(args)) => image::run(&context, args),

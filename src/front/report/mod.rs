@@ -11,6 +11,7 @@ pub mod heat;
 pub mod history;
 pub mod images;
 pub mod key;
+pub mod layers;
 pub mod lint;
 pub mod plain;
 pub mod plan;

@@ -23,6 +23,16 @@ pub fn block(text: &str) -> String {
     out
 }
 
+/// Bytes that should be a text, such as a path of an image: as [`line`], and what is no UTF-8 as `\xff`.
+pub fn path(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| push(&mut out, c));
+        chunk.invalid().iter().for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
+    }
+    out
+}
+
 fn push(out: &mut String, c: char) {
     match c {
         '\n' => out.push_str("\\n"),
@@ -53,5 +63,6 @@ mod tests {
         assert_eq!(line("user\u{202e}txt\u{200b}"), "user\\u{202e}txt\\u{200b}");
         assert_eq!(block("a\tb\nc\r"), "a    b\nc\\r");
         assert_eq!(line("größe 漢字"), "größe 漢字");
+        assert_eq!(path(b"a\xff/\x1b[b/\xc3\xa4"), "a\\xff/\\x1b[b/ä");
     }
 }

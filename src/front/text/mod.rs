@@ -5,8 +5,10 @@ pub mod escape;
 pub mod fit;
 pub mod output;
 pub mod quantity;
+pub mod syntax;
 
-pub use escape::{block, line};
+pub use escape::{block, line, path};
 pub use fit::{fit, pad, pad_left, width, wrap};
 pub use output::{Ink, OutputLine, Screen};
 pub use quantity::{seconds, size};
+pub use syntax::Syntax;

@@ -6,10 +6,12 @@ use super::keymap::{self, Action, Scope};
 use super::log::LogPane;
 use super::model::{Activity, Fixes, Message, Model, Outlook};
 use super::theme::Theme;
+use super::views::layers::{LayersView, PreviewText, Reading};
 use super::views::{self, explain::ExplainView, fix::FixView};
 use super::{Exit, TuiOptions, ViewName};
 use crate::engine::Side;
 use crate::engine::event::{BuildEvent, Stamped, VertexId};
+use crate::engine::image::inspect::TreePath;
 use crate::insight::model::BuildState;
 use crate::insight::suggest::{SuggestReport, Suggestion};
 
@@ -49,6 +51,10 @@ pub enum Msg {
     },
     /// Somebody looked for fixes; the number of the question.
     Suggested(u64, Result<SuggestReport, String>),
+    /// Layers were read; the number of the question.
+    Layers(u64, Result<Reading, String>),
+    /// The beginning of a file was read; the number of the question.
+    Previewed(u64, Result<PreviewText, String>),
     /// A fix was written: the path of the backup, or why not.
     Applied(Result<String, String>),
     /// Files of the project changed.
@@ -87,6 +93,21 @@ pub enum Effect {
     Suggest(u64),
     /// Say what the next build will do; the number of the question comes back.
     Plan(u64),
+    /// Read the layers of the step of a line; the number of the question comes back.
+    Layers(u64, u32),
+    /// Read the beginning of a file.
+    Preview {
+        /// The number of the question.
+        question: u64,
+        /// Of these layers.
+        of: Reading,
+        /// Where it stands, for its colours.
+        path: TreePath,
+        /// In this layer, from 0.
+        layer: u32,
+        /// The number of its entry.
+        entry: u32,
+    },
     /// Write a fix.
     Apply(Box<Suggestion>),
     /// Open a shell at the step of a line.
@@ -136,6 +157,8 @@ pub struct App {
     pub explain: ExplainView,
     /// State of the Fix view.
     pub fix: FixView,
+    /// State of the Layers view.
+    pub layers: LayersView,
     /// Output of the selected step.
     pub log: LogPane,
     /// The log covers the view.
@@ -161,6 +184,7 @@ impl App {
             view: options.initial_view,
             explain: ExplainView::default(),
             fix: FixView::default(),
+            layers: LayersView::default(),
             log: LogPane::default(),
             full_log: false,
             overlay: None,
@@ -199,6 +223,8 @@ impl App {
             Msg::Changed => self.plan(&mut effects),
             Msg::Planned(question, result) if question == self.planning => self.planned(result),
             Msg::Planned(..) => {}
+            Msg::Layers(question, found) => self.layers.answer(question, found),
+            Msg::Previewed(question, found) => self.layers.previewed(question, found),
             Msg::Applied(result) => self.applied(result, &mut effects),
             Msg::ShellLeft(Ok(words)) => self.model.message = Some(Message::Good(views::explain::sentence(&words))),
             Msg::ShellLeft(Err(words)) => self.model.message = Some(Message::Bad(words)),
@@ -212,6 +238,9 @@ impl App {
         }
         self.clamp();
         effects.extend(self.log.follow(&self.model.state.build, self.model.step()));
+        if self.view == ViewName::Layers && !self.is_live() && !self.model.is_outline() {
+            effects.extend(self.layers.follow(self.model.selected));
+        }
         effects
     }
 
@@ -231,6 +260,7 @@ impl App {
 
     fn project(&mut self, name: String, outline: &[Stamped], last: Option<Vec<Stamped>>, effects: &mut Vec<Effect>) {
         self.model.name = name;
+        self.layers.forget();
         if !self.is_live() {
             self.model.state = BuildState::fold(last.as_deref().unwrap_or(outline));
             self.model.state.end_here();
@@ -251,6 +281,7 @@ impl App {
         self.model.activity = Activity::Building;
         self.model.clock = 0;
         self.model.outlook = Outlook::Unknown;
+        self.layers.forget();
         self.model.message = None;
         self.follow = true;
         effects.push(Effect::StartBuild);
@@ -345,6 +376,7 @@ impl App {
         let view = match (self.full_log, self.view) {
             (true, _) => Scope::Log,
             (false, ViewName::Fix) => Scope::Fix,
+            (false, ViewName::Layers) => Scope::Layers,
             (false, _) => Scope::Steps,
         };
         vec![view, Scope::Everywhere]
@@ -380,8 +412,11 @@ impl App {
             Action::Fixes => self.show(ViewName::Fix),
             Action::View(view) => self.show(view),
             Action::NextView => self.show(turn(self.view, 1)),
-            Action::PreviousView => self.show(turn(self.view, 4)),
+            Action::PreviousView => self.show(turn(self.view, ORDER.len() - 1)),
             Action::Apply => self.ask_apply(),
+            Action::Merged | Action::Into | Action::OutOf | Action::Fold | Action::Preview => {
+                effects.extend(self.layers.act(action));
+            }
             Action::Shell(side) => self.shell(side, effects),
             Action::Filter => {
                 self.overlay = Some(Overlay::Filter);
@@ -472,6 +507,8 @@ impl App {
         } else if self.full_log {
             self.full_log = false;
             self.log.top = None;
+        } else if self.view == ViewName::Layers && self.layers.close_preview() {
+            // Only the preview was closed.
         } else if !self.model.filter.is_empty() && self.view == ViewName::Build {
             self.model.filter.clear();
         } else {
@@ -492,8 +529,11 @@ impl App {
     }
 }
 
+/// The views in the order of their keys.
+const ORDER: [ViewName; 6] =
+    [ViewName::Build, ViewName::Explain, ViewName::Cascade, ViewName::Timeline, ViewName::Layers, ViewName::Fix];
+
 fn turn(view: ViewName, steps: usize) -> ViewName {
-    const ORDER: [ViewName; 5] = [ViewName::Build, ViewName::Explain, ViewName::Cascade, ViewName::Timeline, ViewName::Fix];
     let at = ORDER.iter().position(|v| *v == view).unwrap_or(0);
     ORDER[(at + steps) % ORDER.len()]
 }

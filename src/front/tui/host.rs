@@ -1,8 +1,10 @@
 //! What the interface asks of the world behind it: a project that can be built, explained and rewritten.
 
-use crate::engine::Side;
+use super::views::layers::LayersFound;
 use crate::engine::event::{Stamped, VertexId};
 use crate::engine::handle::BuildHandle;
+use crate::engine::image::inspect::{Preview, Stack};
+use crate::engine::{Layered, Side};
 use crate::insight::suggest::{SuggestReport, Suggestion};
 
 /// The project that is open. Errors are whole messages for the user.
@@ -25,6 +27,11 @@ pub trait Host: Send + Sync {
     fn plan(&self) -> Result<Vec<Stamped>, String>;
     /// Waits a while for files of the project to change; whether they did (called on a thread of its own, again and again).
     fn wait_for_change(&self) -> bool;
+    /// The layers of the result of a line's step in the last build, read to their end (may take seconds; called off the
+    /// interface's thread).
+    fn layers(&self, line: u32) -> Result<(Layered, Stack), String>;
+    /// The beginning of the file that is an entry of a layer (from 0).
+    fn preview(&self, of: &LayersFound, layer: u32, entry: u32) -> Result<Preview, String>;
     /// Opens a shell at the step of a line, before or after it, on the terminal, which is nobody else's meanwhile. Returns
     /// what there is to say about it.
     fn shell(&self, line: u32, side: Side) -> Result<String, String>;

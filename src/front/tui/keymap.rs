@@ -20,6 +20,8 @@ pub enum Scope {
     Steps,
     /// The list of fixes.
     Fix,
+    /// Layers and their files.
+    Layers,
     /// All views.
     Everywhere,
 }
@@ -37,6 +39,16 @@ pub enum Action {
     Apply,
     /// Open the selected thing.
     Open,
+    /// One layer, or all together.
+    Merged,
+    /// From the layers into their files, into a directory.
+    Into,
+    /// Out of a directory, back to the layers.
+    OutOf,
+    /// Open or close a directory; the beginning of a file.
+    Fold,
+    /// The beginning of a file, and away with it.
+    Preview,
     /// A shell before or after the selected step.
     Shell(Side),
     /// Type a filter.
@@ -160,6 +172,11 @@ pub const BINDINGS: &[Binding] = &[
     bind(S::Log, &[c('l'), c('L')], A::Log, "log.close", "close log", "back to the view"),
     bind(S::Steps, &[ENTER], A::Open, "step.open", "", "open the explanation of the step"),
     bind(S::Fix, &[c('a')], A::Apply, "fix.apply", "apply", "write this fix into the Dockerfile; asks before"),
+    bind(S::Layers, &[k(KeyCode::Right)], A::Into, "layers.into", "files", "into the files of the layer; open a directory"),
+    bind(S::Layers, &[k(KeyCode::Left)], A::OutOf, "layers.out", "back to layers", "close a directory; back to the layers"),
+    bind(S::Layers, &[ENTER, c(' ')], A::Fold, "layers.fold", "open", "open or close a directory, show a file"),
+    bind(S::Layers, &[c('v')], A::Merged, "layers.merged", "one/all", "one layer, or what all layers show together"),
+    bind(S::Layers, &[c('p')], A::Preview, "layers.preview", "preview", "the beginning of the selected file"),
     bind(S::Everywhere, &[c('w')], A::Why, "step.why", "why", "explain why the step ran or did not"),
     bind(S::Everywhere, &[c('s')], A::Fixes, "step.fix", "fix", "show what to change in the Dockerfile"),
     bind(S::Everywhere, &[c('b')], A::Build, "build.start", "build", "build the project"),
@@ -179,6 +196,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(S::Everywhere, &[c('2')], A::View(ViewName::Explain), "view.explain", "", "the explanation of the step"),
     bind(S::Everywhere, &[c('3')], A::View(ViewName::Cascade), "view.cascade", "", "what each change cost"),
     bind(S::Everywhere, &[c('4')], A::View(ViewName::Timeline), "view.timeline", "", "when each step ran, and what decided"),
+    bind(S::Everywhere, &[c('5')], A::View(ViewName::Layers), "view.layers", "", "the layers of the step and their files"),
     bind(S::Everywhere, &[c('6')], A::View(ViewName::Fix), "view.fix", "", "the fixes"),
     bind(S::Everywhere, &[k(KeyCode::Tab)], A::NextView, "view.next", "", "the next view"),
     bind(S::Everywhere, &[k(KeyCode::BackTab)], A::PreviousView, "view.previous", "", "the view before"),
@@ -221,6 +239,7 @@ impl Key {
     /// As people write it: `enter`, `ctrl-c`, `w`.
     pub fn label(self) -> String {
         let name = match self.0 {
+            KeyCode::Char(' ') => "space".to_owned(),
             KeyCode::Char(letter) => letter.to_string(),
             KeyCode::Enter => "enter".to_owned(),
             KeyCode::Esc => "esc".to_owned(),

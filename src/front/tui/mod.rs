@@ -49,6 +49,8 @@ pub enum ViewName {
     Timeline,
     /// What to change.
     Fix,
+    /// What the layers hold.
+    Layers,
 }
 
 /// How the interface ended.

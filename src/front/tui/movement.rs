@@ -16,6 +16,8 @@ impl App {
             let last = views::build::log_len(self).saturating_sub(views::log_height(self.size));
             let top = moved(self.log.top.unwrap_or(last).min(last), action, page, last + 1);
             self.log.top = (top < last).then_some(top);
+        } else if self.view == ViewName::Layers {
+            self.layers.go(action, page);
         } else if matches!(action, Action::PageUp | Action::PageDown) && self.view != ViewName::Build {
             let top = if self.view == ViewName::Fix { &mut self.fix.top } else { &mut self.explain.top };
             *top = moved(*top, action, page, usize::MAX);
@@ -63,7 +65,7 @@ impl App {
 }
 
 /// A position among `count` after a movement.
-fn moved(at: usize, action: Action, page: usize, count: usize) -> usize {
+pub(super) fn moved(at: usize, action: Action, page: usize, count: usize) -> usize {
     let last = count.saturating_sub(1);
     match action {
         Action::Up => at.saturating_sub(1),

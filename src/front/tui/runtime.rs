@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::app::{App, Effect, Msg};
 use super::host::Host;
 use super::terminal::{PanicGuard, Screen};
+use super::views::layers::{LayersFound, PreviewText, Reading};
 use super::{Exit, TuiOptions};
 use crate::engine::Side;
 use crate::engine::handle::CancelToken;
@@ -181,6 +182,11 @@ impl World {
             }),
             Effect::Suggest(question) => self.ask(move |host| Msg::Suggested(question, host.suggest())),
             Effect::Plan(question) => self.ask(move |host| Msg::Planned(question, host.plan())),
+            Effect::Layers(question, line) => self.ask(move |host| Msg::Layers(question, found(host, line))),
+            Effect::Preview { question, of, path, layer, entry } => self.ask(move |host| {
+                let preview = host.preview(&of.0, layer, entry);
+                Msg::Previewed(question, preview.map(|preview| PreviewText::of(&path, &preview)))
+            }),
             Effect::Apply(suggestion) => self.ask(move |host| Msg::Applied(host.apply(&suggestion))),
             Effect::Suspend | Effect::Redraw | Effect::Shell(..) | Effect::Leave(_) => {}
         }
@@ -214,6 +220,12 @@ impl World {
             drop(sender.send(Msg::BuildClosed));
         });
     }
+}
+
+/// Layers with their trees, made on the thread of the question.
+fn found(host: &dyn Host, line: u32) -> Result<Reading, String> {
+    let (of, stack) = host.layers(line)?;
+    Ok(Reading(Arc::new(LayersFound::new(of, stack))))
 }
 
 /// The thread that reads keys and sizes; dropping ends it.

@@ -63,6 +63,13 @@ impl Host for Evil {
         false
     }
 
+    fn layers(&self, _: u32) -> Result<(crate::engine::Layered, Stack), String> {
+        Ok(layers::three(EVIL))
+    }
+    fn preview(&self, _: &LayersFound, layer: u32, _: u32) -> Result<Preview, String> {
+        let bytes = [EVIL.as_bytes(), if layer == 0 { b"" } else { b"\xff\0" }].concat();
+        Ok(Preview { size: 1 << 40, bytes })
+    }
     fn shell(&self, _: u32, _: crate::engine::Side) -> Result<String, String> {
         Err(EVIL.to_owned())
     }
@@ -85,7 +92,26 @@ impl Host for Evil {
 #[test]
 fn no_control_or_deceptive_character_reaches_a_cell() {
     let mut bench = Bench::with(Box::new(Evil), &TuiOptions::default());
-    let scripts = ["", "g", "l", "l2", "G", "]", "3", "j", "ka", "\t\n", "1b", "/\u{202e}\u{7}"];
+    let scripts = [
+        "",
+        "g",
+        "l",
+        "l2",
+        "G",
+        "]",
+        "3",
+        "j",
+        "ka",
+        "\t\n",
+        "1b",
+        "/\u{202e}\u{7}\n",
+        "15v",
+        "\n\n",
+        "jp",
+        "jjjp",
+        "vjp",
+        "jjp",
+    ];
     for script in scripts {
         for letter in script.chars() {
             match letter {

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod keys;
+mod layers;
 mod screens;
 
 use ratatui::Terminal;
@@ -9,9 +10,11 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::views::layers::{LayersFound, PreviewText, Reading};
 use super::{App, Effect, Msg, TuiOptions, views};
 use crate::engine::event::{BuildEvent, Role, Stamped};
 use crate::engine::handle::BuildHandle;
+use crate::engine::image::inspect::{Preview, Stack};
 use crate::front::tui::host::Host;
 use crate::insight::model::fixture;
 use crate::insight::suggest::{SuggestReport, Suggestion};
@@ -59,6 +62,18 @@ impl Host for FakeHost {
         false
     }
 
+    fn layers(&self, line: u32) -> Result<(crate::engine::Layered, Stack), String> {
+        match line {
+            14 => Err("the last build has no step at line 14".to_owned()),
+            _ => Ok(layers::three("shop-api")),
+        }
+    }
+
+    fn preview(&self, of: &LayersFound, layer: u32, entry: u32) -> Result<Preview, String> {
+        let entry = of.stack.listings()[layer as usize].entries[entry as usize].clone();
+        Ok(Preview { bytes: b"{\"name\": \"shop-api\"}\n".to_vec(), size: entry.size })
+    }
+
     fn shell(&self, _: u32, _: crate::engine::Side) -> Result<String, String> {
         Err("no engine in this test".to_owned())
     }
@@ -99,6 +114,15 @@ impl Bench {
                 }
                 Effect::Suggest(question) => Msg::Suggested(question, self.host.suggest()),
                 Effect::Plan(question) => Msg::Planned(question, self.host.plan()),
+                Effect::Layers(question, line) => {
+                    let found = self.host.layers(line);
+                    let found = found.map(|(of, stack)| Reading(std::sync::Arc::new(LayersFound::new(of, stack))));
+                    Msg::Layers(question, found)
+                }
+                Effect::Preview { question, of, path, layer, entry } => {
+                    let preview = self.host.preview(&of.0, layer, entry);
+                    Msg::Previewed(question, preview.map(|preview| PreviewText::of(&path, &preview)))
+                }
                 Effect::Apply(suggestion) => Msg::Applied(self.host.apply(&suggestion)),
                 effect => {
                     self.left.push(effect);

@@ -46,6 +46,12 @@ impl Host for Fresh {
         false
     }
 
+    fn layers(&self, line: u32) -> Result<(crate::engine::Layered, Stack), String> {
+        FakeHost.layers(line)
+    }
+    fn preview(&self, of: &LayersFound, layer: u32, entry: u32) -> Result<Preview, String> {
+        FakeHost.preview(of, layer, entry)
+    }
     fn shell(&self, line: u32, side: crate::engine::Side) -> Result<String, String> {
         FakeHost.shell(line, side)
     }
@@ -218,7 +224,7 @@ fn ascii_and_mono_stay_readable() {
 
 #[test]
 fn no_size_panics() {
-    let script: [&str; 8] = ["", "w", "s", "sa", "?", "/npm", "l", "j2"];
+    let script: [&str; 11] = ["", "w", "s", "sa", "?", "/npm", "l", "j2", "5", "5v jjp", "5 jjj "];
     for letters in script {
         for (log, long) in [(running(), false), (fixture::second_build(), true)] {
             let mut bench = Bench::new();

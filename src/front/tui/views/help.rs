@@ -51,6 +51,7 @@ fn lines(app: &App, query: &str) -> Vec<Line<'static>> {
     let query = query.to_lowercase();
     let here = match app.view {
         ViewName::Fix => Scope::Fix,
+        ViewName::Layers => Scope::Layers,
         ViewName::Build | ViewName::Explain | ViewName::Cascade | ViewName::Timeline => Scope::Steps,
     };
     let mut lines = keys(app, &query, here, "This view");

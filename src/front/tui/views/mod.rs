@@ -6,6 +6,7 @@ pub mod dialog;
 pub mod explain;
 pub mod fix;
 pub mod help;
+pub mod layers;
 pub mod timeline;
 
 use ratatui::buffer::Buffer;
@@ -90,6 +91,7 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
             (false, ViewName::Cascade) => cascade::render(app, frame.body, buf),
             (false, ViewName::Timeline) => timeline::render(app, frame.body, buf),
             (false, ViewName::Fix) => fix::render(app, frame.body, buf),
+            (false, ViewName::Layers) => layers::render(app, frame.body, buf),
         }
         widgets::footer::message(app, frame.message, buf);
         widgets::footer::keys(app, frame.footer, buf);

@@ -82,6 +82,7 @@ pub fn tabs(app: &App, area: Rect, buf: &mut Buffer) {
         (ViewName::Explain, "2 Explain".to_owned()),
         (ViewName::Cascade, "3 Cascade".to_owned()),
         (ViewName::Timeline, "4 Timeline".to_owned()),
+        (ViewName::Layers, "5 Layers".to_owned()),
         (ViewName::Fix, fixes),
     ];
     let mut spans = Vec::new();
