@@ -53,9 +53,7 @@ fn main() {
         rows.push(runs(work.path(), buildkit.as_ref()));
     }
     print_table(&rows);
-    if wanted("trace") {
-        trace::print(work.path());
-    }
+    trace::print(work.path(), &|case| wanted(&format!("trace {case}")));
 }
 
 /// The middle of several measurements.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::bases::NamedContext;
-use super::context::{IgnoreFile, Selector, StatIndex, scan};
+use super::context::{IgnoreFile, Kept, Selector, StatIndex, scan};
 use super::error::EngineError;
 use super::event::BuildEvent;
 use super::fetch::Fetched;
@@ -18,7 +19,7 @@ pub(super) enum Memory<'m> {
     /// In the store.
     Store,
     /// In the program, beginning with what the store knows: a plan writes nothing.
-    Here(&'m mut BTreeMap<PathBuf, StatIndex>),
+    Here(&'m mut BTreeMap<PathBuf, Kept>),
 }
 
 /// The contexts that steps read, by name. Errors: a folder is missing or cannot be read.
@@ -46,26 +47,29 @@ pub(super) fn scan_contexts(
             None => folder(project, &name, ignore)?,
         };
         let index_path = store.layout.stat_index(&root);
-        let index = match &mut memory {
-            Memory::Here(known) => known.remove(&root).unwrap_or_else(|| StatIndex::load(&index_path)),
-            Memory::Store => StatIndex::load(&index_path),
+        let tree = match &mut memory {
+            Memory::Here(kept) => {
+                kept.entry(root.clone()).or_default().read(&root, &selectors, &ignore, || StatIndex::load(&index_path))?
+            }
+            Memory::Store => {
+                let index = StatIndex::load(&index_path);
+                let scanned = scan(&root, &selectors, &ignore, &index)?;
+                if scanned.index != index {
+                    // An index that cannot be written costs time, nothing else.
+                    let _ = scanned.index.save(&index_path);
+                }
+                Arc::new(scanned.tree)
+            }
         };
-        let scanned = scan(&root, &selectors, &ignore, &index)?;
-        let files = scanned.tree.entries().len() as u64;
+        let files = tree.entries().len() as u64;
         let what = match name.as_str() {
             _ if known.is_some() => "reading what was fetched".to_owned(),
             "" => "reading context".to_owned(),
             name => format!("reading context {name}"),
         };
         speaker.say(BuildEvent::Progress { vertex: None, what, done: files, total: Some(files) });
-        match &mut memory {
-            Memory::Here(known) => drop(known.insert(root.clone(), scanned.index)),
-            // An index that cannot be written costs time, nothing else.
-            Memory::Store if scanned.index != index => drop(scanned.index.save(&index_path)),
-            Memory::Store => {}
-        }
         let fetched = known.map(|known| (known.definition, known.revision.clone()));
-        out.insert(name, ScannedContext { root, tree: scanned.tree, ignore, fetched });
+        out.insert(name, ScannedContext { root, tree, ignore, fetched });
     }
     Ok(out)
 }

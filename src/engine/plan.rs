@@ -2,12 +2,12 @@
 //! written: what the plan found out is in its events, as for a build.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::build::registrations;
-use super::context::StatIndex;
+use super::context::Kept;
 use super::contexts::{Memory, scan_contexts};
 use super::error::EngineError;
 use super::event::{BuildEvent, Stamped};
@@ -22,8 +22,20 @@ use super::store::Store;
 pub struct PlanMemory {
     /// Lists of files that were compared.
     lists: Lists,
-    /// What `stat` said of files, by context.
-    seen: BTreeMap<PathBuf, StatIndex>,
+    /// The contexts as they were read last, by folder.
+    kept: BTreeMap<PathBuf, Kept>,
+}
+
+impl PlanMemory {
+    /// From now on [`Self::note`] tells everything that changes in a context.
+    pub fn watched(&mut self, context: &Path) {
+        self.kept.entry(context.to_owned()).or_default().watched();
+    }
+
+    /// Tells what changed in a context since the last plan: paths in it; none when anything may have.
+    pub fn note(&mut self, context: &Path, paths: Option<&[String]>) {
+        self.kept.entry(context.to_owned()).or_default().note(paths);
+    }
 }
 
 impl Project {
@@ -71,7 +83,7 @@ impl Project {
             &speaker,
             &graph,
             (&loaded.ignore, &BTreeMap::new()),
-            Memory::Here(&mut memory.seen),
+            Memory::Here(&mut memory.kept),
         )?;
         let solver = Solver {
             lease: None,
@@ -92,6 +104,7 @@ impl Project {
             state: State::foreseeing(graph.vertices.len(), memory.lists.clone()),
         };
         solver.foresee_all()?;
+        solver.forget_unused_lists();
         drop(solver);
         drop(speaker);
         let mut out = Vec::new();

@@ -378,6 +378,10 @@ int main() {
         assert_eq!(text, "-1 1");
         assert_eq!(set.incomplete, [Incomplete::SecondListener].into());
     }
+    let (code, _, set) = lab.traced_with("insecure", &APP, Some(TraceBudget::default()), |p| {
+        (p.args, p.insecure) = (vec!["/bin/true".into()], true);
+    });
+    assert_eq!((code, set.unwrap().incomplete), (0, [Incomplete::Insecure].into()));
     // A filter of its own without a listener is its own affair.
     let own = listener.replace("SYS_seccomp, 1, 8, &p", "SYS_seccomp, 1, 0, &p");
     if tool(&lab, "own", &own, &[]) {

@@ -1,5 +1,6 @@
 //! Compares what a step's key is made of with what it was made of in the last build.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -309,17 +310,28 @@ fn files(now: &Content, then: &Content, evidence: &dyn Evidence, out: &mut Vec<M
 /// The differences between two lists of files, in order of path. Directories that came or went are named only when nothing
 /// inside of them is.
 pub fn compare(new: &[Entry], old: &[Entry], evidence: &dyn Evidence) -> Vec<MissReason> {
-    let (new, old) = (by_path(new), by_path(old));
-    let mut added: BTreeMap<&str, &Entry> = BTreeMap::new();
+    let (mut added, mut removed) = (BTreeMap::new(), BTreeMap::new());
     let mut out = Vec::new();
-    for (path, entry) in &new {
-        match old.get(path) {
-            Some(before) => changed(entry, before, &mut out),
-            None => drop(added.insert(path, entry)),
+    let (new, old) = (by_path(new), by_path(old));
+    let (mut new, mut old) = (new.into_iter().peekable(), old.into_iter().peekable());
+    // Both are sorted: one walk through both.
+    loop {
+        let order = match (new.peek(), old.peek()) {
+            (Some(now), Some(then)) => now.path.cmp(&then.path),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => break,
+        };
+        match order {
+            Ordering::Less => added.extend(new.next().map(|entry| (entry.path.as_str(), entry))),
+            Ordering::Greater => removed.extend(old.next().map(|entry| (entry.path.as_str(), entry))),
+            Ordering::Equal => {
+                if let (Some(now), Some(then)) = (new.next(), old.next()) {
+                    changed(now, then, &mut out);
+                }
+            }
         }
     }
-    let mut removed: BTreeMap<&str, &Entry> =
-        old.iter().filter(|(path, _)| !new.contains_key(*path)).map(|(path, entry)| (*path, *entry)).collect();
     renames(&mut added, &mut removed, &mut out);
     for path in outermost(&added) {
         let by_ignore_rule = evidence.ignored_then(&path);
@@ -333,8 +345,11 @@ pub fn compare(new: &[Entry], old: &[Entry], evidence: &dyn Evidence) -> Vec<Mis
     out
 }
 
-fn by_path(list: &[Entry]) -> BTreeMap<&str, &Entry> {
-    list.iter().map(|entry| (entry.path.as_str(), entry)).collect()
+/// Kept lists are sorted already; others are by this.
+fn by_path(list: &[Entry]) -> Vec<&Entry> {
+    let mut out: Vec<&Entry> = list.iter().collect();
+    out.sort_by(|a, b| a.path.cmp(&b.path));
+    out
 }
 
 /// All but directories of which something inside is listed, too.

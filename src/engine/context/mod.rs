@@ -4,6 +4,7 @@
 pub mod entry;
 mod hashing;
 pub mod ignore_file;
+mod kept;
 pub mod pattern;
 pub mod stat_index;
 pub mod tree;
@@ -12,8 +13,9 @@ mod watch;
 
 pub use entry::{Entry, EntryKind, Selector};
 pub use ignore_file::IgnoreFile;
+pub use kept::Kept;
 pub use pattern::PathFilter;
 pub use stat_index::StatIndex;
 pub use tree::{RootHeader, Tree, content_key};
 pub use walk::{Everything, Filter, Listed, Scanned, list, scan};
-pub use watch::Watch;
+pub use watch::{Changed, Watch};

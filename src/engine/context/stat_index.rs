@@ -69,6 +69,11 @@ impl StatIndex {
         }
     }
 
+    /// Takes over what another index knows; it is the newer one.
+    pub fn extend(&mut self, newer: Self) {
+        self.files.extend(newer.files);
+    }
+
     /// Reads an index. A missing, torn or foreign file is an empty index: it only saves work.
     pub fn load(path: &Path) -> Self {
         let Ok(bytes) = std::fs::read(path) else { return Self::default() };

@@ -72,6 +72,30 @@ impl Tree {
         &self.entries
     }
 
+    /// The same, given away.
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
+    /// Puts a path and everything below it anew: `fresh` holds what is there now, and the directories above. What is above and
+    /// not here yet is added.
+    pub fn replace(&mut self, path: &str, fresh: Vec<Entry>) {
+        let wanted = key(path);
+        let start = self.entries.partition_point(|entry| key(&entry.path) < wanted);
+        let len = self.subtree(path).len();
+        let is_inside = |entry: &Entry| path.is_empty() || entry.path == path || relative(&entry.path, path).is_some();
+        let (mut inside, above): (Vec<Entry>, Vec<Entry>) = fresh.into_iter().partition(is_inside);
+        inside.sort_by_cached_key(|entry| key(&entry.path));
+        self.entries.splice(start..start + len, inside);
+        for entry in above {
+            let wanted = key(&entry.path);
+            match self.entries.binary_search_by(|known| key(&known.path).cmp(&wanted)) {
+                Ok(at) => self.entries[at] = entry,
+                Err(at) => self.entries.insert(at, entry),
+            }
+        }
+    }
+
     /// The entry at exactly this path.
     pub fn get(&self, path: &str) -> Option<&Entry> {
         self.entries.binary_search_by(|entry| order(&entry.path, path)).ok().map(|at| &self.entries[at])

@@ -14,9 +14,20 @@ use super::walk::list;
 use crate::ground::fs::PathError;
 
 /// Changes come in bursts: an editor writes, renames and removes.
-const QUIET: Duration = Duration::from_millis(15);
+const QUIET: Duration = Duration::from_millis(8);
 /// Where nothing can be watched.
 const POLL: Duration = Duration::from_secs(2);
+
+/// What happened while somebody waited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// Nothing.
+    Nothing,
+    /// These paths, relative to the context; none of them when it was the Dockerfile outside of it.
+    Paths(Vec<String>),
+    /// Nobody knows what.
+    Anything,
+}
 
 /// Watches a context and the folder of its Dockerfile.
 pub struct Watch {
@@ -70,27 +81,55 @@ impl Watch {
         self.off.as_deref()
     }
 
-    /// Waits for a change, at most this long. True: something changed, and it has been quiet since; or nothing is watched and
-    /// it is time to look.
-    pub fn wait(&mut self, most: Duration) -> bool {
+    /// Waits for a change, at most this long; it has been quiet since.
+    pub fn wait(&mut self, most: Duration) -> Changed {
         if self.watcher.is_none() {
             std::thread::sleep(most.min(POLL));
-            return true;
+            return Changed::Anything;
         }
+        let mut paths = Some(BTreeSet::new());
         let until = std::time::Instant::now() + most;
         loop {
             match self.events.recv_timeout(until.saturating_duration_since(std::time::Instant::now())) {
-                Ok(event) if is_change(&event) => break,
+                Ok(event) if is_change(&event) => {
+                    self.add(&mut paths, event);
+                    break;
+                }
                 Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => return false,
+                Err(RecvTimeoutError::Timeout) => return Changed::Nothing,
                 Err(RecvTimeoutError::Disconnected) => {
                     self.watcher = None;
-                    return false;
+                    return Changed::Anything;
                 }
             }
         }
-        while self.events.recv_timeout(QUIET).is_ok() {}
-        true
+        while let Ok(event) = self.events.recv_timeout(QUIET) {
+            if is_change(&event) {
+                self.add(&mut paths, event);
+            }
+        }
+        paths.map_or(Changed::Anything, |paths| Changed::Paths(paths.into_iter().collect()))
+    }
+
+    /// Adds the paths of an event, relative to the context; an event that lacks some makes them unknown.
+    fn add(&self, paths: &mut Option<BTreeSet<String>>, event: notify::Result<notify::Event>) {
+        let Some(known) = paths else { return };
+        match event {
+            Ok(event) if !event.need_rescan() && !event.paths.is_empty() => {
+                for path in event.paths {
+                    match path.strip_prefix(&self.root).map(|path| path.to_str().map(str::to_owned)) {
+                        Ok(Some(path)) => drop(known.insert(path)),
+                        // The Dockerfile may lie elsewhere.
+                        Err(_) => {}
+                        Ok(None) => {
+                            *paths = None;
+                            return;
+                        }
+                    }
+                }
+            }
+            _ => *paths = None,
+        }
     }
 }
 
@@ -126,16 +165,16 @@ mod tests {
             println!("skipped: watching: {why}");
             return;
         }
-        assert!(!watch.wait(Duration::from_millis(50)), "nothing happened");
+        assert_eq!(watch.wait(Duration::from_millis(50)), Changed::Nothing);
         std::fs::write(dir.path().join("src/a"), "1").unwrap();
-        assert!(watch.wait(Duration::from_secs(5)));
+        assert_eq!(watch.wait(Duration::from_secs(5)), Changed::Paths(vec!["src/a".into()]));
         std::fs::write(dir.path().join("ignored/deep/b"), "1").unwrap();
-        assert!(!watch.wait(Duration::from_millis(100)));
+        assert_eq!(watch.wait(Duration::from_millis(100)), Changed::Nothing);
         // A new folder is watched from the next refresh on.
         std::fs::create_dir(dir.path().join("new")).unwrap();
-        assert!(watch.wait(Duration::from_secs(5)));
+        assert_ne!(watch.wait(Duration::from_secs(5)), Changed::Nothing);
         watch.refresh(&ignore).unwrap();
         std::fs::write(dir.path().join("new/c"), "1").unwrap();
-        assert!(watch.wait(Duration::from_secs(5)));
+        assert_ne!(watch.wait(Duration::from_secs(5)), Changed::Nothing);
     }
 }

@@ -4,6 +4,7 @@
 pub mod frame;
 pub mod settings;
 pub mod shell;
+pub mod trace;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ use crate::ground::digest::Digest;
 pub use crate::language::dockerfile::FileMode;
 pub use settings::Ulimit;
 pub use shell::{Change, ChangeKind, Changes, Opened, TerminalSize};
+pub use trace::TraceBudget;
 
 /// What the worker can be asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -268,22 +270,6 @@ pub struct CacheFolder {
     pub stat: LayerStat,
     /// When it was changed last, in microseconds since 1970.
     pub changed: u64,
-}
-
-/// How much of a step is watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TraceBudget {
-    /// System calls that are looked at; the step goes on unwatched after that.
-    pub events: u64,
-    /// Bytes of paths that are remembered.
-    pub bytes: u64,
-}
-
-impl Default for TraceBudget {
-    /// A million calls cost some six seconds.
-    fn default() -> Self {
-        Self { events: 1_000_000, bytes: 64 << 20 }
-    }
 }
 
 /// Why a request failed.

@@ -163,6 +163,14 @@ impl Cancelled {
         }
     }
 
+    /// KILL, and waiting for the end.
+    fn bury(&self) {
+        if let Some(init) = self.init().as_ref() {
+            let _ = pidfd_send_signal(init, Signal::KILL);
+            let _ = poll(&mut [PollFd::new(init, PollFlags::IN)], None);
+        }
+    }
+
     fn init(&self) -> MutexGuard<'_, Option<OwnedFd>> {
         self.init.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -432,10 +440,7 @@ fn helper(
     drop(connection);
     // Without an end the helper itself was killed; its child must not live on.
     if ended.is_none() {
-        cancelled.init().as_ref().map(|init| pidfd_send_signal(init, Signal::KILL).ok());
-        if let Some(init) = cancelled.init().as_ref() {
-            let _ = poll(&mut [PollFd::new(init, PollFlags::IN)], None);
-        }
+        cancelled.bury();
     }
     let status = helper.wait().map_err(|error| internal(format!("cannot wait for the helper: {}", describe(&error))));
     // Its descriptor of the root must be closed before the upper becomes a layer, whatever happened.

@@ -19,7 +19,7 @@ use crate::engine::graph::{Operation, SourceRef, Vertex};
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{CopySource, CopySpec, FileMode, Network, ProcessSpec, Reply, Request, TraceBudget};
 use crate::engine::reads::ReadSet;
-use crate::engine::verdict::{HitReason, MissReason};
+use crate::engine::verdict::HitReason;
 use crate::ground::digest::Digest;
 
 /// The host name of every step, as BuildKit's.
@@ -93,10 +93,7 @@ impl Solver<'_> {
             self.say_hit(vertex, HitReason::Merged, &result);
             return Ok((known, result));
         }
-        let (mut reasons, cause) = self.miss_reasons(vertex, &known);
-        reasons.extend(guard(&self.state(vertex.id).refused).take().map(|why| MissReason::NotTraced { why }));
-        let reasons = (reasons, cause);
-        self.say_miss(vertex, reasons);
+        self.say_miss(vertex, self.all_reasons(vertex, &known));
         let _slot = self.state.slots.take();
         self.check_cancelled(vertex.id)?;
         self.unpack(vertex, &parents)?;

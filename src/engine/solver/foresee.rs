@@ -5,7 +5,7 @@
 //! content decides that nobody can know yet, the step is undecided only if some content could still lead to a record;
 //! otherwise it runs whatever comes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use super::error::SolveError;
@@ -38,6 +38,8 @@ pub type Lists = Arc<Mutex<BTreeMap<Digest, Arc<[Entry]>>>>;
 #[derive(Default)]
 pub(super) struct Foreseen {
     lists: Lists,
+    /// Names of the lists that this plan looked at.
+    used: Mutex<BTreeSet<Digest>>,
     /// By the name of the step's lock: which step makes that result first.
     made: Mutex<BTreeMap<String, VertexId>>,
     /// Steps whose lost result is needed if something undecided runs.
@@ -51,11 +53,13 @@ impl Foreseen {
 
     /// Keeps a list that a build would have written down.
     pub(super) fn keep(&self, name: Digest, list: impl FnOnce() -> Vec<Entry>) {
+        guard(&self.used).insert(name);
         guard(&self.lists).entry(name).or_insert_with(|| list().into());
     }
 
     /// A list, from memory or from the store.
     pub(super) fn list(&self, name: Digest, read: impl FnOnce() -> Option<Vec<Entry>>) -> Option<Arc<[Entry]>> {
+        guard(&self.used).insert(name);
         let mut lists = guard(&self.lists);
         if let Some(known) = lists.get(&name) {
             return Some(Arc::clone(known));
@@ -69,6 +73,12 @@ impl Foreseen {
 impl Solver<'_> {
     pub(super) fn is_foreseeing(&self) -> bool {
         self.state.mode == Mode::Foresee
+    }
+
+    /// Keeps no list for the next plan that this one had no use for.
+    pub fn forget_unused_lists(&self) {
+        let used = guard(&self.state.foreseen.used);
+        guard(&self.state.foreseen.lists).retain(|name, _| used.contains(name));
     }
 
     /// Foresees the whole build. Errors: what would end the build before or instead of a step (a source that does not exist).

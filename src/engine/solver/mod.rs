@@ -93,7 +93,7 @@ pub struct ScannedContext {
     /// Its folder.
     pub root: std::path::PathBuf,
     /// What the build selects of it.
-    pub tree: Tree,
+    pub tree: std::sync::Arc<Tree>,
     /// The rules that left something out.
     pub ignore: super::context::IgnoreFile,
     /// By what it is known without its content, and which state of it this is; none for a folder of the user.

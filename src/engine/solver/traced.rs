@@ -9,11 +9,12 @@ use super::probe::{LinkUse, now_micros};
 use super::{Keys, Mode, Solver, guard};
 use crate::engine::cache::preimage::{operation_digest, traced_digest};
 use crate::engine::cache::{KeyId, ResultId, StepResult};
+use crate::engine::event::VertexId;
 use crate::engine::graph::{Edge, Operation, Vertex};
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{Reply, Request};
 use crate::engine::reads::{CacheUse, ReadSet};
-use crate::engine::verdict::{HitReason, TraceRefusal};
+use crate::engine::verdict::{HitReason, MissReason, TraceRefusal};
 use crate::ground::digest::Digest;
 
 /// So many recorded runs are compared before the step runs after all.
@@ -82,6 +83,13 @@ impl Solver<'_> {
         }
         *guard(&self.state(vertex.id).refused) = refused;
         Ok(None)
+    }
+
+    /// The reasons of a miss, and why no recorded run stood in for it.
+    pub(super) fn all_reasons(&self, vertex: &Vertex, known: &[KeyId]) -> (Vec<MissReason>, VertexId) {
+        let (mut reasons, cause) = self.miss_reasons(vertex, known);
+        reasons.extend(guard(&self.state(vertex.id).refused).take().map(|why| MissReason::NotTraced { why }));
+        (reasons, cause)
     }
 
     /// Whether a recorded run gives on other parents what it gave: what it read, as it lies on those; or why not.

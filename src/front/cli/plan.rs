@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::args::ProjectArgs;
 use super::{Context, build};
-use crate::engine::context::{IgnoreFile, Watch};
+use crate::engine::context::{Changed, IgnoreFile, Watch};
 use crate::engine::event::{BuildEvent, Stamped};
 use crate::engine::store::{Store, StoreError};
 use crate::engine::{EngineError, PlanMemory, Project};
@@ -78,7 +78,28 @@ fn watch(context: &Context, project: &Project, store: &Store) -> Result<u8, Engi
                 last = None;
             }
         }
-        while !watch.wait(Duration::from_secs(3600)) {}
-        watch.refresh(&ignore()).map_err(fail)?;
+        if watch.off().is_none() {
+            memory.watched(&project.context);
+        }
+        let changed = loop {
+            match watch.wait(Duration::from_secs(3600)) {
+                Changed::Nothing => {}
+                changed => break changed,
+            }
+        };
+        let is_folder = |path: &String| project.context.join(path).is_dir();
+        match changed {
+            Changed::Paths(paths) => {
+                memory.note(&project.context, Some(&paths));
+                // A new folder, or rules that leave in what they left out before.
+                if paths.iter().any(|path| is_folder(path) || path.ends_with("ignore")) {
+                    watch.refresh(&ignore()).map_err(fail)?;
+                }
+            }
+            Changed::Anything | Changed::Nothing => {
+                memory.note(&project.context, None);
+                watch.refresh(&ignore()).map_err(fail)?;
+            }
+        }
     }
 }

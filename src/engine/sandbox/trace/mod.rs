@@ -11,7 +11,9 @@
 
 mod calls;
 mod filter;
+mod interpreter;
 mod look;
+mod proc;
 mod settle;
 mod sys;
 mod touched;
@@ -32,7 +34,8 @@ pub use touched::Touched;
 
 use crate::engine::protocol::TraceBudget;
 use crate::engine::reads::Incomplete;
-use look::{Looker, Threads};
+use look::Looker;
+use proc::Threads;
 
 /// How long the watcher sleeps before it looks whether it is still needed.
 const TICK: Duration = Duration::from_millis(100);

@@ -1,0 +1,19 @@
+//! How much of a step is watched.
+
+use serde::{Deserialize, Serialize};
+
+/// How much of a step is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceBudget {
+    /// System calls that are looked at; the step goes on unwatched after that.
+    pub events: u64,
+    /// Bytes of paths that are remembered.
+    pub bytes: u64,
+}
+
+impl Default for TraceBudget {
+    /// A million calls cost some six seconds.
+    fn default() -> Self {
+        Self { events: 1_000_000, bytes: 64 << 20 }
+    }
+}

@@ -1,0 +1,131 @@
+//! What `/proc` says of a thread: its directories and descriptors; and where paths lead that go through it.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::sys::Notification;
+
+/// Where a name in `/proc` or `/dev` leads.
+pub enum Through {
+    /// Nowhere in the image.
+    Nothing,
+    /// To an absolute path of the step.
+    Path(Vec<u8>),
+    /// To what only another process knows.
+    Other,
+}
+
+/// `/proc/self/root/x` is `/x`, `/proc/self/cwd/x` and `/proc/self/fd/3/x` are below what the process has there.
+pub fn through(call: &Notification, names: &[Vec<u8>]) -> Through {
+    let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+    let (own, door) = match names.as_slice() {
+        [b"proc", b"self" | b"thread-self", door @ ..] => (true, door),
+        [b"proc", number, door @ ..] if number.iter().all(u8::is_ascii_digit) => (false, door),
+        [b"dev", b"fd", _, ..] => (true, &names[1..]),
+        _ => return Through::Nothing,
+    };
+    let below = |base: Option<Vec<u8>>, rest: &[&[u8]]| match base {
+        Some(base) => Through::Path([base.as_slice(), b"/", &rest.join(&b'/')].concat()),
+        None => Through::Other,
+    };
+    match door {
+        [b"root", rest @ ..] if own && !rest.is_empty() => below(link(&format!("/proc/{}/root", call.pid)), rest),
+        [b"cwd", rest @ ..] if own && !rest.is_empty() => below(link(&format!("/proc/{}/cwd", call.pid)), rest),
+        [b"fd", number, rest @ ..] if own => {
+            let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+            match (number.and_then(|number| descriptor_path(call, number)), rest) {
+                // What a descriptor is open on as a mere place can be opened through it for good. A pipe is nobody's file.
+                (path, []) => path.map_or(Through::Nothing, Through::Path),
+                (base, rest) => below(base, rest),
+            }
+        }
+        [b"root" | b"cwd" | b"fd" | b"task" | b"map_files", _, ..] if !own => Through::Other,
+        [b"task", _, b"root" | b"cwd" | b"fd", ..] => Through::Other,
+        _ => Through::Nothing,
+    }
+}
+
+/// Absolute path of what a descriptor is open on.
+fn descriptor_path(call: &Notification, descriptor: u64) -> Option<Vec<u8>> {
+    link(&format!("/proc/{}/fd/{}", call.pid, descriptor as i32))
+}
+
+/// Folders in `/proc`, kept open: a look-up by number in one of them is twice as fast as from the top. Such a folder stays that
+/// of its thread: once that is gone, nothing is found in it, whoever gets its number.
+#[derive(Default)]
+pub struct Threads(HashMap<u32, OwnedFd>);
+
+/// So many are kept.
+const KEPT: usize = 64;
+
+impl Threads {
+    /// Where a link in the folder of a thread leads. None: there is no such descriptor, or it is open on no file; then the call
+    /// fails, whatever is there.
+    pub fn link(&mut self, thread: u32, name: &str) -> Result<Option<Vec<u8>>, Errno> {
+        if let Some(folder) = self.0.get(&thread) {
+            match rustix::fs::readlinkat(folder, name, Vec::with_capacity(256)) {
+                Ok(target) => return Ok(absolute(target.into_bytes())),
+                Err(Errno::NOENT) => return Ok(None),
+                // The number belongs to somebody else by now.
+                Err(Errno::SRCH) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.0.len() >= KEPT {
+            self.0.clear();
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(format!("/proc/{thread}"), flags, Mode::empty())?;
+        let target = match rustix::fs::readlinkat(&folder, name, Vec::with_capacity(256)) {
+            Err(Errno::NOENT) => None,
+            other => absolute(other?.into_bytes()),
+        };
+        self.0.insert(thread, folder);
+        Ok(target)
+    }
+}
+
+fn absolute(path: Vec<u8>) -> Option<Vec<u8>> {
+    path.starts_with(b"/").then_some(path)
+}
+
+/// Where a link of `/proc` leads, as the step sees it: the paths of another mount namespace begin at its own root.
+pub fn link(path: &str) -> Option<Vec<u8>> {
+    absolute(std::fs::read_link(path).ok()?.into_os_string().into_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    fn names(path: &str) -> Vec<Vec<u8>> {
+        super::super::walk::split(path.as_bytes()).collect()
+    }
+
+    #[test]
+    fn doors_of_proc_lead_back_into_the_step() {
+        let call = Notification::of(std::process::id());
+        let path = |text: &str| match through(&call, &names(text)) {
+            Through::Path(path) => String::from_utf8(path).unwrap(),
+            Through::Other => "other".into(),
+            Through::Nothing => "nothing".into(),
+        };
+        assert_eq!(path("/proc/self/root/etc/x"), "//etc/x");
+        assert!(path("/proc/self/cwd/x").ends_with("/x"));
+        assert_eq!(path("/proc/self/maps"), "nothing");
+        assert_eq!(path("/proc/12/root/etc/x"), "other");
+        assert_eq!(path("/dev/fd/99999/x"), "other");
+        assert_eq!(path("/dev/null"), "nothing");
+        assert_eq!(path("/dev/fd/99999"), "nothing");
+        let file = File::open("/proc/self/../../etc").unwrap();
+        assert_eq!(path(&format!("/proc/self/fd/{}", file.as_raw_fd())), "/etc");
+        assert_eq!(names("/a//./b"), [b"a", b"b"]);
+    }
+}
