@@ -192,3 +192,75 @@ fn what_cannot_be_replayed_says_why() {
     assert_eq!(ran, [1, 0, 1]);
     assert_eq!(done["commits"][5]["present"]["blame"][0]["path"], "f");
 }
+
+/// Everything that a repository's own configuration can make git start: none of it runs.
+#[test]
+fn a_hostile_repository_runs_nothing() {
+    if !has_git("a_hostile_repository_runs_nothing") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY a /a\n");
+    program.write("a", "1");
+    program.write(".gitattributes", "* diff=evil filter=evil\n");
+    let folder = program.context.clone();
+    git(&folder, &["init", "-q", "-b", "main"]);
+    git(&folder, &["add", "-A"]);
+    git(&folder, &["commit", "-q", "-m", "one"]);
+    program.write("a", "2");
+    git(&folder, &["commit", "-q", "-a", "-m", "two"]);
+    let canary = program.path("canary");
+    let script = program.path("evil");
+    std::fs::write(&script, format!("#!/bin/sh\necho \"$0 $*\" >> {}\n", canary.display())).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let evil = script.to_str().unwrap();
+    let remote = format!("ext::{evil} %S");
+    for (key, value) in [
+        ("core.fsmonitor", evil),
+        ("core.pager", evil),
+        ("pager.log", evil),
+        ("core.editor", evil),
+        ("core.sshCommand", evil),
+        ("core.askPass", evil),
+        ("core.gitProxy", evil),
+        ("credential.helper", evil),
+        ("diff.external", evil),
+        ("diff.evil.command", evil),
+        ("diff.evil.textconv", evil),
+        ("filter.evil.smudge", evil),
+        ("filter.evil.clean", evil),
+        ("filter.evil.process", evil),
+        ("gpg.program", evil),
+        ("log.showSignature", "true"),
+        ("alias.log", &format!("!{evil}")),
+        ("uploadpack.packObjectsHook", evil),
+        ("remote.origin.url", &remote),
+        ("remote.origin.uploadpack", evil),
+        ("remote.origin.promisor", "true"),
+        ("extensions.partialClone", "origin"),
+        ("core.repositoryFormatVersion", "1"),
+        ("protocol.ext.allow", "always"),
+        ("protocol.file.allow", "always"),
+    ] {
+        git(&folder, &["config", key, value]);
+    }
+    std::fs::create_dir_all(folder.join(".git/hooks")).unwrap();
+    for hook in ["post-checkout", "reference-transaction", "post-index-change", "fsmonitor-watchman"] {
+        std::fs::copy(&script, folder.join(".git/hooks").join(hook)).unwrap();
+    }
+    program.run(&["replay"]).says(0, &["2 commits, 1 builds"]);
+    program.run(&["heat"]).says(0, &["1 commits of the history"]);
+    program.run(&["suggest"]).says(0, &[]);
+    let ran = || std::fs::read_to_string(&canary).unwrap_or_default();
+    assert_eq!(ran(), "");
+    // An object that is missing would be fetched from the remote.
+    let blob = git(&folder, &["-c", "core.fsmonitor=false", "rev-parse", "HEAD:Dockerfile"]);
+    let (first, rest) = blob.trim().split_at(2);
+    std::fs::remove_file(folder.join(".git/objects").join(first).join(rest)).unwrap();
+    let _ = std::fs::remove_file(&canary);
+    program.run(&["replay"]).says(1, &["cannot be read"]);
+    assert_eq!(ran(), "");
+    // Git as people start it does run something here.
+    let mut plain = std::process::Command::new("git");
+    plain.args(["cat-file", "-p", "HEAD:Dockerfile"]).current_dir(&folder).output().unwrap();
+    assert_ne!(ran(), "");
+}
