@@ -14,6 +14,6 @@ pub struct TraceBudget {
 impl Default for TraceBudget {
     /// A million calls cost some six seconds.
     fn default() -> Self {
-        Self { events: 1_000_000, bytes: 64 << 20 }
+        Self { events: 250_000, bytes: 64 << 20 }
     }
 }
