@@ -4,7 +4,7 @@ use crate::engine::event::VertexId;
 use crate::front::text::{OutputLine, Screen};
 use crate::insight::model::Step;
 
-use super::app::Effect;
+use super::msg::Effect;
 
 /// Bytes asked for at once; a longer output is shown from its last so many bytes.
 const PIECE: u64 = 256 * 1024;

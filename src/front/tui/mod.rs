@@ -7,6 +7,7 @@ pub mod keymap;
 mod log;
 mod model;
 mod movement;
+mod msg;
 mod runtime;
 pub mod screenshot;
 mod terminal;
@@ -19,8 +20,9 @@ mod widgets;
 use std::io;
 use std::sync::Arc;
 
-pub use app::{App, Effect, Msg};
+pub use app::App;
 use host::Host;
+pub use msg::{Effect, Msg};
 
 /// How the interface starts.
 #[derive(Debug, Clone, Default)]

@@ -11,8 +11,9 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::app::{App, Effect, Msg};
+use super::app::App;
 use super::host::Host;
+use super::msg::{Effect, Msg};
 use super::terminal::{PanicGuard, Screen};
 use super::views::layers::{LayersFound, PreviewText, Reading};
 use super::{Exit, TuiOptions};

@@ -17,7 +17,8 @@ use ratatui::crossterm::terminal::{
 use ratatui::crossterm::{cursor, execute, style};
 use ratatui::layout::Rect;
 
-use super::app::{App, Msg};
+use super::app::App;
+use super::msg::Msg;
 use super::views;
 
 /// The terminal while the interface owns it; dropping it gives it back.

@@ -10,8 +10,8 @@ static PAGE: Page = Page {
     name: "secret-in-arg-or-env",
     description: "Give secrets to single steps by a mount",
     why: "The value of an ARG is in the history of the image, that of an ENV in its configuration: whoever has the image can read them. `RUN --mount=type=secret,id=NAME,env=NAME` gives the value to one command, leaves no trace, and is in no key, so that a new token runs nothing again.",
-    bad: "FROM node:22\nARG NPM_TOKEN\nRUN npm ci --//registry.npmjs.org/:_authToken=$NPM_TOKEN\n",
-    good: "FROM node:22\nRUN --mount=type=secret,id=NPM_TOKEN,env=NPM_TOKEN npm ci --//registry.npmjs.org/:_authToken=$NPM_TOKEN\n",
+    bad: "FROM node:22\nARG NPM_TOKEN\nRUN npm ci --//registry.example/:_authToken=$NPM_TOKEN\n",
+    good: "FROM node:22\nRUN --mount=type=secret,id=NPM_TOKEN,env=NPM_TOKEN npm ci --//registry.example/:_authToken=$NPM_TOKEN\n",
 };
 
 /// The rule.

@@ -8,9 +8,9 @@ use crate::engine::Layered;
 use crate::engine::image::inspect::{
     self, Efficiency, Kind, Mark, Place, Row, Stack, WasteGroup, changed_rows, efficiency, merged_rows, wasted_by_layer,
 };
-use crate::front::tui::app::Effect;
 use crate::front::tui::keymap::Action;
 use crate::front::tui::movement::moved;
+use crate::front::tui::msg::Effect;
 
 /// Layers that were read, with their trees and sums: whatever takes time is done before they are drawn.
 pub struct LayersFound {

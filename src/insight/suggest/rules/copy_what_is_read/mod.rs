@@ -5,9 +5,13 @@
 //! like one that was read, and what was looked for in vain stays away, because less is copied, never more. Names that were
 //! listed are the one thing that changes; that is said, and only building both can tell whether it matters.
 
+mod cover;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{ContextView, Page, Proof, Refusal, Rewritten, SuggestReport, Suggestion, Trigger};
+use cover::Cover;
+
 use super::place::{BroadSource, below, copy_of_context, overlap, working_folder};
 use crate::language::dockerfile::{Arguments, Dockerfile, Edit, Instruction, Keyword, Stage, apply, parse};
 
@@ -22,11 +26,6 @@ pub static PAGE: Page = Page {
     bad: "FROM node:22\nWORKDIR /app\nCOPY . .\nRUN make vendor\nRUN make all\n",
     good: "FROM node:22\nWORKDIR /app\nCOPY vendor.list Makefile ./\nRUN make vendor\nCOPY . .\nRUN make all\n",
 };
-
-/// More files of one folder are copied as the folder.
-const FILES_OF_A_FOLDER: usize = 8;
-/// More COPY lines for one step are joined into folders.
-const LINES: usize = 6;
 
 /// What the steps of a Dockerfile read when they were watched.
 #[derive(Debug, Clone, Default)]
@@ -353,86 +352,6 @@ impl<'c> Case<'c> {
 
 fn join_slash(path: &str) -> String {
     format!("/{path}/").replace("//", "/")
-}
-
-/// A few sources that stand for a set of files.
-struct Cover {
-    folders: BTreeSet<String>,
-    /// By folder.
-    single: BTreeMap<String, Vec<String>>,
-    /// All files that they bring: those wanted, and what else lies in a folder that is taken whole.
-    files: BTreeSet<String>,
-}
-
-impl Cover {
-    /// Covers `wanted`, a part of `all`; nothing above `root` is taken whole.
-    fn of(wanted: &BTreeSet<String>, all: &BTreeSet<String>, root: &str) -> Self {
-        let mut folders = BTreeSet::new();
-        loop {
-            let cover = Self::with(wanted, all, root, &folders);
-            let lines = cover.folders.len() + cover.single.len();
-            // The deepest folder is joined with the one above it, as long as that leaves more than one.
-            let deepest = cover.single.keys().chain(&cover.folders).max_by_key(|path| path.matches('/').count());
-            let above = deepest.filter(|path| *path != root).map(|path| parent(path).to_owned());
-            match above.filter(|above| lines > LINES && below(root, above).is_some_and(|rest| !rest.is_empty())) {
-                Some(above) if folders.insert(above.clone()) => {}
-                _ => return cover,
-            }
-        }
-    }
-
-    fn with(wanted: &BTreeSet<String>, all: &BTreeSet<String>, root: &str, forced: &BTreeSet<String>) -> Self {
-        let mut cover = Self { folders: BTreeSet::new(), single: BTreeMap::new(), files: BTreeSet::new() };
-        let mut by_folder: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
-        for file in wanted {
-            by_folder.entry(parent(file)).or_default().push(file);
-        }
-        for (folder, files) in by_folder {
-            let whole = Self::whole(folder, files.len(), wanted, all, root, forced);
-            match whole {
-                Some(whole) => drop(cover.folders.insert(whole)),
-                None => drop(cover.single.insert(folder.to_owned(), files.into_iter().cloned().collect())),
-            }
-        }
-        let nested: Vec<String> = cover.folders.iter().filter(|f| has_outer(&cover.folders, f)).cloned().collect();
-        cover.folders.retain(|folder| !nested.contains(folder));
-        cover.single.retain(|folder, _| !cover.folders.iter().any(|outer| below(outer, folder).is_some()));
-        cover.files.extend(wanted.iter().cloned());
-        for folder in &cover.folders {
-            cover.files.extend(all.iter().filter(|file| below(folder, file).is_some()).cloned());
-        }
-        cover
-    }
-
-    /// The outermost folder at or above `folder` that is taken whole: all of it is wanted, or too many files of it are.
-    fn whole(
-        folder: &str,
-        count: usize,
-        wanted: &BTreeSet<String>,
-        all: &BTreeSet<String>,
-        root: &str,
-        forced: &BTreeSet<String>,
-    ) -> Option<String> {
-        let mut best = (count > FILES_OF_A_FOLDER && folder != root && !folder.is_empty()).then(|| folder.to_owned());
-        let mut at = folder;
-        while below(root, at).is_some_and(|rest| !rest.is_empty()) && !at.is_empty() {
-            let mut inside = all.iter().filter(|file| below(at, file).is_some());
-            // Whole even with one file in it: what is added to it later belongs to the step as well.
-            if forced.contains(at) || inside.all(|file| wanted.contains(file)) {
-                best = Some(at.to_owned());
-            }
-            at = parent(at);
-        }
-        best
-    }
-}
-
-fn has_outer(folders: &BTreeSet<String>, folder: &str) -> bool {
-    folders.iter().any(|outer| outer != folder && below(outer, folder).is_some())
-}
-
-fn parent(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
 #[cfg(test)]
