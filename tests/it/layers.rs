@@ -101,7 +101,7 @@ fn a_layer_that_is_not_what_its_digest_says_is_an_error() {
     let path = program.path("bad.tar");
     let layer = tar(&[("a", Kind::File, &[b'1'; 300])]);
     let name = path.display().to_string();
-    archive(&path, &[layer.clone()], &[Digest::of("another")], &["X"]);
+    archive(&path, std::slice::from_ref(&layer), &[Digest::of("another")], &["X"]);
     program.run(&["layers", &name]).says(3, &["layer 1: it has the DiffID", "instead of"]);
     let ids = [Digest::of(&layer[..700])];
     archive(&path, &[layer[..700].to_vec()], &ids, &["X"]);
