@@ -276,45 +276,46 @@ pub struct FileImage {
 /// Opens one image of an OCI layout or a docker archive: by tag, digest or name, or the only one.
 pub fn look(path: &Path, wanted: Option<&str>) -> Result<FileImage, ImportError> {
     let files = Files::open(path)?;
-    let (config, parts) = if files.has("index.json") {
+    if files.has("index.json") {
         let index: ImageIndex = files.parse("index.json", &files.bytes("index.json", MANIFEST_LIMIT)?)?;
         let Found { manifest, config, .. } = find(&files, pick(&files, &index, wanted)?, 0)?;
-        let part = |layer: &Descriptor| {
+        return looked(&files, config, &manifest.layers, |layer, diff_id| {
+            let (path, at, _) = files.part(&blob_name(&layer.digest))?;
             let packing = Packing::of(&layer.media_type).unwrap_or(Packing::Plain);
-            Ok((files.part(&blob_name(&layer.digest))?, Some((layer.digest, layer.size)), packing))
-        };
-        (config, manifest.layers.iter().map(part).collect::<Result<Vec<_>, ImportError>>()?)
-    } else if files.has("manifest.json") {
+            Ok(Tar::Blob { path, at, size: layer.size, digest: Some(layer.digest), packing, diff_id })
+        });
+    }
+    if files.has("manifest.json") {
         let entry = pick_archived(&files, wanted)?;
         let config = files.parse("image configuration", &files.bytes(&entry.config, CONFIG_LIMIT)?)?;
-        let part = |name: &String| {
+        return looked(&files, config, &entry.layers, |name, diff_id| {
             let mut magic = Vec::new();
             files.file(name)?.take(4).read_to_end(&mut magic).at("read", files.path())?;
-            Ok((files.part(name)?, None, packing_of(&magic)))
-        };
-        (config, entry.layers.iter().map(part).collect::<Result<Vec<_>, ImportError>>()?)
-    } else {
-        return Err(files.malformed("is neither an OCI image layout nor a docker archive".into()));
-    };
-    let config: ImageConfig = config;
-    let (have, named) = (parts.len(), config.rootfs.diff_ids.len());
+            let (path, at, size) = files.part(name)?;
+            Ok(Tar::Blob { path, at, size, digest: None, packing: packing_of(&magic), diff_id })
+        });
+    }
+    Err(files.malformed("is neither an OCI image layout nor a docker archive".into()))
+}
+
+/// Layers with the DiffIDs that the configuration names.
+fn looked<L>(
+    files: &Files,
+    config: ImageConfig,
+    layers: &[L],
+    tar: impl Fn(&L, Option<Digest>) -> Result<Tar, ImportError>,
+) -> Result<FileImage, ImportError> {
+    let (have, named) = (layers.len(), config.rootfs.diff_ids.len());
     if have != named {
         return Err(files.malformed(format!("has {have} layers, but its configuration names {named}")));
     }
-    let blob = |(part, diff_id): (Described, &Digest)| {
-        let ((path, at, length), described, packing) = part;
-        let (digest, size) = described.map_or((None, length), |(digest, size)| (Some(digest), size));
-        Tar::Blob { path, at, size, digest, packing, diff_id: Some(*diff_id) }
-    };
-    let layers = parts.into_iter().zip(&config.rootfs.diff_ids).map(blob).collect();
+    let diff_ids = config.rootfs.diff_ids.iter().copied().map(Some);
+    let layers = layers.iter().zip(diff_ids).map(|(layer, diff_id)| tar(layer, diff_id)).collect::<Result<_, _>>()?;
     Ok(FileImage { config, layers })
 }
 
 /// Path, first byte and bytes of a member.
 type Part = (PathBuf, u64, u64);
-
-/// A member, what a manifest says its digest and size are, and how it is packed.
-type Described = (Part, Option<(Digest, u64)>, Packing);
 
 fn pick_archived(files: &Files, wanted: Option<&str>) -> Result<ArchiveEntry, ImportError> {
     let list: Vec<ArchiveEntry> = files.parse("manifest.json", &files.bytes("manifest.json", MANIFEST_LIMIT)?)?;

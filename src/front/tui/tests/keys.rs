@@ -22,9 +22,9 @@ fn views_by_number_tab_and_letter() {
     bench.keys("6");
     assert_eq!(bench.app.view, ViewName::Fix);
     bench.key(KeyCode::Tab);
-    assert_eq!(bench.app.view, ViewName::Layers);
-    bench.key(KeyCode::Tab);
     assert_eq!(bench.app.view, ViewName::Build);
+    bench.key(KeyCode::BackTab);
+    assert_eq!(bench.app.view, ViewName::Fix);
     bench.key(KeyCode::BackTab);
     assert_eq!(bench.app.view, ViewName::Layers);
     bench.keys("w");
