@@ -20,6 +20,7 @@ mod outputs;
 mod podman;
 mod private;
 mod program;
+mod proof;
 mod registry;
 mod replay;
 mod repository;

@@ -1,0 +1,57 @@
+//! A suggestion from what a step read, proven by building both; and one that does not hold, refuted.
+
+use serde_json::Value;
+
+use super::program::{Program, can_build};
+
+fn project(dockerfile: &str) -> Program {
+    let program = Program::new(dockerfile);
+    for (path, text) in [("in/a", "a\n"), ("docs/1.md", "1\n"), ("docs/2.md", "2\n"), (".dockerignore", "Dockerfile\n")] {
+        program.write(path, text);
+    }
+    let demo = program.run(&["demo", "--json", "--dir", program.path("demo").to_str().unwrap()]);
+    assert_eq!(demo.code, Some(0), "{}", demo.stderr);
+    program.build(&["--trace=always", "."]);
+    program
+}
+
+fn verified(program: &Program) -> Value {
+    let ended = program.run(&["suggest", "--json", "--rule", "copy-what-is-read", "--verify"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap();
+    document["offered"][0].clone()
+}
+
+#[test]
+fn a_copy_narrowed_to_what_was_read_is_proven() {
+    if !can_build("a_copy_narrowed_to_what_was_read_is_proven") {
+        return;
+    }
+    let program = project("FROM rbuild-demo:host\nWORKDIR /w\nCOPY . .\nRUN sleep 0.4; cat in/a > /out\n");
+    let offer = verified(&program);
+    assert!(offer["after"].as_str().unwrap().contains("COPY in in/\nRUN sleep"), "{offer}");
+    assert_eq!((&offer["proof"], &offer["verified"]["proven"]), (&"traced".into(), &true.into()), "{offer}");
+    let micros = |name: &str| offer["verified"]["measured"][name].as_u64().unwrap();
+    assert!(micros("now_micros") > micros("after_micros") + 200_000, "{offer}");
+    let left: Vec<_> = std::fs::read_dir(program.store.join("scratch")).unwrap().collect();
+    assert!(left.is_empty(), "the scratch store is gone: {left:?}");
+    let applied = program.run(&["suggest", "--rule", "copy-what-is-read", "--apply"]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    assert!(std::fs::read_to_string(program.context.join("Dockerfile")).unwrap().contains("COPY in in/"));
+}
+
+#[test]
+fn a_rewrite_that_changes_the_image_is_refuted_and_not_applied() {
+    if !can_build("a_rewrite_that_changes_the_image_is_refuted_and_not_applied") {
+        return;
+    }
+    // It lists the folder, and would see fewer names.
+    let program = project("FROM rbuild-demo:host\nWORKDIR /w\nCOPY . .\nRUN sleep 0.2; cat in/a > /out; ls > /names\n");
+    let offer = verified(&program);
+    assert_eq!(offer["verified"]["proven"], false, "{offer}");
+    assert_eq!(offer["verified"]["differing"][0], "/names: content", "{offer}");
+    assert!(offer["risks"][0].as_str().unwrap().contains("listed the names in /w"), "{offer}");
+    let applied = program.run(&["suggest", "--rule", "copy-what-is-read", "--verify", "--apply"]);
+    applied.says(1, &["not proven", "nothing was written"]);
+    assert!(!std::fs::read_to_string(program.context.join("Dockerfile")).unwrap().contains("COPY in in/"));
+}
