@@ -68,7 +68,7 @@ impl TreePath {
 
 /// Bytes that both begin with. Paths of one tree mostly share a long beginning, so it is compared in pieces.
 fn common(a: &[u8], b: &[u8]) -> usize {
-    const PIECE: usize = 64;
+    const PIECE: usize = 8;
     let pieces = a.chunks_exact(PIECE).zip(b.chunks_exact(PIECE)).take_while(|(a, b)| a == b).count();
     let at = pieces * PIECE;
     at + a[at..].iter().zip(&b[at..]).take_while(|(a, b)| a == b).count()
