@@ -301,7 +301,7 @@ pub fn look(path: &Path, wanted: Option<&str>) -> Result<FileImage, ImportError>
     if have != named {
         return Err(files.malformed(format!("has {have} layers, but its configuration names {named}")));
     }
-    let blob = |(((path, at, length), described, packing), diff_id): ((Part, Option<(Digest, u64)>, Packing), &Digest)| {
+    let blob = |(((path, at, length), described, packing), diff_id): (Described, &Digest)| {
         let (digest, size) = described.map_or((None, length), |(digest, size)| (Some(digest), size));
         Tar::Blob { path, at, size, digest, packing, diff_id: Some(*diff_id) }
     };
@@ -311,6 +311,8 @@ pub fn look(path: &Path, wanted: Option<&str>) -> Result<FileImage, ImportError>
 
 /// Path, first byte and bytes of a member.
 type Part = (PathBuf, u64, u64);
+/// A part, what is said of it, and how it is packed.
+type Described = (Part, Option<(Digest, u64)>, Packing);
 
 fn pick_archived(files: &Files, wanted: Option<&str>) -> Result<ArchiveEntry, ImportError> {
     let list: Vec<ArchiveEntry> = files.parse("manifest.json", &files.bytes("manifest.json", MANIFEST_LIMIT)?)?;
