@@ -214,6 +214,40 @@ fn every_kind_of_difference_is_refused_in_words() {
 }
 
 #[test]
+fn what_no_program_reads_counts_too() {
+    let command = "cat open/f || echo denied; mkfifo fifo; rmdir empty; ls 'a (deleted)'; :";
+    let dockerfile = format!("FROM base\nWORKDIR /app\nCOPY passwd /etc/passwd\nCOPY . .\nUSER bob\nRUN {command}\n");
+    let Some(bench) = Bench::new("what_no_program_reads_counts_too", &dockerfile) else { return };
+    let at = |path: &str| bench.program.context.join(path);
+    bench.program.write("passwd", "bob:x:1000:1000::/home/bob:\n");
+    bench.program.write("open/f", "x\n");
+    fs::create_dir(at("empty")).unwrap();
+    let mode = |path: &str, mode: u32| {
+        fs::set_permissions(at(path), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    bench.build(&[]);
+    bench.touch();
+    assert_eq!(how(&bench.traced(), 6), ("hit", "traced"));
+    type Change<'a> = (&'a str, &'a dyn Fn(), &'a dyn Fn());
+    let changes: [Change<'_>; 5] = [
+        ("`/etc/passwd`", &|| bench.program.write("passwd", "bob:x:1001:1000::/home/bob:\n"), &|| {
+            bench.program.write("passwd", "bob:x:1000:1000::/home/bob:\n")
+        }),
+        ("`/app/open`", &|| mode("open", 0o700), &|| mode("open", 0o755)),
+        ("`/app/fifo`", &|| bench.program.write("fifo", ""), &|| fs::remove_file(at("fifo")).unwrap()),
+        ("the folder `/app/empty`", &|| bench.program.write("empty/x", ""), &|| fs::remove_file(at("empty/x")).unwrap()),
+        ("`/app/a (deleted)`", &|| bench.program.write("a (deleted)", ""), &|| fs::remove_file(at("a (deleted)")).unwrap()),
+    ];
+    for (words, change, back) in changes {
+        change();
+        let refused = refusal(&bench.traced(), 6);
+        assert!(refused.contains(words), "{words}: {refused}");
+        back();
+        assert_eq!(how(&bench.traced(), 6).0, "hit", "{words}");
+    }
+}
+
+#[test]
 fn a_traced_image_is_that_of_a_full_build() {
     let Some(bench) = Bench::new("a_traced_image_is_that_of_a_full_build", BAD) else { return };
     let fresh = |name: &str| {

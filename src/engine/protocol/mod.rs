@@ -120,6 +120,8 @@ pub enum Request {
         reads: Box<ReadSet>,
         /// Targets of its mounts, which are not looked into.
         mounts: Vec<String>,
+        /// As whom it runs, as in [`ProcessSpec::user`].
+        user: String,
     },
     /// Streams a layer directory as a tar into the descriptor that comes along.
     WriteLayer {

@@ -3,7 +3,7 @@
 //! Contents, kinds, modes, owners, extended attributes and links count. Times count only where a file has another content, too,
 //! as they do not enter the key of a COPY either.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,6 +17,7 @@ use super::failure::During;
 use super::layers::Layers;
 use super::metadata;
 use super::origin::{Origins, is_of_base};
+use super::owner::process_user;
 use crate::engine::oci::LayerId;
 use crate::engine::protocol::{Entry, EntryKind, Failure};
 use crate::engine::reads::ReadSet;
@@ -24,13 +25,23 @@ use crate::engine::verdict::TraceRefusal;
 use crate::ground::fs::root::names;
 use crate::ground::fs::{Missing, RootDir};
 
+/// A recorded run.
+pub struct Asked<'a> {
+    /// What it wrote.
+    pub written: &'a LayerId,
+    /// What it read.
+    pub reads: &'a ReadSet,
+    /// Targets of its mounts.
+    pub mounts: &'a [String],
+    /// As whom it runs: a name stands for what the image's tables say of it, and no program of the step has to read them.
+    pub user: &'a str,
+}
+
 /// Answers `Request::Compare`: the first difference that matters, and which layers of the new chain show the paths.
 pub fn compare(
     layers: &Layers,
     (old, new): (&[LayerId], &[LayerId]),
-    written: &LayerId,
-    reads: &ReadSet,
-    mounts: &[String],
+    &Asked { written, reads, mounts, user }: &Asked<'_>,
 ) -> Result<(Option<TraceRefusal>, BTreeMap<String, u32>), Failure> {
     let base = |chain: &[LayerId]| chain.iter().take_while(|layer| is_of_base(layer)).cloned().collect::<Vec<_>>();
     if base(old) != base(new) {
@@ -47,7 +58,10 @@ pub fn compare(
         new: new_view,
         mounts,
     };
-    let refusal = pair.difference(reads)?;
+    let refusal = match pair.user_differs(user) {
+        Some(why) => Some(why),
+        None => pair.difference(reads)?,
+    };
     let origin = pair.new_layers.of_all(reads.read.iter().chain(&reads.looked).chain(&reads.listed));
     Ok((refusal, origin))
 }
@@ -89,7 +103,35 @@ impl Pair {
                 return Ok(Some(TraceRefusal::LookDiffers { path: path.clone() }));
             }
         }
-        self.collision(reads)
+        match self.way_differs(reads)? {
+            Some(why) => Ok(Some(why)),
+            None => self.collision(reads),
+        }
+    }
+
+    /// The ids and the home directory that the tables of the image give.
+    fn user_differs(&self, user: &str) -> Option<TraceRefusal> {
+        let same = match (process_user(&self.old, user), process_user(&self.new, user)) {
+            (Ok(then), Ok(now)) => then == now,
+            _ => false,
+        };
+        // Whichever of the two tables it is: both belong to the user.
+        (!same).then(|| TraceRefusal::ReadDiffers { path: "etc/passwd".into() })
+    }
+
+    /// The first directory on the way to a path that it used that lets other users through now.
+    fn way_differs(&self, reads: &ReadSet) -> Result<Option<TraceRefusal>, Failure> {
+        let used =
+            [&reads.read, &reads.looked, &reads.missing, &reads.listed].into_iter().flatten().chain(reads.links.keys());
+        let on_the_way: BTreeSet<&str> = used.filter(|path| !self.is_mounted(path)).flat_map(|path| above(path)).collect();
+        for path in on_the_way {
+            // One that is on one side only has everything in it missing there, which is told by the path itself.
+            let both = entry(&self.old, path)?.is_some() && entry(&self.new, path)?.is_some();
+            if both && !self.is_same(path, Depth::Attributes)? {
+                return Ok(Some(TraceRefusal::LookDiffers { path: path.to_owned() }));
+            }
+        }
+        Ok(None)
     }
 
     fn collision(&self, reads: &ReadSet) -> Result<Option<TraceRefusal>, Failure> {
@@ -223,6 +265,11 @@ fn parent_of(root: &RootDir, path: &str) -> io::Result<Option<(OwnedFd, Vec<u8>)
     let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
     let dir = root.open_beneath(Path::new(above), OFlags::RDONLY | OFlags::DIRECTORY)?;
     Ok(Some((dir, name.as_bytes().to_vec())))
+}
+
+/// The directories above a path, without the root.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/')).map(|(above, _)| above)
 }
 
 fn is_directory(stat: &Stat) -> bool {

@@ -108,9 +108,11 @@ impl Solver<'_> {
             return Ok(Err(TraceRefusal::Network));
         }
         let Some((layer, stood_on)) = old.layers.split_last() else { return Ok(Err(TraceRefusal::OtherBase)) };
-        let mounts = match &vertex.operation {
-            Some(Operation::Run { mounts, .. }) => mounts.iter().map(|mount| mount.target.clone()).collect(),
-            _ => Vec::new(),
+        let (mounts, user) = match &vertex.operation {
+            Some(Operation::Run { mounts, user, .. }) => {
+                (mounts.iter().map(|mount| mount.target.clone()).collect(), user.clone())
+            }
+            _ => (Vec::new(), String::new()),
         };
         let request = Request::Compare {
             old: stood_on.to_vec(),
@@ -118,6 +120,7 @@ impl Solver<'_> {
             layer: layer.clone(),
             reads: Box::new(set.clone()),
             mounts,
+            user,
         };
         match self.ask(vertex, request, Vec::new())? {
             Reply::Compared { refusal: Some(why), .. } => Ok(Err(why)),

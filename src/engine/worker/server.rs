@@ -178,8 +178,9 @@ impl Server {
                 let out = fds.into_iter().next().ok_or_else(|| internal("a tree is to be written, but nowhere"))?;
                 write_layer::write_tree(layers, &chain, times, out)
             }
-            Request::Compare { old, new, layer, reads, mounts } => {
-                let (refusal, origin) = compare::compare(layers, (&old, &new), &layer, &reads, &mounts)?;
+            Request::Compare { old, new, layer, reads, mounts, user } => {
+                let asked = compare::Asked { written: &layer, reads: &reads, mounts: &mounts, user: &user };
+                let (refusal, origin) = compare::compare(layers, (&old, &new), &asked)?;
                 Ok(Reply::Compared { refusal, origin })
             }
             Request::Scan { layers: chain, selectors } => scan::scan(layers, &chain, &selectors),

@@ -36,6 +36,10 @@ pub enum Call {
     Create(Path),
     /// Looks at a path.
     Look(Path),
+    /// Removes a directory: whether that can be done depends on its being empty.
+    RemoveFolder(Path),
+    /// Removes a directory when this argument has AT_REMOVEDIR, anything else when not.
+    Unlink(Path, usize),
     /// Moves or links: looks at both, and paths may lead elsewhere afterwards.
     Move(Path, Path),
     /// Makes a link: paths may lead elsewhere afterwards.
@@ -46,8 +50,8 @@ pub enum Call {
     List,
     /// Changes what `/` means for a process.
     Root(Path),
-    /// Connects a socket to an address in memory.
-    Connect,
+    /// Connects a socket to an address in memory, or sends to one; its length is the next argument.
+    Connect(usize),
     /// Installs a filter with a listener of its own.
     Listen,
     /// Asks for io_uring.
@@ -120,10 +124,23 @@ pub const CALLS: &[Row] = &[
     (88, Only::Always, Call::Link(plain(1, Follow::No))),                             // symlink
     (266, Only::Always, Call::Link(at(2, Follow::No))),                               // symlinkat
     (87, Only::Always, Call::Look(plain(0, Follow::No))),                             // unlink
-    (263, Only::Always, Call::Look(at(1, Follow::No))),                               // unlinkat
-    (84, Only::Always, Call::Look(plain(0, Follow::No))),                             // rmdir
+    (263, Only::Always, Call::Unlink(at(1, Follow::No), 2)),                          // unlinkat
+    (84, Only::Always, Call::RemoveFolder(plain(0, Follow::No))),                     // rmdir
     (83, Only::Always, Call::Look(plain(0, Follow::No))),                             // mkdir
     (258, Only::Always, Call::Look(at(1, Follow::No))),                               // mkdirat
+    (133, Only::Always, Call::Look(plain(0, Follow::No))),                            // mknod
+    (259, Only::Always, Call::Look(at(1, Follow::No))),                               // mknodat
+    (188, Only::Always, Call::Look(plain(0, Follow::Yes))),                           // setxattr
+    (189, Only::Always, Call::Look(plain(0, Follow::No))),                            // lsetxattr
+    (197, Only::Always, Call::Look(plain(0, Follow::Yes))),                           // removexattr
+    (198, Only::Always, Call::Look(plain(0, Follow::No))),                            // lremovexattr
+    (463, Only::Always, Call::Look(at(1, Follow::Unless(2)))),                        // setxattrat
+    (466, Only::Always, Call::Look(at(1, Follow::Unless(2)))),                        // removexattrat
+    (132, Only::Always, Call::Look(plain(0, Follow::Yes))),                           // utime
+    (235, Only::Always, Call::Look(plain(0, Follow::Yes))),                           // utimes
+    (261, Only::NotNull(1), Call::Look(at(1, Follow::Yes))),                          // futimesat
+    (137, Only::Always, Call::Look(plain(0, Follow::Yes))),                           // statfs
+    (254, Only::Always, Call::Look(plain(1, Follow::Yes))),                           // inotify_add_watch
     (90, Only::Always, Call::Look(plain(0, Follow::Yes))),                            // chmod
     (268, Only::Always, Call::Look(at(1, Follow::Yes))),                              // fchmodat
     (452, Only::Without(3, AT_EMPTY_PATH), Call::Look(at(1, Follow::Unless(3)))),     // fchmodat2
@@ -133,7 +150,8 @@ pub const CALLS: &[Row] = &[
     (280, Only::NotNull(1), Call::Look(at(1, Follow::Unless(3)))),                    // utimensat
     (303, Only::Without(4, AT_EMPTY_PATH), Call::Look(at(1, Follow::When(4)))),       // name_to_handle_at
     (161, Only::Always, Call::Root(plain(0, Follow::Yes))),                           // chroot
-    (42, Only::Always, Call::Connect),                                                // connect
+    (42, Only::Always, Call::Connect(1)),                                             // connect
+    (44, Only::NotNull(4), Call::Connect(4)),                                         // sendto
     (317, Only::With(1, NEW_LISTENER), Call::Listen),                                 // seccomp
     (425, Only::Always, Call::Ring),                                                  // io_uring_setup
 ];
@@ -168,7 +186,16 @@ pub const CALLS: &[Row] = &[
     (276, Only::Always, Call::Move(at(1, Follow::No), at(3, Follow::No))),            // renameat2
     (37, Only::Always, Call::Move(at(1, Follow::When(4)), at(3, Follow::No))),        // linkat
     (36, Only::Always, Call::Link(at(2, Follow::No))),                                // symlinkat
-    (35, Only::Always, Call::Look(at(1, Follow::No))),                                // unlinkat
+    (35, Only::Always, Call::Unlink(at(1, Follow::No), 2)),                           // unlinkat
+    (33, Only::Always, Call::Look(at(1, Follow::No))),                                // mknodat
+    (5, Only::Always, Call::Look(Path { directory: None, path: 0, follow: Follow::Yes })),// setxattr
+    (6, Only::Always, Call::Look(Path { directory: None, path: 0, follow: Follow::No })),// lsetxattr
+    (14, Only::Always, Call::Look(Path { directory: None, path: 0, follow: Follow::Yes })),// removexattr
+    (15, Only::Always, Call::Look(Path { directory: None, path: 0, follow: Follow::No })),// lremovexattr
+    (463, Only::Always, Call::Look(at(1, Follow::Unless(2)))),                        // setxattrat
+    (466, Only::Always, Call::Look(at(1, Follow::Unless(2)))),                        // removexattrat
+    (43, Only::Always, Call::Look(Path { directory: None, path: 0, follow: Follow::Yes })),// statfs
+    (27, Only::Always, Call::Look(Path { directory: None, path: 1, follow: Follow::Yes })),// inotify_add_watch
     (34, Only::Always, Call::Look(at(1, Follow::No))),                                // mkdirat
     (53, Only::Always, Call::Look(at(1, Follow::Yes))),                               // fchmodat
     (452, Only::Without(3, AT_EMPTY_PATH), Call::Look(at(1, Follow::Unless(3)))),     // fchmodat2
@@ -176,7 +203,8 @@ pub const CALLS: &[Row] = &[
     (88, Only::NotNull(1), Call::Look(at(1, Follow::Unless(3)))),                     // utimensat
     (264, Only::Without(4, AT_EMPTY_PATH), Call::Look(at(1, Follow::When(4)))),       // name_to_handle_at
     (51, Only::Always, Call::Root(Path { directory: None, path: 0, follow: Follow::Yes })), // chroot
-    (203, Only::Always, Call::Connect),                                               // connect
+    (203, Only::Always, Call::Connect(1)),                                            // connect
+    (206, Only::NotNull(4), Call::Connect(4)),                                        // sendto
     (277, Only::With(1, NEW_LISTENER), Call::Listen),                                 // seccomp
     (425, Only::Always, Call::Ring),                                                  // io_uring_setup
 ];

@@ -60,9 +60,14 @@ impl Looker<'_> {
             }
             Call::Create(path) => self.open(call, path, CREAT | TRUNC | 1),
             Call::Look(path) => self.note(call, path, Use::Look),
+            Call::RemoveFolder(path) => self.note(call, path, Use::List),
+            Call::Unlink(path, flags) => {
+                self.note(call, path, if call.args[flags] & REMOVE_FOLDER != 0 { Use::List } else { Use::Look });
+            }
             Call::Move(from, to) => {
                 self.note(call, from, Use::Read);
-                self.note(call, to, Use::Look);
+                // A directory is replaced only if nothing is in it.
+                self.note(call, to, Use::List);
                 self.touched.forget_seen();
             }
             Call::Link(path) => {
@@ -76,7 +81,7 @@ impl Looker<'_> {
                 *self.other_roots = true;
                 self.touched.forget_seen();
             }
-            Call::Connect => self.connect(call),
+            Call::Connect(address) => self.connect(call, address),
             Call::Listen => {
                 self.touched.incomplete.insert(Incomplete::SecondListener);
             }
@@ -101,7 +106,7 @@ impl Looker<'_> {
             Err(_) => return self.unreadable(call),
         };
         if sys::still_waits(self.listener, call.id) {
-            self.resolve(call, &directory, false, Use::List);
+            self.resolve(call, (&directory, b""), false, Use::List);
         }
     }
 
@@ -131,16 +136,16 @@ impl Looker<'_> {
             Follow::Unless(at) => call.args[at] & 0x100 == 0,
             Follow::When(at) => call.args[at] & 0x400 != 0,
         };
-        let whole = if given.is_empty() { base } else { [base.as_slice(), b"/", &given].concat() };
-        self.resolve(call, &whole, follow, how);
+        self.resolve(call, (&base, &given), follow, how);
     }
 
-    /// Notes what an absolute path names.
-    fn resolve(&mut self, call: &Notification, path: &[u8], follow: bool, how: Use) {
-        if !self.touched.is_new(how, follow, path) {
+    /// Notes what a path names: a directory as the kernel writes it, and what the program wrote of it.
+    fn resolve(&mut self, call: &Notification, (base, given): (&[u8], &[u8]), follow: bool, how: Use) {
+        let mut path = if given.is_empty() { base.to_vec() } else { [base, b"/", given].concat() };
+        if !self.touched.is_new(how, follow, &path) {
             return;
         }
-        let mut path = path.to_vec();
+        let mut gone = base.ends_with(DELETED) && matches!(walk(self.root, base, true).place, Place::Missing(_));
         // Through `/proc` a path may lead back: once, or it is somebody's game.
         for _ in 0..2 {
             let Walked { place, links } = walk(self.root, &path, follow);
@@ -148,7 +153,7 @@ impl Looker<'_> {
             match place {
                 Place::There { real, fd } => return self.there(call, real, &fd, how),
                 // The kernel marks the place of a descriptor whose name is gone.
-                Place::Missing(_) if path.windows(DELETED.len()).any(|part| part == DELETED) => return,
+                Place::Missing(_) if gone => return,
                 Place::Missing(real) => return self.touched.lacked(real),
                 Place::Unknown => return self.unreadable(call),
                 Place::Outside(names) => match through(call, &names) {
@@ -157,7 +162,10 @@ impl Looker<'_> {
                         self.touched.incomplete.insert(Incomplete::OtherProcess);
                         return;
                     }
-                    Through::Path(next) => path = next,
+                    Through::Path(next) => {
+                        gone = next.windows(DELETED.len()).any(|part| part == DELETED);
+                        path = next;
+                    }
                 },
             }
         }
@@ -203,11 +211,11 @@ impl Looker<'_> {
         }
     }
 
-    /// A connection to another machine. Those within the step and to sockets in its files are its own affair.
-    fn connect(&mut self, call: &Notification) {
+    /// A connection, or something sent, to another machine. Those within the step and to sockets in its files are its own affair.
+    fn connect(&mut self, call: &Notification, at: usize) {
         let mut address = [0; 28];
-        let length = usize::try_from(call.args[2]).unwrap_or(0).min(address.len());
-        let Ok(read) = sys::read_memory(call.pid, call.args[1], &mut address[..length]) else { return };
+        let length = usize::try_from(call.args[at + 1]).unwrap_or(0).min(address.len());
+        let Ok(read) = sys::read_memory(call.pid, call.args[at], &mut address[..length]) else { return };
         let far = match (u16::from_ne_bytes([address[0], address[1]]), read) {
             (2, 8..) => address[4] != 127,
             (10, 24..) => address[8..24] != std::net::Ipv6Addr::LOCALHOST.octets(),
@@ -251,6 +259,7 @@ impl Looker<'_> {
     }
 }
 
+const REMOVE_FOLDER: u64 = 0x200;
 const CREAT: u64 = 0o100;
 const EXCL: u64 = 0o200;
 const TRUNC: u64 = 0o1000;
