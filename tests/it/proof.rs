@@ -35,7 +35,17 @@ fn a_copy_narrowed_to_what_was_read_is_proven() {
     assert!(micros("now_micros") > micros("after_micros") + 200_000, "{offer}");
     let left: Vec<_> = std::fs::read_dir(program.store.join("scratch")).unwrap().collect();
     assert!(left.is_empty(), "the scratch store is gone: {left:?}");
-    let applied = program.run(&["suggest", "--rule", "copy-what-is-read", "--apply"]);
+
+    // What pays for a change that happened stands before what would pay more for one that did not: the ignore file's.
+    program.write("docs/1.md", "edited\n");
+    program.build(&["--trace=always", "."]);
+    let ended = program.run(&["suggest", "--json"]);
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let offered: Vec<&str> = document["offered"].as_array().unwrap().iter().map(|o| o["rule"].as_str().unwrap()).collect();
+    assert_eq!(offered[0], "copy-what-is-read", "{offered:?}");
+    assert!(offered.contains(&"ignore-lines"), "{offered:?}");
+
+    let applied = program.run(&["suggest", "--apply"]);
     assert_eq!(applied.code, Some(0), "{}", applied.stderr);
     assert!(std::fs::read_to_string(program.context.join("Dockerfile")).unwrap().contains("COPY in in/"));
 }

@@ -90,7 +90,7 @@ pub fn suggest(dockerfile: &Dockerfile, context: &dyn ContextView) -> SuggestRep
 /// What the rules found.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct SuggestReport {
-    /// On offer, largest saving first.
+    /// On offer: first what pays for a change that happened, then the rest, each by its saving.
     pub offered: Vec<Suggestion>,
     /// Not offered, and why.
     pub refused: Vec<Refusal>,

@@ -56,8 +56,9 @@ pub fn advise_with_history(
         }
     }
     report.refused.extend(watched.refused);
+    let changed = last.map(changed_files).unwrap_or_default();
     if last.is_some() {
-        let pricing = Pricing { project, store, changed: last.map(changed_files).unwrap_or_default(), view: &view };
+        let pricing = Pricing { project, store, changed: changed.clone(), view: &view };
         let mut offered = Vec::new();
         for mut suggestion in std::mem::take(&mut report.offered) {
             suggestion.saving = pricing.saving(&suggestion)?;
@@ -74,7 +75,14 @@ pub fn advise_with_history(
         }
         report.offered = offered;
     }
-    report.offered.sort_by_key(|suggestion| std::cmp::Reverse(suggestion.saving.as_ref().map_or(0, saved)));
+    // What is priced for a change that happened comes before what is priced for one that could: an ignore file that nobody
+    // edits would otherwise outrank the sources that are edited all day.
+    report.offered.sort_by_key(|suggestion| {
+        let happens = suggestion.saving.as_ref().is_some_and(|saving| {
+            suggestion.trigger == Trigger::Sources || saving.touched.iter().any(|path| changed.contains(path))
+        });
+        std::cmp::Reverse((happens, suggestion.saving.as_ref().map_or(0, saved)))
+    });
     Ok(report)
 }
 
