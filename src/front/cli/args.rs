@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::history::HistoryArgs;
+use super::image::ImageArgs;
+
 const EXAMPLES: &str = "\
 Examples:
   rbuild-tui                      open the folder's Dockerfile in the interface
@@ -370,112 +373,6 @@ pub enum LintFormat {
     Sarif,
     /// Annotations of GitHub's runners.
     Github,
-}
-
-/// `history`.
-#[derive(Debug, Args)]
-pub struct HistoryArgs {
-    /// What about them.
-    #[command(subcommand)]
-    pub command: HistoryCommand,
-}
-
-/// `history ...`.
-#[derive(Debug, Subcommand)]
-pub enum HistoryCommand {
-    /// List builds, newest first.
-    Ls,
-    /// Show one build: every step with its reasons.
-    Show {
-        /// A name of `history ls`, or its beginning.
-        build: String,
-    },
-    /// Put two builds side by side: results, times, sizes and keys of every step.
-    Compare {
-        /// The earlier one.
-        old: String,
-        /// The later one.
-        new: String,
-    },
-    /// Write all that is kept of a build (events, record, output of steps) as a tar.
-    Export {
-        /// A name of `history ls`, or its beginning.
-        build: String,
-        /// Where to; `-` for standard output.
-        #[arg(short, long, value_name = "FILE", default_value = "-")]
-        output: PathBuf,
-    },
-}
-
-/// `image`.
-#[derive(Debug, Args)]
-pub struct ImageArgs {
-    /// What about them.
-    #[command(subcommand)]
-    pub command: ImageCommand,
-}
-
-/// `image ...`.
-#[derive(Debug, Subcommand)]
-pub enum ImageCommand {
-    /// Bring images in from an OCI layout (folder or tar) or an archive of `docker save`.
-    Load {
-        /// The layout or archive.
-        path: PathBuf,
-        /// Name of the image, where the file holds one.
-        #[arg(short, long, value_name = "NAME")]
-        tag: Option<String>,
-    },
-    /// List images.
-    Ls,
-    /// Fetch an image from its registry.
-    Pull {
-        /// The image.
-        name: String,
-        /// Of several, the image for this platform [default: this machine's].
-        #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-        platform: Option<String>,
-    },
-    /// Deliver an image to its registry.
-    Push {
-        /// The image in the store.
-        name: String,
-        /// Under another name than its own.
-        #[arg(long, value_name = "NAME")]
-        to: Option<String>,
-    },
-    /// Write an image to a file or folder.
-    Save(SaveArgs),
-    /// Take names of images away; what no image and no step needs any more stays in the store until it is pruned.
-    Rm {
-        /// Names or ids.
-        #[arg(required = true)]
-        names: Vec<String>,
-    },
-}
-
-/// `image save`.
-#[derive(Debug, Args)]
-pub struct SaveArgs {
-    /// The image in the store.
-    pub name: String,
-    /// The file; a folder for oci-dir.
-    #[arg(short, long, value_name = "PATH")]
-    pub output: PathBuf,
-    /// What is written.
-    #[arg(long, value_enum, default_value = "docker")]
-    pub format: SaveFormat,
-}
-
-/// `image save --format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SaveFormat {
-    /// What `docker load` reads.
-    Docker,
-    /// An OCI layout in a tar.
-    Oci,
-    /// An OCI layout in a folder.
-    OciDir,
 }
 
 /// `du`.

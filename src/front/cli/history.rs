@@ -1,9 +1,10 @@
 //! `history`.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::{HistoryArgs, HistoryCommand};
+use clap::{Args, Subcommand};
+
 use super::{Context, last};
 use crate::engine::EngineError;
 use crate::engine::solver::record::BuildRecord;
@@ -12,6 +13,41 @@ use crate::front::report::history::{self, BuildRow};
 
 /// How many builds are listed.
 const LISTED: u32 = 200;
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// What about them.
+    #[command(subcommand)]
+    pub command: HistoryCommand,
+}
+
+/// `history ...`.
+#[derive(Debug, Subcommand)]
+pub enum HistoryCommand {
+    /// List builds, newest first.
+    Ls,
+    /// Show one build: every step with its reasons.
+    Show {
+        /// A name of `history ls`, or its beginning.
+        build: String,
+    },
+    /// Put two builds side by side: results, times, sizes and keys of every step.
+    Compare {
+        /// The earlier one.
+        old: String,
+        /// The later one.
+        new: String,
+    },
+    /// Write all that is kept of a build (events, record, output of steps) as a tar.
+    Export {
+        /// A name of `history ls`, or its beginning.
+        build: String,
+        /// Where to; `-` for standard output.
+        #[arg(short, long, value_name = "FILE", default_value = "-")]
+        output: PathBuf,
+    },
+}
 
 pub fn run(context: &Context, args: &HistoryArgs) -> Result<u8, EngineError> {
     match &args.command {

@@ -1,10 +1,11 @@
 //! `image`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::args::{ImageArgs, ImageCommand, SaveArgs, SaveFormat};
+use clap::{Args, Subcommand, ValueEnum};
+
 use super::{Context, cancellable};
 use crate::engine::image::{ExportFormat, ExportRequest, Packaging, export, import};
 use crate::engine::oci::{Platform, Reference};
@@ -13,6 +14,77 @@ use crate::engine::store::{ImageRecord, Store};
 use crate::engine::{EngineError, Remote, ToPush};
 use crate::front::report::images::{self, ImageRow, Moved};
 use crate::front::text;
+
+/// `image`.
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    /// What about them.
+    #[command(subcommand)]
+    pub command: ImageCommand,
+}
+
+/// `image ...`.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Bring images in from an OCI layout (folder or tar) or an archive of `docker save`.
+    Load {
+        /// The layout or archive.
+        path: PathBuf,
+        /// Name of the image, where the file holds one.
+        #[arg(short, long, value_name = "NAME")]
+        tag: Option<String>,
+    },
+    /// List images.
+    Ls,
+    /// Fetch an image from its registry.
+    Pull {
+        /// The image.
+        name: String,
+        /// Of several, the image for this platform [default: this machine's].
+        #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+        platform: Option<String>,
+    },
+    /// Deliver an image to its registry.
+    Push {
+        /// The image in the store.
+        name: String,
+        /// Under another name than its own.
+        #[arg(long, value_name = "NAME")]
+        to: Option<String>,
+    },
+    /// Write an image to a file or folder.
+    Save(SaveArgs),
+    /// Take names of images away; what no image and no step needs any more stays in the store until it is pruned.
+    Rm {
+        /// Names or ids.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// `image save`.
+#[derive(Debug, Args)]
+pub struct SaveArgs {
+    /// The image in the store.
+    pub name: String,
+    /// The file; a folder for oci-dir.
+    #[arg(short, long, value_name = "PATH")]
+    pub output: PathBuf,
+    /// What is written.
+    #[arg(long, value_enum, default_value = "docker")]
+    pub format: SaveFormat,
+}
+
+/// `image save --format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SaveFormat {
+    /// What `docker load` reads.
+    Docker,
+    /// An OCI layout in a tar.
+    Oci,
+    /// An OCI layout in a folder.
+    OciDir,
+}
 
 pub fn run(context: &Context, args: &ImageArgs) -> Result<u8, EngineError> {
     match &args.command {

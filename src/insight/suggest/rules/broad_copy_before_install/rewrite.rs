@@ -1,9 +1,10 @@
 //! How the file is rewritten once it is certain that it may be.
 
-use super::super::super::{Proof, Rewritten, Suggestion, Trigger};
+use super::super::super::{Suggestion, Trigger};
+use super::super::draft::advice;
 use super::super::manifests::{Manifests, Reason};
 use super::super::place::{absolute, copy_of_context, join, unquoted, working_folder, written_destination};
-use super::{Case, NAME, look};
+use super::{Case, PAGE, look};
 use crate::language::dockerfile::{Arguments, CommandForm, Edit, Span, apply, go_match, line_ending, parse};
 use crate::language::shell::{Install, Joint, ShellCommand};
 
@@ -161,22 +162,7 @@ impl Case<'_> {
                 if lines.len() == 1 { "it" } else { "they" }
             ));
         }
-        Suggestion {
-            rule: NAME.to_owned(),
-            title,
-            line: run.line,
-            evidence,
-            risks,
-            proof: Proof::NotProven,
-            trigger: Trigger::Sources,
-            gain: None,
-            verified: None,
-            saving: None,
-            replayed: None,
-            file: Rewritten::Dockerfile,
-            before: self.dockerfile.source.to_string(),
-            after,
-        }
+        Suggestion { title, evidence, risks, trigger: Trigger::Sources, after, ..advice(self.dockerfile, &PAGE, run.line) }
     }
 }
 

@@ -9,7 +9,8 @@ mod cover;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{ContextView, Page, Proof, Refusal, Rewritten, SuggestReport, Suggestion, Trigger};
+use super::super::{ContextView, Page, Proof, Refusal, SuggestReport, Suggestion, Trigger};
+use super::draft::advice;
 use cover::Cover;
 
 use super::place::{BroadSource, below, copy_of_context, overlap, working_folder};
@@ -328,24 +329,17 @@ impl<'c> Case<'c> {
         );
         let lines = if runs.len() == 1 { "line" } else { "lines" };
         Suggestion {
-            rule: NAME.to_owned(),
             title: format!(
                 "copy the {covered} files that {lines} {} read first, and the other {} below",
                 runs.join(" and "),
                 all - covered
             ),
-            line: copy.line,
             evidence: evidence.collect(),
             risks,
             proof: Proof::Traced,
             trigger: Trigger::Sources,
-            gain: None,
-            verified: None,
-            saving: None,
-            replayed: None,
-            file: Rewritten::Dockerfile,
-            before: self.dockerfile.source.to_string(),
             after,
+            ..advice(self.dockerfile, &PAGE, copy.line)
         }
     }
 }
