@@ -26,6 +26,8 @@ const FRAME: Duration = Duration::from_millis(33);
 const TICK: Duration = Duration::from_millis(100);
 /// How often the input thread looks whether it should end.
 const POLL: Duration = Duration::from_millis(50);
+/// How long its end is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Runs the interface; see [`super::run`].
 pub fn run(host: Arc<dyn Host>, options: TuiOptions) -> io::Result<Exit> {
@@ -259,10 +261,13 @@ impl Input {
 }
 
 impl Drop for Input {
+    /// Waits for the thread, but not for ever: where the terminal is gone, crossterm reads its end over and over and never
+    /// comes back. Then the thread ends with the program.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let until = Instant::now() + PATIENCE;
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < until {
+            thread::sleep(POLL / 10);
         }
     }
 }
