@@ -51,6 +51,24 @@ fn a_copy_narrowed_to_what_was_read_is_proven() {
 }
 
 #[test]
+fn a_saving_is_that_of_the_change_that_happened() {
+    if !can_build("a_saving_is_that_of_the_change_that_happened") {
+        return;
+    }
+    // The rewrite names both parts before their steps: `docs` is one of them, and what was edited.
+    let program =
+        project("FROM rbuild-demo:host\nWORKDIR /w\nCOPY . .\nRUN sleep 0.4; cat in/a > /out\nRUN cat docs/1.md > /docs\n");
+    program.write("docs/1.md", "edited\n");
+    program.build(&["--trace=always", "."]);
+    let ended = program.run(&["suggest", "--json", "--rule", "copy-what-is-read"]);
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let offer = &document["offered"][0];
+    assert!(offer["after"].as_str().unwrap().contains("COPY docs"), "{offer}");
+    assert_eq!(offer["saving"]["touched"], serde_json::json!(["docs/1.md"]), "{offer}");
+    assert_eq!(offer["saving"]["spared_lines"], serde_json::json!([4]), "{offer}");
+}
+
+#[test]
 fn a_rewrite_that_changes_the_image_is_refuted_and_not_applied() {
     if !can_build("a_rewrite_that_changes_the_image_is_refuted_and_not_applied") {
         return;

@@ -167,6 +167,13 @@ impl Pricing<'_> {
         match &suggestion.trigger {
             Trigger::None => Ok(None),
             Trigger::Sources => {
+                // What happened counts first, whichever of its parts the rewrite names early.
+                if !self.changed.is_empty()
+                    && let Some(happened) = self.of_files(suggestion, &|path| self.changed.contains(path))?
+                    && saved(&happened) >= NIL_MICROS
+                {
+                    return Ok(Some(happened));
+                }
                 let manifests = named_early(&parse(&suggestion.before), &parse(&suggestion.after));
                 let beside = |path: &String| !manifests.iter().any(|m| path == m || path.starts_with(&format!("{m}/")));
                 self.of_files(suggestion, &beside)
