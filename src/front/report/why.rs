@@ -133,7 +133,7 @@ fn verdict(step: &Step, mark: Mark) -> String {
                 let time = text::seconds(step.micros);
                 format!("served from the cache: {}; BuildKit would have run this: {time}", HitReason::Traced)
             }
-            Some(how) => format!("served from the cache: {how}"),
+            Some(how) => format!("served from the cache: {}", how.sentence(step.hit_from())),
             None => "not needed: a step below it was served from the cache".to_owned(),
         },
         (Mark::New, _) => "it ran for the first time: there is no earlier build to compare with".to_owned(),
