@@ -109,7 +109,10 @@ impl Solver<'_> {
             CacheMode::Min => own.iter().all(|layer| image.contains(layer)),
             CacheMode::Max => true,
         };
-        let (created, micros) = (result.created, result.micros);
+        // When its own layer was made, which a merge has from its copy: it is what the history of an image says.
+        let made = result.layers.last().map(|layer| self.cache().layer_created(layer)).transpose();
+        let made = made.map_err(|error| SolveError::store(&self.speaker.file, vertex, &error))?.flatten();
+        let (created, micros) = (made.unwrap_or(result.created), result.micros);
         Ok((wanted && !own.is_empty()).then_some(StepLayers { base, layers: own, created, micros }))
     }
 }
