@@ -203,7 +203,7 @@ impl Run<'_> {
             0 => std::thread::available_parallelism().map_or(4, |n| n.get() * 2).max(4),
             given => given,
         };
-        let imports = project.open_caches(self.speaker);
+        let imports = project.open_caches(self.store(), self.speaker, Some(&remote));
         let solver = Solver {
             imports: &imports,
             lease: Some(lease),
@@ -227,7 +227,7 @@ impl Run<'_> {
         let result = match &solved {
             Ok(_) => {
                 let image = self.finish_image(&graph, &solver, &remote);
-                image.and_then(|image| self.export_caches(&solver).map(|()| image))
+                image.and_then(|image| self.export_caches(&solver, &remote).map(|()| image))
             }
             Err(error) => Err(error.clone().into()),
         };

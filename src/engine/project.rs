@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::bases::{NamedContext, Resolver};
 use super::context::IgnoreFile;
 use super::error::EngineError;
-use super::exchange::CacheFrom;
+use super::exchange::CachePlace;
 use super::graph::fetch::elsewhere;
 use super::graph::lower::{Bases, LowerRequest};
 use super::graph::{BuildGraph, Fetch, MainContext, lower, slots};
@@ -68,7 +68,7 @@ pub struct Project {
     /// `--pull`: registries are asked what a tag means now.
     pub pull: bool,
     /// `--cache-from`.
-    pub cache_from: Vec<CacheFrom>,
+    pub cache_from: Vec<CachePlace>,
 }
 
 /// A project read from disk.

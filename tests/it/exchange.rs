@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::program::{Ended, Program, busybox, can_build, codes, line};
+use super::registry::server::Registry;
 
 /// Lines 2, 4 and 5 are steps; line 2 is in no layer of the image.
 const STAGES: &str = "FROM scratch AS src\nCOPY a b /in/\nFROM scratch\nCOPY c /c\nCOPY --from=src /in/a /a\n";
@@ -344,4 +345,43 @@ fn a_cache_that_was_brought_in_goes_on_from_there() {
     // And --no-cache asks no cache.
     two.fresh_store();
     assert_eq!(results(&two.import(&["--no-cache"]), &[2, 4, 5]), ["ran"; 3]);
+}
+
+#[test]
+fn a_registry_keeps_a_cache_as_a_folder_does() {
+    if !can_build("a_registry_keeps_a_cache_as_a_folder_does") {
+        return;
+    }
+    let registry = Registry::new();
+    let name = registry.name("team/cache:main");
+    let place = format!("type=registry,ref={name}");
+    let mut two = Two::new(STAGES);
+    let first = two.program.build(&["-t", "x", "--cache-to", &format!("{place},mode=max")]);
+    two.fresh_store();
+    let plan = two.program.run(&["plan", "--cache-from", &place]);
+    assert!(plan.code == Some(0), "{}", plan.stderr);
+    let second = two.program.build(&["-t", "x", "--cache-from", &place]);
+    assert_eq!(results(&second, &[2, 4, 5]), ["imported"; 3], "{second}");
+    assert_eq!((line(&second, 5)["from"].as_str(), &first["image"]), (Some(name.as_str()), &second["image"]));
+    two.check().says(0, &["all is well"]);
+    // Two layers of three, and the configuration.
+    let fetched = registry.requests().iter().filter(|head| head.starts_with("GET ") && head.contains("/blobs/")).count();
+    assert_eq!(fetched, 3, "{:?}", registry.requests());
+    // What is not there, or not what it says, is a warning; a name alone is one of a registry.
+    two.fresh_store();
+    let missing = registry.name("team/cache:other");
+    let ended = two.program.run(&["build", "--cache-from", &missing]);
+    ended.says(0, &[&format!("warning: the cache at `{missing}` cannot be had"), "goes on without it"]);
+    for head in registry.requests().iter().filter(|head| head.starts_with("GET ") && head.contains("/blobs/")).skip(1) {
+        let digest = head.split("/blobs/").nth(1).unwrap().split(' ').next().unwrap();
+        registry.replace(digest, b"something else");
+    }
+    two.fresh_store();
+    let ended = two.program.run(&["build", "--plain", "--cache-from", &place]);
+    ended.says(0, &[&format!("warning: the cache at `{name}` cannot be had"), "what cannot be taken from it is built"]);
+    two.check().says(0, &["all is well"]);
+    // An image is no cache.
+    let image = registry.name("team/app:1");
+    two.program.build(&["-t", &image, "--push"]);
+    two.program.run(&["build", "--cache-from", &image]).says(0, &["holds something else than a cache of this program"]);
 }

@@ -1,5 +1,5 @@
-//! Writes a cache into a folder: blobs first, then the documents that name them, the index last. A reader sees the former cache
-//! or the new one.
+//! Packs a cache, and writes it into a folder: blobs first, then the documents that name them, the index last. A reader sees the
+//! former cache or the new one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::folder::{Folder, MARK, REF_NAME, blob_path, has_tag};
 use super::format::{CONFIG_TYPE, CacheConfig, CachedResult, CachedStep, VERSION};
-use super::{CacheTo, ExchangeError};
+use super::{CacheMode, ExchangeError};
 use crate::engine::cache::ingredients::KEY_FORMAT;
 use crate::engine::image::layer::{Form, ImageError, Written, blob};
 use crate::engine::oci::{Descriptor, ImageIndex, LayerId, Manifest, media_type};
@@ -45,62 +45,85 @@ pub struct StepLayers {
     pub micros: u64,
 }
 
-/// What was written.
+/// A cache whose layers lie in the store as blobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exported {
-    /// Of the manifest.
-    pub digest: Digest,
-    /// Steps that the cache knows.
+pub struct Packed {
+    /// The bytes of its configuration.
+    pub config: Vec<u8>,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Steps that it knows.
     pub steps: u64,
     /// Of these, the ones with a result.
     pub results: u64,
-    /// Bytes of all layers.
-    pub bytes: u64,
 }
 
-/// Writes the cache of a build. Other tags of the folder stay, and so do blobs that nothing names any more (as with BuildKit):
-/// somebody may be reading them. Errors: a layer cannot be packed, the folder cannot be written, or its tag is something else's.
-pub fn export(store: &Store, worker: &Worker, steps: &[Step], to: &CacheTo) -> Result<Exported, ExchangeError> {
-    let index = present_index(to)?;
-    let blobs = to.folder.join("blobs/sha256");
-    fs::create_dir_all(&blobs).at("create", &blobs)?;
-    let packed = pack(store, worker, steps)?;
-    let (config, layers) = document(steps, &packed, to);
-    for layer in &layers {
-        copy(store, layer, &to.folder)?;
+impl Packed {
+    /// Packs the layers of all results. Errors: one of them cannot be packed.
+    pub fn new(store: &Store, worker: &Worker, steps: &[Step], mode: CacheMode) -> Result<Self, ExchangeError> {
+        let packed = pack(store, worker, steps)?;
+        let (config, layers) = document(steps, &packed, mode);
+        let results = config.steps.iter().filter(|step| step.result.is_some()).count();
+        let known = config.steps.len();
+        let config = serde_json::to_vec(&config).unwrap_or_default();
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(media_type::MANIFEST.into()),
+            config: descriptor(CONFIG_TYPE, &config),
+            layers,
+            annotations: BTreeMap::new(),
+        };
+        Ok(Self { config, manifest, steps: known as u64, results: results as u64 })
     }
-    let config_bytes = serde_json::to_vec(&config).unwrap_or_default();
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(media_type::MANIFEST.into()),
-        config: put(&to.folder, CONFIG_TYPE, &config_bytes)?,
-        layers,
-        annotations: BTreeMap::new(),
-    };
-    let mut entry = put(&to.folder, media_type::MANIFEST, &serde_json::to_vec(&manifest).unwrap_or_default())?;
-    let digest = entry.digest;
-    entry.annotations = [(REF_NAME, to.tag.as_str()), (MARK, "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-    let mut manifests: Vec<Descriptor> = index.manifests.into_iter().filter(|entry| !has_tag(entry, &to.tag)).collect();
-    manifests.push(entry);
-    let index = ImageIndex { schema_version: 2, media_type: Some(media_type::INDEX.into()), manifests };
-    write(&to.folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    write(&to.folder.join("index.json"), &serde_json::to_vec(&index).unwrap_or_default())?;
-    let results = config.steps.iter().filter(|step| step.result.is_some()).count();
-    let bytes = manifest.layers.iter().map(|layer| layer.size).sum();
-    Ok(Exported { digest, steps: config.steps.len() as u64, results: results as u64, bytes })
+
+    /// Bytes of all layers.
+    pub fn bytes(&self) -> u64 {
+        self.manifest.layers.iter().map(|layer| layer.size).sum()
+    }
+
+    /// The bytes of the manifest.
+    pub fn manifest_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.manifest).unwrap_or_default()
+    }
+
+    /// Writes it into a folder under a tag. Other tags stay, and so do blobs that nothing names any more (as with BuildKit):
+    /// somebody may be reading them. Errors: the folder cannot be written, or the tag is something else's.
+    pub fn write(&self, store: &Store, folder: &Path, tag: &str) -> Result<(), ExchangeError> {
+        let index = present_index(folder, tag)?;
+        let blobs = folder.join("blobs/sha256");
+        fs::create_dir_all(&blobs).at("create", &blobs)?;
+        for layer in &self.manifest.layers {
+            copy(store, layer, folder)?;
+        }
+        let manifest = self.manifest_bytes();
+        let mut entry = descriptor(media_type::MANIFEST, &manifest);
+        write(&folder.join(blob_path(&self.manifest.config.digest)), &self.config)?;
+        write(&folder.join(blob_path(&entry.digest)), &manifest)?;
+        entry.annotations = [(REF_NAME, tag), (MARK, "1")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let mut manifests: Vec<Descriptor> = index.manifests.into_iter().filter(|entry| !has_tag(entry, tag)).collect();
+        manifests.push(entry);
+        let index = ImageIndex { schema_version: 2, media_type: Some(media_type::INDEX.into()), manifests };
+        write(&folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        write(&folder.join("index.json"), &serde_json::to_vec(&index).unwrap_or_default())
+    }
+}
+
+fn descriptor(kind: &str, bytes: &[u8]) -> Descriptor {
+    let (media_type, digest, size) = (kind.to_owned(), Digest::of(bytes), bytes.len() as u64);
+    Descriptor { media_type, digest, size, platform: None, annotations: BTreeMap::new() }
 }
 
 /// The index of the folder as it is; an empty one where there is none yet.
-fn present_index(to: &CacheTo) -> Result<ImageIndex, ExchangeError> {
-    let occupied = |why: String| ExchangeError::Occupied { folder: to.folder.clone(), why };
+fn present_index(folder: &Path, tag: &str) -> Result<ImageIndex, ExchangeError> {
+    let occupied = |why: String| ExchangeError::Occupied { folder: folder.to_owned(), why };
     let none = ImageIndex { schema_version: 2, media_type: None, manifests: Vec::new() };
-    if !to.folder.join("index.json").exists() {
+    if !folder.join("index.json").exists() {
         return Ok(none);
     }
-    let index = Folder::open(&to.folder).and_then(|folder| folder.index()).map_err(occupied)?;
-    match index.manifests.iter().find(|entry| has_tag(entry, &to.tag)) {
+    let index = Folder::open(folder).and_then(|folder| folder.index()).map_err(occupied)?;
+    match index.manifests.iter().find(|entry| has_tag(entry, tag)) {
         Some(entry) if !entry.annotations.contains_key(MARK) => {
-            Err(occupied(format!("holds something else under the tag `{}`, which the cache would replace", to.tag)))
+            Err(occupied(format!("holds something else under the tag `{tag}`, which the cache would replace")))
         }
         _ => Ok(index),
     }
@@ -131,7 +154,7 @@ fn pack(store: &Store, worker: &Worker, steps: &[Step]) -> Result<BTreeMap<Layer
 }
 
 /// The configuration, and the layers in the order that it counts them in.
-fn document(steps: &[Step], packed: &BTreeMap<LayerId, Written>, to: &CacheTo) -> (CacheConfig, Vec<Descriptor>) {
+fn document(steps: &[Step], packed: &BTreeMap<LayerId, Written>, mode: CacheMode) -> (CacheConfig, Vec<Descriptor>) {
     let mut places: BTreeMap<Digest, usize> = BTreeMap::new();
     let (mut diff_ids, mut layers) = (Vec::new(), Vec::new());
     let mut place = |layer: &LayerId| -> Option<usize> {
@@ -153,7 +176,7 @@ fn document(steps: &[Step], packed: &BTreeMap<LayerId, Written>, to: &CacheTo) -
         result: step.result.as_ref().and_then(&mut result),
     };
     let steps = steps.iter().map(step).collect();
-    (CacheConfig { version: VERSION, key_format: KEY_FORMAT, mode: to.mode, layers: diff_ids, steps }, layers)
+    (CacheConfig { version: VERSION, key_format: KEY_FORMAT, mode, layers: diff_ids, steps }, layers)
 }
 
 /// A blob of the store, verified on its way.
@@ -184,13 +207,6 @@ fn copy(store: &Store, layer: &Descriptor, folder: &Path) -> Result<(), Exchange
 /// A blob is written whole or not at all: its size says whether it is one that was damaged since.
 fn is_there(path: &PathBuf, size: u64) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
-}
-
-fn put(folder: &Path, kind: &str, bytes: &[u8]) -> Result<Descriptor, ExchangeError> {
-    let digest = Digest::of(bytes);
-    write(&folder.join(blob_path(&digest)), bytes)?;
-    let (media_type, size) = (kind.to_owned(), bytes.len() as u64);
-    Ok(Descriptor { media_type, digest, size, platform: None, annotations: BTreeMap::new() })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ExchangeError> {

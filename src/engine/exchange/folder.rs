@@ -12,9 +12,7 @@ use crate::ground::digest::Digest;
 use crate::ground::fs::RootDir;
 use crate::ground::fs::error::describe;
 
-pub const INDEX_LIMIT: u64 = 4 << 20;
-pub const MANIFEST_LIMIT: u64 = 32 << 20;
-pub const CONFIG_LIMIT: u64 = 128 << 20;
+const INDEX_LIMIT: u64 = 4 << 20;
 /// The annotation with the tag of an entry.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation that marks an entry as a cache, so that an export replaces nothing else.

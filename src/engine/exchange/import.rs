@@ -5,14 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use super::folder::{CONFIG_LIMIT, Folder, MANIFEST_LIMIT, has_tag};
-use super::format::{CONFIG_TYPE, CacheConfig, CachedInput, CachedResult};
-use super::{CacheFrom, CacheMode};
+use super::CacheMode;
+use super::format::{CacheConfig, CachedInput, CachedResult};
+use super::source::{Source, Why};
 use crate::engine::cache::{KeyId, Link};
-use crate::engine::oci::{Descriptor, Manifest, Packing, media_type};
+use crate::engine::oci::{Descriptor, Manifest};
 use crate::engine::store::{Store, StoreError};
 use crate::ground::digest::Digest;
-use crate::ground::fs::PathError;
 
 /// The key of an empty file system.
 pub const SCRATCH: &str = "scratch";
@@ -21,17 +20,16 @@ pub const SCRATCH: &str = "scratch";
 const PREFIX: &str = "imported-";
 
 /// All caches of one build.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Imports {
     imports: Vec<Import>,
 }
 
 /// One cache.
-#[derive(Debug)]
 pub struct Import {
     /// As it was named.
     shown: String,
-    folder: Folder,
+    source: Source,
     mode: CacheMode,
     layers: Vec<ImportedLayer>,
     /// By place in `layers`: why one cannot be had.
@@ -79,12 +77,10 @@ pub struct Lack {
 }
 
 impl Import {
-    /// Opens a cache, with its documents verified and its layers looked for. Errors: why it cannot be used, as the end of a
-    /// sentence that begins with it.
-    pub fn open(from: &CacheFrom) -> Result<Self, String> {
-        let folder = Folder::open(&from.folder)?;
-        let manifest = manifest(&folder, &from.tag)?;
-        let config = CacheConfig::parse(&folder.document(&manifest.config, CONFIG_LIMIT)?)?;
+    /// Reads a cache: its documents are verified, and its layers are looked for. `shown` is how it was named. Errors: why it
+    /// cannot be used.
+    pub fn read(store: &Store, shown: String, (source, manifest): (Source, Manifest)) -> Result<Self, Why> {
+        let config = CacheConfig::parse(&source.config(store, &manifest)?)?;
         if config.layers.len() != manifest.layers.len() {
             let (named, have) = (config.layers.len(), manifest.layers.len());
             return Err(format!("is damaged: its configuration names {named} layers, its manifest {have}"));
@@ -92,8 +88,8 @@ impl Import {
         let layer = |(place, (blob, diff_id)): (usize, (Descriptor, Digest))| ImportedLayer { diff_id, blob, place };
         let layers = manifest.layers.into_iter().zip(config.layers).enumerate().map(layer).collect();
         let mut import = Self {
-            shown: from.folder.display().to_string(),
-            folder,
+            shown,
+            source,
             mode: config.mode,
             layers,
             damage: Mutex::default(),
@@ -123,11 +119,7 @@ impl Import {
     fn look_for_layers(&self) {
         let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
         for layer in &self.layers {
-            let found = match Packing::of(&layer.blob.media_type) {
-                Some(_) => self.folder.blob(&layer.blob).map(drop),
-                None => Err("is damaged: a layer is of a type that is not read".into()),
-            };
-            if let Err(why) = found {
+            if let Err(why) = self.source.look(&layer.blob) {
                 damage.insert(layer.place, why);
             }
         }
@@ -242,18 +234,7 @@ impl Imports {
         layer: &ImportedLayer,
     ) -> Result<Result<(), String>, StoreError> {
         let Some(import) = self.imports.get(of.import) else { return Ok(Err("is gone".into())) };
-        let file = match import.folder.blob(&layer.blob) {
-            Ok(file) => file,
-            Err(why) => return Ok(Err(why)),
-        };
-        let Descriptor { digest, size, .. } = &layer.blob;
-        match store.content.put(file, digest, *size, &format!("the blob {}", digest.short())) {
-            Ok(()) => Ok(Ok(())),
-            Err(error @ (StoreError::Mismatch { .. } | StoreError::Path(PathError { action: "read", .. }))) => {
-                Ok(Err(format!("is damaged: {error}")))
-            }
-            Err(error) => Err(error),
-        }
+        import.source.fetch(store, &layer.blob)
     }
 
     /// From now on a layer is not given any more.
@@ -297,28 +278,4 @@ fn name(operation: &Digest, inputs: &[Ends]) -> KeyId {
         text.push_str(&format!("\n{definition:?} {selector:?} {content:?}"));
     }
     KeyId(format!("{PREFIX}{}", Digest::of(text).hex()))
-}
-
-/// The manifest of a tag.
-fn manifest(folder: &Folder, tag: &str) -> Result<Manifest, String> {
-    let index = folder.index()?;
-    let Some(entry) = index.manifests.iter().find(|entry| has_tag(entry, tag)) else {
-        return Err(format!("holds nothing under the tag `{}`", tag.escape_debug()));
-    };
-    if entry.media_type != media_type::MANIFEST {
-        let found = shortened(&entry.media_type);
-        return Err(format!("holds something else than a cache of this program (`{found}`)"));
-    }
-    let bytes = folder.document(entry, MANIFEST_LIMIT)?;
-    let manifest: Manifest =
-        serde_json::from_slice(&bytes).map_err(|error| format!("is damaged: its manifest is malformed ({error})"))?;
-    if manifest.config.media_type != CONFIG_TYPE {
-        let found = shortened(&manifest.config.media_type);
-        return Err(format!("holds something else than a cache of this program (`{found}`)"));
-    }
-    Ok(manifest)
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(100).collect::<String>().escape_debug().to_string()
 }

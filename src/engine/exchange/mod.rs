@@ -1,27 +1,31 @@
 //! Caches that go from one store to another: `--cache-to` writes one, `--cache-from` takes one in. The hard rule: nothing that a
 //! folder says is believed before it was verified, and a folder that cannot be used is a warning, never a failed build.
 //!
-//! A cache is an OCI image layout: one manifest a tag, whose configuration says which steps are known, by which links, and which
+//! A cache lies in a folder, as an OCI image layout, or in a registry: one manifest a tag, whose configuration says which steps are known, by which links, and which
 //! layers their results have. Keys have no names in it: whoever reads it names them by what they are made of, so that no
 //! document can speak of a key of the store it is read into. A result enters that store when it is needed, and not before:
 //! until then `du`, `check` and `prune` know nothing of it.
 //!
-//! Source of names and meanings: the `local` cache of BuildKit (`client/solve.go`, `parseCacheOptions`; `solver/exporter.go`;
+//! Source of names and meanings: the `local` and `registry` caches of BuildKit (`client/solve.go`, `parseCacheOptions`; `solver/exporter.go`;
 //! `cache/remotecache/v1`). The documents are our own, as keys are.
 
 pub mod export;
 mod folder;
 pub mod format;
 pub mod import;
+mod source;
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use export::{Exported, Step, StepInput, StepLayers};
+pub use export::{Packed, Step, StepInput, StepLayers};
 pub use import::{Import, ImportedLayer, ImportedResult, Imports, Lack};
+pub use source::Source;
 
 use super::image::layer::ImageError;
+use super::oci::Reference;
 use super::store::StoreError;
 use crate::ground::fs::PathError;
 use crate::ground::hint::Hint;
@@ -50,22 +54,34 @@ impl CacheMode {
 /// The tag of a cache that nobody gave one.
 pub const DEFAULT_TAG: &str = "latest";
 
-/// One `--cache-from`.
+/// Where a cache lies: one `--cache-from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CacheFrom {
-    /// `src=`.
-    pub folder: PathBuf,
-    /// `tag=`.
-    pub tag: String,
+pub enum CachePlace {
+    /// `type=local`.
+    Folder {
+        /// `src=` or `dest=`.
+        path: PathBuf,
+        /// `tag=`.
+        tag: String,
+    },
+    /// `type=registry`: `ref=`.
+    Registry(Reference),
+}
+
+impl fmt::Display for CachePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder { path, .. } => path.display().fmt(f),
+            Self::Registry(reference) => f.write_str(&reference.familiar()),
+        }
+    }
 }
 
 /// One `--cache-to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheTo {
-    /// `dest=`.
-    pub folder: PathBuf,
-    /// `tag=`.
-    pub tag: String,
+    /// Where.
+    pub place: CachePlace,
     /// `mode=`.
     pub mode: CacheMode,
     /// `ignore-error=true`: a cache that cannot be written is a warning.

@@ -68,12 +68,12 @@ impl MissReason {
                 "keep more with `prune --keep-storage`, or build more often than what is pruned by age"
             }
             Self::NotImported { cache, .. } if cache.is_empty() => "give --cache-from again, if that cache has it by now",
-            Self::NotImported { damage: Some(_), .. } => "export the cache anew: --cache-to type=local,dest=DIR,mode=max",
+            Self::NotImported { damage: Some(_), .. } => "export the cache anew: --cache-to …,mode=max",
             Self::NotImported { mode, .. } if mode == "max" => {
                 "export it again from a build that ran the step, with mode=max as before"
             }
             Self::NotImported { .. } => {
-                "export it with mode=max, which keeps the steps of all stages: --cache-to type=local,dest=DIR,mode=max"
+                "export it with mode=max, which keeps the steps of all stages: --cache-to …,mode=max"
             }
             Self::FailedBefore => "mend what made it fail; the steps before it are kept",
             Self::EngineChanged => "nothing: from now on the new format is compared with itself",

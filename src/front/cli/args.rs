@@ -221,11 +221,11 @@ pub struct BuildArgs {
     /// Check the Dockerfile and build nothing.
     #[arg(long)]
     pub check: bool,
-    /// Take steps from a cache that another store wrote, too: type=local,src=DIR[,tag=NAME].
+    /// Take steps from a cache that another store wrote, too: type=local,src=DIR[,tag=NAME], or type=registry,ref=NAME.
     #[arg(long, value_name = "SPEC")]
     pub cache_from: Vec<String>,
-    /// Write a cache for other stores: type=local,dest=DIR[,mode=min|max][,tag=NAME][,ignore-error=true]; `min` keeps the steps
-    /// whose layers are in the image, `max` those of all stages.
+    /// Write a cache for other stores: type=local,dest=DIR[,tag=NAME] or type=registry,ref=NAME, [,mode=min|max]
+    /// [,ignore-error=true]; `min` keeps the steps whose layers are in the image, `max` those of all stages.
     #[arg(long, value_name = "SPEC")]
     pub cache_to: Vec<String>,
     /// What counts as a hit.
