@@ -182,6 +182,36 @@ fn layers_of_every_kind_come_over_as_they_are() {
     assert_eq!(first["image"], second["image"]);
 }
 
+/// Puts other tars in the place of all layers, with digests that are right: nothing but their making is wrong.
+fn repack(two: &Two) {
+    let mut index: Value = read(&two.cache.join("index.json"));
+    let blobs = two.cache.join("blobs/sha256");
+    let path = |descriptor: &Value| blobs.join(descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap());
+    let put = |bytes: &[u8], descriptor: &mut Value| {
+        let digest = rbuild_tui::ground::digest::Digest::of(bytes);
+        descriptor["digest"] = digest.to_string().into();
+        descriptor["size"] = bytes.len().into();
+        fs::write(path(descriptor), bytes).unwrap();
+    };
+    let mut manifest: Value = read(&path(&index["manifests"][0]));
+    let mut config: Value = read(&path(&manifest["config"]));
+    for at in 0..manifest["layers"].as_array().unwrap().len() {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1);
+        header.set_mode(0o644);
+        header.set_username("somebody").unwrap();
+        tar.append_data(&mut header, format!("file{at}"), &b"x"[..]).unwrap();
+        let layer = &mut manifest["layers"][at];
+        put(&tar.into_inner().unwrap(), layer);
+        layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar".into();
+        config["layers"][at] = layer["digest"].clone();
+    }
+    put(config.to_string().as_bytes(), &mut manifest["config"]);
+    put(manifest.to_string().as_bytes(), &mut index["manifests"][0]);
+    fs::write(two.cache.join("index.json"), index.to_string()).unwrap();
+}
+
 /// Whatever is done to the folder: the build succeeds, says which folder, and the store is sound.
 #[test]
 fn a_damaged_folder_is_a_warning_and_the_build_goes_on() {
@@ -218,7 +248,7 @@ fn a_damaged_folder_is_a_warning_and_the_build_goes_on() {
         fs::write(two.cache.join("index.json"), index.to_string()).unwrap();
     };
     type Damage<'a> = &'a dyn Fn(&Two);
-    let cases: [(&str, Damage<'_>, &str); 13] = [
+    let cases: [(&str, Damage<'_>, &str); 15] = [
         ("bits of the layers", &|two| all(two, &flip), "is damaged"),
         ("layers are cut off", &|two| all(two, &|blob| fs::write(blob, "x").unwrap()), "has 1 bytes instead of"),
         ("layers are gone", &|two| all(two, &|blob| fs::remove_file(blob).unwrap()), "(ENOENT)"),
@@ -252,6 +282,15 @@ fn a_damaged_folder_is_a_warning_and_the_build_goes_on() {
         ("a later version", &|two| documents(two, r#""version":1"#, r#""version":2"#), "is of version 2"),
         ("other keys", &|two| documents(two, r#""keyFormat":1"#, r#""keyFormat":9"#), "has keys of version 9"),
         ("a layer beyond the last", &|two| documents(two, r#""layers":[1"#, r#""layers":[77"#), "a layer that is not there"),
+        (
+            "results that stand on another base",
+            &|two| {
+                let base = format!(r#""result":{{"base":["sha256:{}"],"layers""#, "0".repeat(64));
+                documents(two, r#""result":{"layers""#, &base);
+            },
+            "stands on another base than its keys say",
+        ),
+        ("layers of another packer", &repack, "has a layer that another builder packed"),
         (
             "keys that are paths",
             &|two| documents(two, r#""roots":["scratch"]"#, r#""roots":["../../index.db"]"#),
