@@ -11,7 +11,8 @@
 //! - [`language`]: text. Dockerfiles as lossless trees, and the shell as far as analysis needs it.
 //! - [`engine`]: builds. `oci`, `context`, `verdict` (the words for hits and misses), `reads` (what a RUN read), `event`, `protocol` (what the worker
 //!   can be asked), `http`, `graph`, `store`, `registry`, `fetch` (what ADD takes from servers and repositories), `snapshot`,
-//!   `sandbox`, `worker`, `cache`, `image`, `upkeep` (disk use, collection, check), `solver`, the door to them all in
+//!   `sandbox`, `worker`, `cache`, `image`, `exchange` (caches that go
+//!   from one store to another), `upkeep` (disk use, collection, check), `solver`, the door to them all in
 //!   `engine/mod.rs`, and `forecast` (what a change would make run).
 //! - [`insight`]: understands builds. `model` folds events, `suggest` knows rules, `workbench` has hands, `bridge` reads builds
 //!   that others made.

@@ -27,6 +27,7 @@ const ROOMS: &[&str] = &[
     "engine/worker",
     "engine/cache",
     "engine/image",
+    "engine/exchange",
     "engine/upkeep",
     "engine/solver",
     "engine/door",

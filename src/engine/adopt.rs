@@ -280,7 +280,7 @@ impl Adoption<'_> {
             let at = |moment: Option<u64>| moment.unwrap_or(begin).saturating_sub(begin);
             if step.cached {
                 let micros = self.previous.and_then(|p| p.times.get(&vertex.slot).copied()).unwrap_or(0);
-                let verdict = Verdict::Hit { how: HitReason::Told };
+                let verdict = Verdict::Hit { how: HitReason::Told, from: None };
                 events.push((at(step.started), BuildEvent::CacheProbed { vertex: id, verdict }));
                 let outcome = Outcome::Cached;
                 events.push((

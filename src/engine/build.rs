@@ -14,6 +14,7 @@ use super::elsewhere::Prepared;
 use super::error::{EngineError, ErrorKind};
 use super::event::log::EventLog;
 use super::event::{BuildEvent, Outcome, Stamped, VertexId};
+use super::exchange::CacheTo;
 use super::fetching::fetch_sources;
 use super::graph::op::Operation;
 use super::graph::{BuildGraph, Vertex, slots};
@@ -52,6 +53,8 @@ pub struct BuildRequest {
     pub trace: TraceWhen,
     /// `--cache`: whether recorded runs may stand in for those on another parent.
     pub cache_use: CacheUse,
+    /// `--cache-to`.
+    pub cache_to: Vec<CacheTo>,
     /// The image is put together even where nobody gave it a name or a place: somebody wants to know its id.
     pub assemble: bool,
 }
@@ -200,7 +203,9 @@ impl Run<'_> {
             0 => std::thread::available_parallelism().map_or(4, |n| n.get() * 2).max(4),
             given => given,
         };
+        let imports = project.open_caches(self.store(), self.speaker, Some(&remote));
         let solver = Solver {
+            imports: &imports,
             lease: Some(lease),
             graph: &graph,
             store: self.store(),
@@ -220,7 +225,10 @@ impl Run<'_> {
         };
         let solved = solver.solve();
         let result = match &solved {
-            Ok(_) => self.finish_image(&graph, &solver, &remote),
+            Ok(_) => {
+                let image = self.finish_image(&graph, &solver, &remote);
+                image.and_then(|image| self.export_caches(&solver, &remote).map(|()| image))
+            }
             Err(error) => Err(error.clone().into()),
         };
         let remembered = self.remember(&graph, &solver, previous.as_ref(), &result, &loaded);

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod context;
 pub mod event;
+pub mod exchange;
 pub mod fetch;
 pub mod graph;
 pub mod handle;
@@ -24,6 +25,7 @@ mod adopt;
 mod agent;
 mod bases;
 mod build;
+mod caches;
 mod contexts;
 mod daemon;
 mod delivery;

@@ -85,7 +85,9 @@ impl Project {
             (&loaded.ignore, &BTreeMap::new()),
             Memory::Here(&mut memory.kept),
         )?;
+        let imports = self.open_caches(store, &speaker, None);
         let solver = Solver {
+            imports: &imports,
             lease: None,
             graph: &graph,
             store,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::bases::{NamedContext, Resolver};
 use super::context::IgnoreFile;
 use super::error::EngineError;
+use super::exchange::CachePlace;
 use super::graph::fetch::elsewhere;
 use super::graph::lower::{Bases, LowerRequest};
 use super::graph::{BuildGraph, Fetch, MainContext, lower, slots};
@@ -66,6 +67,8 @@ pub struct Project {
     pub stream: Option<Arc<File>>,
     /// `--pull`: registries are asked what a tag means now.
     pub pull: bool,
+    /// `--cache-from`.
+    pub cache_from: Vec<CachePlace>,
 }
 
 /// A project read from disk.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Engine;
 use super::contexts::{Memory, scan_contexts};
 use super::error::EngineError;
+use super::exchange::Imports;
 use super::fetching::fetch_sources;
 use super::graph::{BuildGraph, Vertex};
 use super::handle::CancelToken;
@@ -129,7 +130,10 @@ impl Engine {
         let fetched = fetch_sources(&self.store, &speaker, &remote, &graph, &lease, BTreeMap::new())?;
         let contexts = scan_contexts(&self.store, &project, &speaker, &graph, (&loaded.ignore, &fetched), Memory::Store)?;
         let folder = self.store.layout.root().join("tmp");
+        let imports = Imports::default();
         let solver = Solver {
+            // What they gave to a build is in the store.
+            imports: &imports,
             lease: Some(&lease),
             graph: &graph,
             store: &self.store,

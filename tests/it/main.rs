@@ -6,6 +6,7 @@ mod contexts;
 mod credentials;
 mod elsewhere;
 mod errors;
+mod exchange;
 mod git;
 mod git_ssh;
 mod heat;

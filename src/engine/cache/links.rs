@@ -73,6 +73,19 @@ pub struct StepResult {
     pub stat: LayerStat,
 }
 
+/// A step to write down: its key, the links to it, and its result where there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// Digest of its operation.
+    pub operation: Digest,
+    /// By what it is reached.
+    pub links: Vec<Link>,
+    /// Its key.
+    pub key: KeyId,
+    /// Its result.
+    pub result: Option<StepResult>,
+}
+
 /// Look-up and recording.
 pub struct Cache<'a> {
     index: &'a Index,
@@ -154,18 +167,17 @@ impl<'a> Cache<'a> {
                 let mut insert = db.prepare_cached("insert or replace into reads values (?1, ?2, ?3, ?4)")?;
                 insert.execute((&result.id.0, run, summary, packed))?;
             }
-            let layers = serde_json::to_string(&result.layers).unwrap_or_default();
-            db.prepare_cached("insert or replace into results values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
-                &result.id.0,
-                &layers,
-                result.layers.last().map_or("", |layer| layer.as_str()),
-                result.created as i64,
-                result.micros as i64,
-                result.stat.bytes as i64,
-                result.stat.entries as i64,
-                result.stat.removed as i64,
-            ))?;
-            db.prepare_cached("insert or ignore into records values (?1, ?2)")?.execute((&key.0, &result.id.0))?;
+            add_result(db, key, result)
+        })
+    }
+
+    /// Several steps in one synced transaction: all of them are on record, or none.
+    pub fn save_all(&self, steps: &[Saved]) -> Result<(), StoreError> {
+        self.index.transact(|db| {
+            for Saved { operation, links, key, result } in steps {
+                add_links(db, operation, links, key)?;
+                result.iter().try_for_each(|result| add_result(db, key, result))?;
+            }
             Ok(())
         })
     }
@@ -314,6 +326,22 @@ fn add_links(db: &Connection, operation: &Digest, links: &[Link], child: &KeyId)
             query.execute((&key.0, link.input, operation.to_string(), selector, &child.0))?;
         }
     }
+    Ok(())
+}
+
+fn add_result(db: &Connection, key: &KeyId, result: &StepResult) -> rusqlite::Result<()> {
+    let layers = serde_json::to_string(&result.layers).unwrap_or_default();
+    db.prepare_cached("insert or replace into results values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
+        &result.id.0,
+        &layers,
+        result.layers.last().map_or("", |layer| layer.as_str()),
+        result.created as i64,
+        result.micros as i64,
+        result.stat.bytes as i64,
+        result.stat.entries as i64,
+        result.stat.removed as i64,
+    ))?;
+    db.prepare_cached("insert or ignore into records values (?1, ?2)")?.execute((&key.0, &result.id.0))?;
     Ok(())
 }
 

@@ -60,6 +60,9 @@ pub enum Verdict {
     Hit {
         /// How.
         how: HitReason,
+        /// The cache that gave it, for one that was brought in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
     },
     /// Not served.
     Miss {
@@ -284,6 +287,30 @@ pub enum BuildEvent {
         usage: Option<Usage>,
         /// Microseconds it took when it ran; for a hit, what the recorded run took (the time saved).
         micros: u64,
+    },
+    /// A cache was brought in: `--cache-from`.
+    CacheImported {
+        /// As it was named.
+        from: String,
+        /// `min` or `max`.
+        mode: String,
+        /// So many steps it knows.
+        steps: u64,
+        /// Of so many it has the results.
+        results: u64,
+    },
+    /// A cache was written: `--cache-to`.
+    CacheExported {
+        /// As it was named.
+        to: String,
+        /// `min` or `max`.
+        mode: String,
+        /// So many steps it knows.
+        steps: u64,
+        /// Of so many it has the results.
+        results: u64,
+        /// Bytes of all its layers.
+        bytes: u64,
     },
     /// An image was written somewhere.
     ExportFinished {

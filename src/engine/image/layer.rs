@@ -234,6 +234,14 @@ fn known(store: &Store, layer: &LayerId, form: Form) -> Result<Option<Written>, 
     }))
 }
 
+/// Notes the blob that a layer came as, so that no export packs it again. The blob lies in the store, and was verified.
+pub fn adopt_blob(store: &Store, layer: &LayerId, diff_id: &Digest, blob: &Descriptor) -> Result<(), ImageError> {
+    let compression = Packing::of(&blob.media_type).map_or(Compression::None, Into::into);
+    let form = Form { compression, level: None, clamp_times: None };
+    let blob = descriptor(compression, blob.digest, blob.size);
+    remember(store, layer, form, &Written { diff_id: *diff_id, blob })
+}
+
 /// With which rewritten times a layer's tar had this DiffID, if it ever had; `Some(None)` is a tar with the times as they are.
 pub fn clamp_of(store: &Store, layer: &LayerId, diff_id: &Digest) -> Result<Option<Option<u64>>, ImageError> {
     let form: Option<String> = store.index.with(|db| {

@@ -85,6 +85,24 @@ impl RegistryClient {
     }
 }
 
+impl RegistryClient {
+    /// Brings one blob into the store, verified. Does nothing when it is there.
+    ///
+    /// # Errors
+    /// It cannot be had, or is not what its description says.
+    pub fn fetch_blob(
+        &self,
+        store: &Store,
+        reference: &Reference,
+        repository: &Repository,
+        blob: &Descriptor,
+        report: Report<'_>,
+    ) -> Result<(), RegistryError> {
+        let transfer = Transfer { client: self, store, repository, image: &reference.familiar(), report };
+        transfer.blob(blob, "blob", &AtomicBool::new(false))
+    }
+}
+
 fn check_layers(image: &str, layers: &[Descriptor]) -> Result<(), RegistryError> {
     if layers.len() > LAYER_LIMIT {
         return Err(malformed(image, format!("has {} layers, but overlayfs takes {LAYER_LIMIT}", layers.len())));

@@ -57,7 +57,7 @@ impl Solver<'_> {
             return (vec![MissReason::NoCache], vertex.id);
         }
         if !known.is_empty() {
-            return (vec![self.gone(known)], vertex.id);
+            return (self.gone(known), vertex.id);
         }
         let now = guard(&self.state(vertex.id).ingredients).clone();
         let (Some(now), Some(then)) = (now, self.before(vertex)) else {
@@ -117,12 +117,6 @@ impl Solver<'_> {
             next = above.parent;
         }
         None
-    }
-
-    /// The result is not there any more; the ledger may know why.
-    fn gone(&self, keys: &[KeyId]) -> MissReason {
-        let entry = self.store.index.collected(keys.iter().map(|key| key.0.as_str())).ok().flatten();
-        MissReason::ResultGone { collected: entry }
     }
 
     /// Where the cascade of a vertex that had to run began.

@@ -186,7 +186,7 @@ impl Solver<'_> {
                 let mut said = guard(&self.state(vertex.id).said);
                 (said.probed, said.cause) = (true, cause);
                 drop(said);
-                let verdict = Verdict::Hit { how: HitReason::Merged };
+                let verdict = Verdict::Hit { how: HitReason::Merged, from: None };
                 self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict });
                 self.finish(vertex.id, Outcome::Cached, None, None, 0);
             }
@@ -219,7 +219,7 @@ impl Solver<'_> {
     fn demand(&self, id: VertexId) -> Result<(), SolveError> {
         let keys = self.keys(id)?;
         let vertex = self.vertex(id);
-        if keys.fate != Fate::Known || keys.loadable.is_some() || vertex.operation.is_none() {
+        if keys.fate != Fate::Known || keys.has_result() || vertex.operation.is_none() {
             return Ok(());
         }
         if guard(&self.state(id).said).probed {
@@ -237,7 +237,7 @@ impl Solver<'_> {
             }
             if all
                 && let Some(found) = self.served(vertex, &digest, &links, HitReason::Content)?
-                && found.loadable.is_some()
+                && found.has_result()
             {
                 return Ok(());
             }
@@ -254,7 +254,9 @@ impl Solver<'_> {
     /// Whether the result of a step that is not going to run is at hand.
     fn state_of(&self, id: VertexId) -> Outlook {
         match self.keys(id) {
-            Ok(Keys { fate: Fate::Known, loadable: None, .. }) if self.vertex(id).operation.is_some() => Outlook::Lost,
+            Ok(Keys { fate: Fate::Known, loadable: None, imported: None, .. }) if self.vertex(id).operation.is_some() => {
+                Outlook::Lost
+            }
             _ => Outlook::There,
         }
     }

@@ -11,7 +11,9 @@ mod doubts;
 mod error;
 mod execute;
 mod explain;
+mod exported;
 mod foresee;
+mod imported;
 mod lock;
 mod mounts;
 mod probe;
@@ -36,6 +38,7 @@ pub use standing::{Side, Standing};
 use super::cache::{Cache, Content, Ingredients, KeyId, StepResult};
 use super::context::Tree;
 use super::event::{BuildEvent, Outcome, VertexId};
+use super::exchange::{ImportedResult, Imports};
 use super::graph::BuildGraph;
 use super::handle::CancelToken;
 use super::oci::LayerId;
@@ -82,6 +85,8 @@ pub struct Solver<'a> {
     pub trace: TraceWhen,
     /// Whether recorded runs may stand in for those on another parent.
     pub cache_use: CacheUse,
+    /// Caches that were brought in: `--cache-from`.
+    pub imports: &'a Imports,
     /// What each RUN may use.
     pub limits: &'a super::protocol::settings::Limits,
     /// State.
@@ -113,6 +118,7 @@ pub struct State {
     vertices: Vec<VertexState>,
     slots: Slots,
     unpacking: Mutex<()>,
+    importing: Mutex<()>,
     tokens: AtomicU64,
     /// What this build made, by the names of the locks: identical steps are run once even under `--no-cache`.
     made: Mutex<BTreeMap<String, Remembered>>,
@@ -184,8 +190,17 @@ struct Keys {
     traced: bool,
     /// A result to load, when the cache has one.
     loadable: Option<StepResult>,
+    /// A result that a cache has which was brought in, when the store has none.
+    imported: Option<ImportedResult>,
     /// In a plan: how sure the keys are.
     fate: foresee::Fate,
+}
+
+impl Keys {
+    /// Whether a result is to be had without making it.
+    fn has_result(&self) -> bool {
+        self.loadable.is_some() || self.imported.is_some()
+    }
 }
 
 impl State {
@@ -195,6 +210,7 @@ impl State {
             vertices: (0..vertices).map(|_| VertexState::default()).collect(),
             slots: Slots { free: Mutex::new(jobs.max(1)), freed: Condvar::new() },
             unpacking: Mutex::new(()),
+            importing: Mutex::new(()),
             tokens: AtomicU64::new(1),
             made: Mutex::new(BTreeMap::new()),
             running: Mutex::new(Vec::new()),
@@ -305,6 +321,7 @@ impl<'a> Solver<'a> {
 
     /// Says how vertices ended that nobody had to look at: a step below them was served.
     fn close(&self, succeeded: bool) {
+        self.say_unneeded();
         for vertex in &self.graph.vertices {
             if vertex.operation.is_none() {
                 self.finish(vertex.id, Outcome::Config, None, None, 0);

@@ -139,7 +139,10 @@ impl Solver<'_> {
             return Ok(Vec::new());
         }
         let found = if self.is_foreseeing() { self.cache().peek(digest, links) } else { self.cache().lookup(digest, links) };
-        found.map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
+        let mut found = found.map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))?;
+        let imported = self.imports.candidates(digest, links);
+        found.extend(imported.difference(&found.iter().cloned().collect()).cloned().collect::<Vec<_>>());
+        Ok(found)
     }
 
     /// The keys that these links lead to, if there are any. A key may be known although its result is gone: steps below may
@@ -160,7 +163,15 @@ impl Solver<'_> {
             self.note_ingredients(vertex);
             self.say_hit(vertex, how, result);
         }
-        Ok(Some(Keys { ids, loadable, ..Keys::default() }))
+        // The store first: what it has needs not be fetched.
+        let imported = if loadable.is_none() { self.imports.result(&ids) } else { None };
+        if let Some(imported) = &imported {
+            self.note_ingredients(vertex);
+            if self.is_foreseeing() {
+                self.say_imported(vertex, imported, None);
+            }
+        }
+        Ok(Some(Keys { ids, loadable, imported, ..Keys::default() }))
     }
 
     pub(super) fn loadable(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
@@ -182,7 +193,7 @@ impl Solver<'_> {
         }
         said.probed = true;
         drop(said);
-        self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict: Verdict::Hit { how } });
+        self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict: Verdict::Hit { how, from: None } });
         if how != HitReason::Merged {
             self.say_doubts(vertex, result);
         }
@@ -196,6 +207,9 @@ impl Solver<'_> {
             return Ok(false);
         }
         let parent = &links[0];
+        if self.imports.has_child(digest, parent) {
+            return Ok(true);
+        }
         self.cache().has_child(digest, parent).map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
     }
 
@@ -258,7 +272,10 @@ impl Solver<'_> {
             Some(result) => Ok(result),
             // In a plan nobody makes anything: whoever asks learns that this is not known.
             None if self.is_foreseeing() => Err(SolveError::cancelled(id)),
-            None => self.remake(self.vertex(id)),
+            None => self.import(self.vertex(id), &keys.ids).and_then(|result| match result {
+                Some(result) => Ok(result),
+                None => self.remake(self.vertex(id)),
+            }),
         };
         if let Err(error) = &found {
             self.note_failure(id, error);
@@ -272,9 +289,11 @@ impl Solver<'_> {
         if let (Some(operation), false) = (&vertex.operation, vertex.edges.is_empty()) {
             let links = self.links(vertex, LinkUse::ProbeContent)?;
             for (digest, _) in self.spaces(vertex, &operation_digest(operation))? {
-                if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)?
-                    && let Some(result) = keys.loadable
-                {
+                let Some(keys) = self.served(vertex, &digest, &links, HitReason::Content)? else { continue };
+                if let Some(result) = keys.loadable {
+                    return Ok(result);
+                }
+                if let Some(result) = self.import(vertex, &keys.ids)? {
                     return Ok(result);
                 }
             }
@@ -311,7 +330,7 @@ pub(super) enum LinkUse {
 pub const STACK: usize = 64 << 20;
 
 /// The digest of the selected paths: where the definition keys of a source enter.
-fn selector_digest(edge: &Edge) -> String {
+pub(super) fn selector_digest(edge: &Edge) -> String {
     let mut selectors = edge.selectors.clone();
     selectors.sort();
     Digest::of(serde_json::to_vec(&selectors).unwrap_or_default()).to_string()

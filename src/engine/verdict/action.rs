@@ -11,6 +11,7 @@ impl HitReason {
             Self::Merged => "write the step once in a stage of its own if both are meant to stay the same",
             Self::Manifest => "to look for a newer image: --pull",
             Self::Traced => "an exact build would run it: leave out --cache=traced to see that it gives the same",
+            Self::Imported => "to run it here all the same: leave out --cache-from, or --no-cache-filter STAGE",
             Self::Told => "build it with this builder to see its key",
             Self::ChainId => "steps whose settings come from the image's configuration may still run again",
         }
@@ -65,6 +66,14 @@ impl MissReason {
             Self::NoCache => "leave out --no-cache, or name only the stage with --no-cache-filter",
             Self::ResultGone { .. } => {
                 "keep more with `prune --keep-storage`, or build more often than what is pruned by age"
+            }
+            Self::NotImported { cache, .. } if cache.is_empty() => "give --cache-from again, if that cache has it by now",
+            Self::NotImported { damage: Some(_), .. } => "export the cache anew: --cache-to …,mode=max",
+            Self::NotImported { mode, .. } if mode == "max" => {
+                "export it again from a build that ran the step, with mode=max as before"
+            }
+            Self::NotImported { .. } => {
+                "export it with mode=max, which keeps the steps of all stages: --cache-to …,mode=max"
             }
             Self::FailedBefore => "mend what made it fail; the steps before it are kept",
             Self::EngineChanged => "nothing: from now on the new format is compared with itself",

@@ -3,6 +3,7 @@
 
 mod action;
 mod doubt;
+mod refusal;
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,6 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 pub use doubt::Doubt;
+pub use refusal::TraceRefusal;
 
 /// How a step was served from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,12 +29,14 @@ pub enum HitReason {
     ChainId,
     /// Its parent is another one, but nothing that it read has changed (`--cache=traced`); BuildKit would have run it.
     Traced,
+    /// A cache that was brought in (`--cache-from`) has its result.
+    Imported,
     /// Another builder's build: it was cached there.
     Told,
 }
 
 impl HitReason {
-    /// The word of reports: `definition`, `content`, `merged`, `manifest`, `chain-id`, `traced`.
+    /// The word of reports: `definition`, `content`, `merged`, `manifest`, `chain-id`, `traced`, `imported`.
     pub fn code(self) -> &'static str {
         match self {
             Self::Definition => "definition",
@@ -41,7 +45,16 @@ impl HitReason {
             Self::Manifest => "manifest",
             Self::ChainId => "chain-id",
             Self::Traced => "traced",
+            Self::Imported => "imported",
             Self::Told => "told",
+        }
+    }
+
+    /// The sentence, with the cache that a result was taken from where it was brought in.
+    pub fn sentence(self, from: Option<&str>) -> String {
+        match (self, from) {
+            (Self::Imported, Some(from)) => format!("its result is in the cache at `{from}`, which --cache-from names"),
+            _ => self.to_string(),
         }
     }
 }
@@ -55,6 +68,7 @@ impl fmt::Display for HitReason {
             Self::Manifest => "this very image (manifest digest) was used before",
             Self::ChainId => "the image has another manifest, but the same layers as one used before",
             Self::Told => "the builder that ran says so; how it was found it does not say",
+            Self::Imported => "its result is in a cache that --cache-from names",
             Self::Traced => "the steps above it changed, but nothing that it read when it ran",
         })
     }
@@ -118,74 +132,6 @@ impl Collected {
         // The end of the year 9999 is the last that the format can say.
         let at = Duration::from_secs((self.at / 1_000_000).min(253_402_300_799));
         humantime::format_rfc3339_seconds(UNIX_EPOCH + at).to_string().replace('T', " ").replace('Z', " UTC")
-    }
-}
-
-/// Why a recorded run does not stand in for one on another parent (`--cache=traced`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "refusal", rename_all = "snake_case")]
-pub enum TraceRefusal {
-    /// A file that it read has another content, other attributes, or is none any more.
-    ReadDiffers {
-        /// In the step's root, without a leading slash.
-        path: String,
-    },
-    /// A path at which it looked is of another kind, has other attributes, or is gone.
-    LookDiffers {
-        /// Which.
-        path: String,
-    },
-    /// A folder that it listed has other names.
-    ListingDiffers {
-        /// Which.
-        path: String,
-    },
-    /// A path that it looked for and did not find is there now.
-    Appeared {
-        /// Which.
-        path: String,
-    },
-    /// A link that it followed leads elsewhere.
-    LinkDiffers {
-        /// Which.
-        path: String,
-    },
-    /// A path that it wrote or removed is not what it was when it did that.
-    WriteCollides {
-        /// Which.
-        path: String,
-    },
-    /// The base image is another one.
-    OtherBase,
-    /// It is not known to be all that it read; why, in words.
-    Incomplete {
-        /// Follows "because".
-        why: String,
-    },
-    /// It used the network, and no lock file says what it got.
-    Network,
-}
-
-impl fmt::Display for TraceRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ReadDiffers { path } => write!(f, "`/{path}`, which it read then, is another one now"),
-            Self::LookDiffers { path } => write!(f, "`/{path}`, at which it looked then, has other attributes or is gone"),
-            Self::ListingDiffers { path } => {
-                write!(f, "the folder `/{path}`, which it listed then, has other names in it now")
-            }
-            Self::Appeared { path } => write!(f, "`/{path}`, which it looked for and did not find then, is there now"),
-            Self::LinkDiffers { path } => write!(f, "the link `/{path}`, which it followed then, leads elsewhere"),
-            Self::WriteCollides { path } => {
-                write!(f, "`/{path}`, which it wrote or removed then, is not what it was before it did")
-            }
-            Self::OtherBase => f.write_str("the base image is another one"),
-            Self::Incomplete { why } => write!(f, "what it read then is not known in full, because {why}"),
-            Self::Network => f.write_str(
-                "it used the network, and no lock file among the files that it read says what it got (--traced-network \
-                 takes it all the same)",
-            ),
-        }
     }
 }
 
@@ -277,6 +223,16 @@ pub enum MissReason {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         collected: Option<Collected>,
     },
+    /// M25: a cache that was brought in knows the step, but does not give its result.
+    NotImported {
+        /// The cache, as `--cache-from` names it; empty for one that was given to an earlier build only.
+        cache: String,
+        /// `min` or `max`: how it was exported.
+        mode: String,
+        /// It has the result, but not as it should be: what is wrong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        damage: Option<String>,
+    },
     /// It failed in the last build: there is no result to take.
     FailedBefore,
     /// M26: the record was made by another version of the key format.
@@ -357,6 +313,7 @@ impl MissReason {
             Self::NotTold => "M1",
             Self::NoCache => "M23",
             Self::ResultGone { .. } => "M24",
+            Self::NotImported { .. } => "M25",
             Self::FailedBefore => "M1",
             Self::EngineChanged => "M26",
             Self::ParentChanged { .. } => "M1",
@@ -453,6 +410,22 @@ impl fmt::Display for MissReason {
             Self::ResultGone { collected: Some(entry) } => {
                 write!(f, "its key is known, but the result was taken away on {} by {}", entry.moment(), entry.why)
             }
+            Self::NotImported { cache, .. } if cache.is_empty() => {
+                f.write_str("its key came with a cache that was brought in (--cache-from), its result did not")
+            }
+            Self::NotImported { cache, damage: Some(damage), .. } => {
+                write!(f, "the cache at `{cache}` has its result, but cannot give it: {damage}")
+            }
+            Self::NotImported { cache, mode, damage: None } if mode == "max" => write!(
+                f,
+                "the cache at `{cache}` knows this step, but lacks its result: it was exported with mode=max, but the store \
+                 that it was exported from had lost the result"
+            ),
+            Self::NotImported { cache, mode, damage: None } => write!(
+                f,
+                "the cache at `{cache}` knows this step, but lacks its result: it was exported with mode={mode}, which keeps \
+                 only the steps whose layers are in the final image"
+            ),
             Self::FailedBefore => f.write_str("it failed in the last build, so there is no result of it"),
             Self::EngineChanged => f.write_str("its record was made by another version of the key format"),
             Self::ParentChanged { old, new } => {

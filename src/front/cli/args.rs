@@ -221,6 +221,13 @@ pub struct BuildArgs {
     /// Check the Dockerfile and build nothing.
     #[arg(long)]
     pub check: bool,
+    /// Take steps from a cache that another store wrote, too: type=local,src=DIR[,tag=NAME], or type=registry,ref=NAME.
+    #[arg(long, value_name = "SPEC")]
+    pub cache_from: Vec<String>,
+    /// Write a cache for other stores: type=local,dest=DIR[,tag=NAME] or type=registry,ref=NAME, [,mode=min|max]
+    /// [,ignore-error=true]; `min` keeps the steps whose layers are in the image, `max` those of all stages.
+    #[arg(long, value_name = "SPEC")]
+    pub cache_to: Vec<String>,
     /// What counts as a hit.
     #[arg(long, value_enum, default_value = "exact")]
     pub cache: CacheArg,

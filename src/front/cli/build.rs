@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 
 use super::args::{BuildArgs, CacheArg, LimitArgs, LintFormat, Progress, ProjectArgs, Trace};
+use super::cache_spec::{cache_from, cache_to};
 use super::delivery_spec::Delivery;
 use super::output_spec::export_to;
 use super::results::ResultFiles;
@@ -167,7 +168,9 @@ fn read_secret(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
 
 /// The request of `build`.
 fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineError> {
-    let project = project(context, &args.project)?;
+    let mut project = project(context, &args.project)?;
+    project.cache_from = args.cache_from.iter().map(|spec| cache_from(spec)).collect::<Result<_, _>>()?;
+    let cache_to = args.cache_to.iter().map(|spec| cache_to(spec)).collect::<Result<_, _>>()?;
     for tag in &args.tag {
         Reference::parse(tag).map_err(|e| usage(e.to_string()))?;
     }
@@ -203,7 +206,8 @@ fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineEr
         CacheArg::Traced => CacheUse::Traced { network: args.traced_network },
     };
     let (load, jobs) = (args.load, args.jobs);
-    Ok(BuildRequest { project, tags, exports, secrets, ssh, push, load, jobs, trace, cache_use, assemble: false })
+    let assemble = false;
+    Ok(BuildRequest { project, tags, exports, secrets, ssh, push, load, jobs, trace, cache_use, cache_to, assemble })
 }
 
 pub fn run(context: &Context, args: &BuildArgs) -> Result<u8, EngineError> {

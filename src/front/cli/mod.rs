@@ -2,6 +2,7 @@
 
 mod args;
 mod build;
+mod cache_spec;
 mod cancellable;
 mod ci;
 mod context;

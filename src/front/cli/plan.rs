@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::args::ProjectArgs;
+use super::cache_spec::cache_from;
 use super::{Context, build};
 use crate::engine::context::{Changed, IgnoreFile, Watch};
 use crate::engine::event::{BuildEvent, Stamped};
@@ -18,13 +19,17 @@ use crate::insight::model::BuildState;
 pub struct PlanArgs {
     #[command(flatten)]
     pub project: ProjectArgs,
+    /// Count steps of a cache that another store wrote as hits, too: type=local,src=DIR[,tag=NAME].
+    #[arg(long, value_name = "SPEC")]
+    pub cache_from: Vec<String>,
     /// Plan again whenever the context or the Dockerfile changes, until ctrl-c.
     #[arg(long)]
     pub watch: bool,
 }
 
 pub fn run(context: &Context, args: &PlanArgs) -> Result<u8, EngineError> {
-    let project = build::project(context, &args.project)?;
+    let mut project = build::project(context, &args.project)?;
+    project.cache_from = args.cache_from.iter().map(|spec| cache_from(spec)).collect::<Result<_, _>>()?;
     let store = context.store_to_read()?;
     if args.watch {
         return watch(context, &project, &store);

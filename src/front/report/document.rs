@@ -43,8 +43,11 @@ pub struct StepDocument {
     pub instruction: String,
     /// `hit`, `ran`, `failed`, `skipped`, `unknown`, `config`.
     pub result: &'static str,
-    /// For a hit: `definition`, `content`, `merged`, `manifest`, `chain-id`.
+    /// For a hit: `definition`, `content`, `merged`, `manifest`, `chain-id`, `traced`, `imported`.
     pub how: Option<&'static str>,
+    /// For a hit of a cache that was brought in: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// For a miss.
     pub reasons: Vec<ReasonDocument>,
     /// Line of the step where the cascade began.
@@ -165,6 +168,7 @@ fn step_document(state: &BuildState, cascade: &Cascade, step: &Step) -> StepDocu
         instruction: step.name.clone(),
         result: result(state.mark(step)),
         how: step.hit().map(|how| how.code()),
+        from: step.hit_from().map(str::to_owned),
         reasons: step.reasons().iter().map(reason_document).collect(),
         cause: root_of(state, step).and_then(|v| state.step(v)).map(|s| s.line),
         seconds: seconds(step.micros),
@@ -235,6 +239,9 @@ fn reason_document(reason: &MissReason) -> ReasonDocument {
         MissReason::VariableChanged { name, old, new, .. } => (None, Some(name), old, new),
         MissReason::BaseChanged { image, old, new } => (Some(image), Some("base image".to_owned()), old, Some(new)),
         MissReason::ParentChanged { old, new } => (None, Some("parent".to_owned()), old, new),
+        MissReason::NotImported { cache, mode, damage } => {
+            (Some(cache), Some("result".to_owned()), None, damage.or(Some(format!("mode={mode}"))))
+        }
         _ => (None, None, None, None),
     };
     ReasonDocument { code: reason.code(), path, attribute, old, new, text: reason.to_string(), action: reason.action() }

@@ -91,6 +91,14 @@ impl<W: Write> PlainReporter<W> {
             BuildEvent::Output { vertex, offset, len, .. } => self.output(*vertex, *offset, *len),
             BuildEvent::VertexFinished { vertex, outcome, .. } => self.finished(*vertex, outcome),
             BuildEvent::Progress { vertex, what, .. } => self.progress(*vertex, what),
+            BuildEvent::CacheImported { from, mode, steps, results } => {
+                let (from, mode) = (text::line(from), text::line(mode));
+                writeln!(self.out, "cache from {from}: {steps} steps, {results} with their results (mode={mode})")
+            }
+            BuildEvent::CacheExported { to, mode, steps, results, bytes } => {
+                let (to, mode, bytes) = (text::line(to), text::line(mode), text::size(*bytes));
+                writeln!(self.out, "cache to {to}: {steps} steps, {results} with their results (mode={mode}), {bytes}")
+            }
             BuildEvent::ExportFinished { format, destination, bytes, digest } => {
                 let (format, destination) = (text::line(format), text::line(destination));
                 writeln!(self.out, "exported {format} to {destination}: {}, {digest}", text::size(*bytes))

@@ -105,6 +105,7 @@ fn whys(state: &BuildState, step: &Step) -> Vec<String> {
             }
             out
         }
+        Some(Verdict::Hit { from: Some(from), .. }) => vec![format!("from the cache at `{from}`")],
         Some(Verdict::Hit { .. }) | None => Vec::new(),
     }
 }

@@ -133,11 +133,14 @@ fn verdict(step: &Step, mark: Mark) -> String {
                 let time = text::seconds(step.micros);
                 format!("served from the cache: {}; BuildKit would have run this: {time}", HitReason::Traced)
             }
-            Some(how) => format!("served from the cache: {how}"),
+            Some(how) => format!("served from the cache: {}", how.sentence(step.hit_from())),
             None => "not needed: a step below it was served from the cache".to_owned(),
         },
         (Mark::New, _) => "it ran for the first time: there is no earlier build to compare with".to_owned(),
         (Mark::Changed, _) if step.reasons().is_empty() => "it ran".to_owned(),
+        (Mark::Changed, _) if matches!(step.ran_unchanged(), Some(MissReason::NotImported { .. })) => {
+            "it ran because its result did not come with the cache".to_owned()
+        }
         (Mark::Changed, _) if step.ran_unchanged().is_some() => "it ran again although nothing of it changed".to_owned(),
         (Mark::Changed, _) => "it ran again because something of its own changed".to_owned(),
         (Mark::Reran, _) => "it ran again only because a step before it ran".to_owned(),

@@ -156,8 +156,8 @@ fn own(state: &BuildState, step: &Step, builder: Builder) -> (Answer, String) {
         }
     }
     if let Some(first) = reasons.first() {
-        let gone = matches!(first, MissReason::ResultGone { .. } | MissReason::EngineChanged);
-        return match gone {
+        use MissReason::{EngineChanged, NotImported, ResultGone};
+        return match matches!(first, ResultGone { .. } | EngineChanged | NotImported { .. }) {
             true => (Answer::Hit, "the loss is this store's, not its own".to_owned()),
             false => (Answer::Miss, format!("{}: it sees this, too", first.code())),
         };

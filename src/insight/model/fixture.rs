@@ -55,7 +55,7 @@ impl Log {
     }
 
     fn hit(&mut self, vertex: u32, how: HitReason, bytes: u64, micros: u64) {
-        self.add(50, BuildEvent::CacheProbed { vertex: VertexId(vertex), verdict: Verdict::Hit { how } });
+        self.add(50, BuildEvent::CacheProbed { vertex: VertexId(vertex), verdict: Verdict::Hit { how, from: None } });
         self.finish(vertex, Outcome::Cached, bytes, micros);
     }
 
@@ -161,7 +161,10 @@ pub fn second_build() -> Vec<Stamped> {
     log.miss(5, 2, vec![MissReason::ParentRan { line: 4, alone: true }], 9_000_000, 18_600_000);
     log.hit(6, HitReason::Manifest, 74_000_000, 0);
     log.hit(7, HitReason::Definition, 21_000_000, 12_000_000);
-    log.add(50, BuildEvent::CacheProbed { vertex: VertexId(8), verdict: Verdict::Hit { how: HitReason::Content } });
+    log.add(
+        50,
+        BuildEvent::CacheProbed { vertex: VertexId(8), verdict: Verdict::Hit { how: HitReason::Content, from: None } },
+    );
     log.finish(8, Outcome::Cached, 9_000_000, 0);
     end(&mut log);
     log.events

@@ -122,7 +122,7 @@ mod tests {
             log.step(at, line, (0, None), "RUN x", Role::Step);
         }
         let verdicts = [
-            Verdict::Hit { how: HitReason::Definition },
+            Verdict::Hit { how: HitReason::Definition, from: None },
             Verdict::Miss { reasons: vec![MissReason::FirstTime], cause: VertexId(1) },
             Verdict::Unknown { on: Dependence::Output { vertex: VertexId(1) } },
             Verdict::Miss { reasons: vec![MissReason::NoCache], cause: VertexId(3) },

@@ -145,6 +145,8 @@ impl BuildState {
             BuildEvent::Progress { vertex: None, what, done, total } => {
                 self.progress = Some(Progress { what: what.clone(), done: *done, total: *total });
             }
+            // Of the machine, not of the image: printed, and shown nowhere else yet.
+            BuildEvent::CacheImported { .. } | BuildEvent::CacheExported { .. } => {}
             BuildEvent::ExportFinished { format, destination, digest, bytes } => {
                 let (format, destination) = (format.clone(), destination.clone());
                 self.exports.push(Export { format, destination, digest: *digest, bytes: *bytes });

@@ -184,11 +184,12 @@ impl Step {
         }
     }
 
-    /// The reason when it ran although nothing changed: `--no-cache`, a lost result, another key format, a traced hit before.
+    /// The reason when it ran although nothing changed: `--no-cache`, a lost result, one that a cache lacks, another key format,
+    /// a traced hit before.
     pub fn ran_unchanged(&self) -> Option<&MissReason> {
         let none = |r: &&MissReason| {
-            use MissReason::{EngineChanged, NoCache, ResultGone, TracedBefore};
-            matches!(r, NoCache | ResultGone { .. } | EngineChanged | TracedBefore)
+            use MissReason::{EngineChanged, NoCache, NotImported, ResultGone, TracedBefore};
+            matches!(r, NoCache | ResultGone { .. } | NotImported { .. } | EngineChanged | TracedBefore)
         };
         let own = || self.reasons().iter().filter(|reason| reason.is_own());
         own().next().filter(|_| own().all(|reason| none(&reason)))
@@ -197,7 +198,15 @@ impl Step {
     /// How it was served, for a hit.
     pub fn hit(&self) -> Option<HitReason> {
         match &self.verdict {
-            Some(Verdict::Hit { how }) => Some(*how),
+            Some(Verdict::Hit { how, .. }) => Some(*how),
+            _ => None,
+        }
+    }
+
+    /// The cache that gave it, for a hit of one that was brought in.
+    pub fn hit_from(&self) -> Option<&str> {
+        match &self.verdict {
+            Some(Verdict::Hit { from, .. }) => from.as_deref(),
             _ => None,
         }
     }

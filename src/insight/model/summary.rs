@@ -3,6 +3,7 @@
 use super::cascade::Cascade;
 use super::state::BuildState;
 use super::step::Mark;
+use crate::engine::verdict::MissReason;
 
 /// The order in which counts are shown.
 pub const SHOWN: [Mark; 9] = [
@@ -99,6 +100,10 @@ pub fn headline(state: &BuildState) -> String {
     match dearest {
         Some((root, step)) if step.ran_unchanged().is_some() => {
             let reason = step.ran_unchanged().map_or_else(String::new, ToString::to_string);
+            if let Some(MissReason::NotImported { .. }) = step.ran_unchanged() {
+                // Here it may never have run before.
+                return format!("{} ran: {reason}.", step.name);
+            }
             match root.followers.len() {
                 0 => format!("{} ran again: {reason}.", step.name),
                 more => format!("{} ran again, and {more} more with it: {reason}.", step.name),
@@ -153,7 +158,6 @@ mod tests {
 
     #[test]
     fn no_cache_is_no_change() {
-        use crate::engine::verdict::MissReason;
         let mut log = fixture::Log::default();
         log.add(0, fixture::second_build()[0].event.clone());
         log.step(0, 1, (0, None), "RUN make", crate::engine::event::Role::Step);

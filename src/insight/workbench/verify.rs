@@ -130,14 +130,22 @@ impl<'s> Place<'s> {
         // Beside the context: what is copied is the Dockerfile that lies there, in both.
         let dockerfile = self.scratch.folder().join("Dockerfile");
         std::fs::write(&dockerfile, text).at("write", &dockerfile).map_err(crate::engine::store::StoreError::from)?;
-        let project =
-            Project { context: self.context.clone(), dockerfile, no_cache: again, given: None, ..self.project.clone() };
+        let project = Project {
+            context: self.context.clone(),
+            dockerfile,
+            no_cache: again,
+            given: None,
+            // Both builds are made here, whatever others have made.
+            cache_from: Vec::new(),
+            ..self.project.clone()
+        };
         let request = BuildRequest {
             project,
             tags: vec![name.clone()],
             exports: Vec::new(),
             push: Vec::new(),
             load: false,
+            cache_to: Vec::new(),
             ..bench.request.clone()
         };
         match self.scratch.engine.build(&request, bench.cancel.clone(), None) {
