@@ -16,6 +16,7 @@ mod ignored_table;
 mod import;
 mod inside;
 mod layers;
+mod order;
 mod outputs;
 mod podman;
 mod private;

@@ -1,0 +1,281 @@
+//! The search: exact over all sets of steps that can stand at the top while they are few, else along the most promising ones,
+//! with a bound on what was left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::bits::Bits;
+
+/// A step of the order.
+#[derive(Debug, Clone, Default)]
+pub struct Step {
+    /// What it takes when it runs.
+    pub micros: u64,
+    /// Steps that have to stand above it, by their places in the author's order.
+    pub needs: BTreeSet<usize>,
+    /// Commits that change what it takes in by itself.
+    pub changed_by: BTreeSet<usize>,
+}
+
+/// Steps in the author's order, which has to keep what they need, and what their history is.
+#[derive(Debug, Clone, Default)]
+pub struct Task {
+    /// The steps. What one needs stands before it.
+    pub steps: Vec<Step>,
+    /// Commits that change what all of them stand on.
+    pub below_all: BTreeSet<usize>,
+    /// By two places: how much it is disliked that the first stands above the second. Decides among orders of equal cost.
+    pub dislikes: BTreeMap<(usize, usize), u64>,
+}
+
+/// How far is looked.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// So many sets of steps are looked at, all of them; when there are more, only the most promising ones are.
+    pub sets: usize,
+    /// So many of each size, then.
+    pub width: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { sets: 50_000, width: 500 }
+    }
+}
+
+/// How good an order is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quality {
+    /// None is cheaper. With the number of orders that were compared, where all of them were.
+    Optimal {
+        /// As far as it can be counted.
+        orders: Option<u64>,
+    },
+    /// One may be cheaper, by no more than this over all commits.
+    Within {
+        /// Microseconds.
+        micros: u64,
+    },
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Places in the author's order, from the top.
+    pub order: Vec<usize>,
+    /// What all commits together cost with it.
+    pub micros: u64,
+    /// Whether that is the least.
+    pub quality: Quality,
+}
+
+/// The cheapest order of a task; of several the least disliked one. The author's own order is never made worse.
+pub fn search(task: &Task, limits: Limits) -> Found {
+    let ground = Ground::new(task);
+    if let Some(found) = ground.exact(limits.sets) {
+        return found;
+    }
+    ground.beam(limits.width)
+}
+
+impl Task {
+    /// What all commits together cost with an order.
+    pub fn cost(&self, order: &[usize]) -> u64 {
+        let ground = Ground::new(self);
+        ground.price(order).0
+    }
+}
+
+/// A task made ready: commits that change the same steps are one, with a weight.
+struct Ground<'t> {
+    task: &'t Task,
+    weights: Vec<u64>,
+    below_all: Bits,
+    /// By step: kinds of commits that change it.
+    changed: Vec<Bits>,
+    /// By step: what has to stand above it, directly or not.
+    needs: Vec<Bits>,
+    /// By step: kinds of commits that change it or anything that it needs.
+    least: Vec<Bits>,
+    /// By two steps, one row after the other: how much the first is disliked above the second.
+    dislikes: Vec<u64>,
+}
+
+/// Microseconds, then dislike.
+type Price = (u64, u64);
+
+/// A set of steps that stand at the top, in the best order among themselves.
+#[derive(Clone)]
+struct Top {
+    price: Price,
+    changed: Bits,
+    /// The lowest of them.
+    last: usize,
+    /// Orders of this set.
+    orders: u64,
+}
+
+impl<'t> Ground<'t> {
+    fn new(task: &'t Task) -> Self {
+        let count = task.steps.len();
+        let mut by_commit: BTreeMap<usize, Bits> = BTreeMap::new();
+        // What stands below all of them is one more column.
+        let columns = task.steps.iter().map(|step| &step.changed_by).chain([&task.below_all]);
+        for (at, commits) in columns.enumerate() {
+            for commit in commits {
+                by_commit.entry(*commit).or_insert_with(|| Bits::new(count + 1)).insert(at);
+            }
+        }
+        let mut kinds: BTreeMap<Bits, u64> = BTreeMap::new();
+        by_commit.into_values().for_each(|columns| *kinds.entry(columns).or_default() += 1);
+        let changed_by = |column: usize| {
+            let mut out = Bits::new(kinds.len());
+            kinds.keys().enumerate().filter(|(_, columns)| columns.has(column)).for_each(|(kind, _)| out.insert(kind));
+            out
+        };
+        let changed: Vec<Bits> = (0..count).map(changed_by).collect();
+        let mut needs: Vec<Bits> = Vec::with_capacity(count);
+        let mut least: Vec<Bits> = Vec::with_capacity(count);
+        for (at, step) in task.steps.iter().enumerate() {
+            let (mut all, mut commits) = (Bits::new(count), changed[at].clone());
+            for need in step.needs.iter().filter(|need| **need < at) {
+                all.insert(*need);
+                all.extend(&needs[*need]);
+                commits.extend(&least[*need]);
+            }
+            needs.push(all);
+            least.push(commits);
+        }
+        let mut dislikes = vec![0; count * count];
+        for ((above, below), dislike) in task.dislikes.iter().filter(|((above, below), _)| *above.max(below) < count) {
+            dislikes[above * count + below] = *dislike;
+        }
+        Self { below_all: changed_by(count), weights: kinds.into_values().collect(), task, changed, needs, least, dislikes }
+    }
+
+    fn count(&self) -> usize {
+        self.task.steps.len()
+    }
+
+    fn weight(&self, commits: &Bits) -> u64 {
+        commits.iter().filter_map(|kind| self.weights.get(kind)).sum()
+    }
+
+    fn empty(&self) -> (Bits, Top) {
+        (Bits::new(self.count()), Top { price: (0, 0), changed: self.below_all.clone(), last: 0, orders: 1 })
+    }
+
+    /// One more step below those at the top.
+    fn below(&self, set: &Bits, top: &Top, step: usize) -> Top {
+        let changed = top.changed.union(&self.changed[step]);
+        let micros = self.task.steps[step].micros.saturating_mul(self.weight(&changed));
+        let disliked = |other: &usize| *other != step && !set.has(*other);
+        let dislike = |other: usize| self.dislikes[step * self.count() + other];
+        let dislikes: u64 = (0..self.count()).filter(disliked).map(dislike).sum();
+        let price = (top.price.0.saturating_add(micros), top.price.1.saturating_add(dislikes));
+        Top { price, changed, last: step, orders: top.orders }
+    }
+
+    fn can_follow(&self, set: &Bits, step: usize) -> bool {
+        !set.has(step) && set.has_all(&self.needs[step])
+    }
+
+    /// The price of a whole order.
+    fn price(&self, order: &[usize]) -> Price {
+        let (mut set, mut top) = self.empty();
+        for step in order {
+            top = self.below(&set, &top, *step);
+            set.insert(*step);
+        }
+        top.price
+    }
+
+    /// All sets that can stand at the top of those of `layer`, each in its best order.
+    fn next(&self, layer: &BTreeMap<Bits, Top>) -> BTreeMap<Bits, Top> {
+        let mut out: BTreeMap<Bits, Top> = BTreeMap::new();
+        for (set, top) in layer {
+            for step in (0..self.count()).filter(|step| self.can_follow(set, *step)) {
+                let found = self.below(set, top, step);
+                match out.get_mut(&set.with(step)) {
+                    None => drop(out.insert(set.with(step), found)),
+                    Some(known) => {
+                        let orders = known.orders.saturating_add(found.orders);
+                        if found.price < known.price {
+                            *known = found;
+                        }
+                        known.orders = orders;
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// None: there are too many sets.
+    fn exact(&self, most: usize) -> Option<Found> {
+        let mut layers = vec![BTreeMap::from([self.empty()])];
+        let mut sets = 1;
+        while layers.len() <= self.count() {
+            let layer = self.next(layers.last()?);
+            sets += layer.len();
+            if sets > most {
+                return None;
+            }
+            layers.push(layer);
+        }
+        let (order, top) = self.walk_back(&layers)?;
+        let orders = Some(top.orders).filter(|orders| *orders < u64::MAX);
+        Some(Found { order, micros: top.price.0, quality: Quality::Optimal { orders } })
+    }
+
+    /// The order that leads to the only set of the last layer.
+    fn walk_back(&self, layers: &[BTreeMap<Bits, Top>]) -> Option<(Vec<usize>, Top)> {
+        let (mut set, top) = layers.last()?.iter().next().map(|(set, top)| (set.clone(), top.clone()))?;
+        let mut order = Vec::new();
+        for layer in layers.iter().skip(1).rev() {
+            let last = layer.get(&set)?.last;
+            order.push(last);
+            set = set.without(last);
+        }
+        order.reverse();
+        Some((order, top))
+    }
+
+    /// What the rest costs at least, below those at the top: each of them has these and what it needs above it.
+    fn rest(&self, set: &Bits, top: &Top) -> u64 {
+        let of = |step: usize| {
+            let commits = top.changed.union(&self.least[step]);
+            self.task.steps[step].micros.saturating_mul(self.weight(&commits))
+        };
+        (0..self.count()).filter(|step| !set.has(*step)).map(of).fold(0, u64::saturating_add)
+    }
+
+    /// Looks at the most promising sets of each size only.
+    fn beam(&self, width: usize) -> Found {
+        let author: Vec<usize> = (0..self.count()).collect();
+        let own = self.price(&author);
+        let mut layers = vec![BTreeMap::from([self.empty()])];
+        // The least that any order costs whose beginning was left out.
+        let mut left_out = u64::MAX;
+        while layers.len() <= self.count() {
+            let Some(last) = layers.last() else { break };
+            let with_bound = |(set, top): (Bits, Top)| (top.price.0.saturating_add(self.rest(&set, &top)), set, top);
+            let mut layer: Vec<(u64, Bits, Top)> = self.next(last).into_iter().map(with_bound).collect();
+            layer.sort_by(|(bound, set, top), (other_bound, other_set, other)| {
+                (bound, top.price.1, set).cmp(&(other_bound, other.price.1, other_set))
+            });
+            if let Some((bound, ..)) = layer.get(width.max(1)) {
+                left_out = left_out.min(*bound);
+            }
+            layer.truncate(width.max(1));
+            layers.push(layer.into_iter().map(|(_, set, top)| (set, top)).collect());
+        }
+        let found = self.walk_back(&layers).map(|(order, top)| (order, top.price));
+        let (order, price) = found.filter(|(_, price)| *price < own).unwrap_or((author, own));
+        let missed = price.0.saturating_sub(left_out);
+        let quality = match missed {
+            0 => Quality::Optimal { orders: None },
+            micros => Quality::Within { micros },
+        };
+        Found { order, micros: price.0, quality }
+    }
+}

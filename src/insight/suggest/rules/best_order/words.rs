@@ -1,0 +1,159 @@
+//! What is said about an order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::super::{Proof, Suggestion, Trigger};
+use super::super::draft::{advice, numbers};
+use super::PAGE;
+use super::plan::Plan;
+use super::steps::{Kind, Table};
+
+/// So many pairs that keep their order are named.
+const PAIRS: usize = 3;
+
+/// That the order there is need not be changed.
+pub(super) fn nothing_better(now: u64, at_most: u64, orders: u64, commits: usize) -> String {
+    let seconds = |micros: u64| format!("{:.1}s", micros as f64 / 1e6);
+    let least = match at_most {
+        less if less < super::NIL_MICROS => "no order costs less".to_owned(),
+        more => format!("no order that can be written costs less, and none at all more than {} less", seconds(more)),
+    };
+    let now = seconds(now);
+    format!(
+        "over {commits} commits this order costs {now} a commit; of {orders} that keep what depends on each other, {least}"
+    )
+}
+
+/// The suggestion of a plan; `now` and `later` are what each commit costs before and after.
+pub(super) fn suggestion(table: &Table<'_>, plan: &Plan, now: &[u64], later: &[u64]) -> Suggestion {
+    let mut out = advice(table.dockerfile, &PAGE, table.line());
+    out.title = title(table, plan);
+    out.evidence = evidence(table, plan);
+    out.risks = risks(table, plan);
+    out.proof = Proof::Traced;
+    out.after.clone_from(&plan.after);
+    out.trigger = match dearest(table, now, later) {
+        Some(path) => Trigger::Files { paths: vec![path] },
+        None => Trigger::Sources,
+    };
+    out
+}
+
+/// `line 4`, `lines 4 and 6`.
+fn named(table: &Table<'_>, of: &[usize]) -> String {
+    let lines: Vec<u32> = of.iter().map(|at| table.instruction(*at).line).collect();
+    format!("{} {}", if lines.len() == 1 { "line" } else { "lines" }, numbers(&lines))
+}
+
+fn title(table: &Table<'_>, plan: &Plan) -> String {
+    let mut before: Vec<usize> = plan.portions.iter().map(|portion| portion.before).collect();
+    before.dedup();
+    let copies: BTreeSet<usize> = plan.portions.iter().map(|portion| portion.copy).collect();
+    let copies: Vec<usize> = copies.into_iter().collect();
+    let verb = if before.len() == 1 { "reads" } else { "read" };
+    let split = || format!("copy what {} {verb} above the rest of {}", named(table, &before), named(table, &copies));
+    let run = || format!("run {} in this order", named(table, &plan.runs));
+    match (plan.runs.is_sorted(), before.is_empty()) {
+        (true, true) => "copy what changes often below what takes long".to_owned(),
+        (true, false) => split(),
+        (false, true) => run(),
+        (false, false) => format!("{}, and {}", run(), split()),
+    }
+}
+
+fn evidence(table: &Table<'_>, plan: &Plan) -> Vec<String> {
+    let mut out = Vec::new();
+    let commits = table.ledger.commits.len();
+    for at in &plan.runs {
+        let instruction = table.instruction(*at);
+        let Some(read) = table.read_by(*at) else { continue };
+        let mut changed: BTreeSet<usize> = table.ledger.changed.get(&instruction.line).cloned().unwrap_or_default();
+        read.iter().for_each(|read| changed.extend(&read.changed_by));
+        let parts: Vec<String> = read
+            .iter()
+            .map(|read| format!("{} of the {} files of {}", read.files, read.of, named(table, &[read.copy])))
+            .collect();
+        let what = if parts.is_empty() { "nothing that is copied".to_owned() } else { parts.join(" and ") };
+        let micros = table.ledger.micros.get(&instruction.line).copied().unwrap_or(0) as f64 / 1e6;
+        out.push(format!(
+            "`{}` (line {}) took {micros:.1}s and read {what}; {} of {commits} commits changed what it reads.",
+            instruction.one_line(),
+            instruction.line,
+            changed.len(),
+        ));
+    }
+    for (place, run) in plan.runs.iter().enumerate() {
+        let passed: Vec<usize> = plan.runs[place..].iter().copied().filter(|other| other < run).collect();
+        if !passed.is_empty() {
+            out.push(format!(
+                "Line {} and {} were watched: it used nothing that they wrote, and they nothing that it wrote.",
+                table.instruction(*run).line,
+                named(table, &passed)
+            ));
+        }
+    }
+    out.extend(kept(table));
+    out
+}
+
+/// Why RUNs keep their order.
+fn kept(table: &Table<'_>) -> Vec<String> {
+    let runs: Vec<usize> = table.whole().filter(|unit| unit.kind == Kind::Run).map(|unit| unit.at).collect();
+    let mut out = Vec::new();
+    for pair in runs.windows(2) {
+        let (above, below) = (table.instruction(pair[0]).line, table.instruction(pair[1]).line);
+        match table.conflict(pair[0], pair[1]) {
+            Some(Some(path)) => {
+                out.push(format!("Lines {above} and {below} keep their order: both use `/{path}`, which one of them wrote."))
+            }
+            Some(None) => out.push(format!(
+                "Lines {above} and {below} keep their order: what they read and wrote is not known completely."
+            )),
+            None => {}
+        }
+    }
+    let more = out.len().saturating_sub(PAIRS);
+    out.truncate(PAIRS);
+    if more > 0 {
+        out.push(format!("{more} more pairs keep their order for such reasons."));
+    }
+    out
+}
+
+fn risks(table: &Table<'_>, plan: &Plan) -> Vec<String> {
+    let mut out = Vec::new();
+    for lack in &plan.lacks {
+        let (Some(run), Some(case)) = (table.watched.get(&lack.run), table.cases.get(&lack.copy)) else { continue };
+        let listed = case.listed(run, &lack.covered);
+        if !listed.is_empty() {
+            out.push(format!(
+                "Line {} listed the names in {}, and would see fewer of them; only building both can tell whether that matters.",
+                table.instruction(lack.run).line,
+                listed.join(", ")
+            ));
+        }
+    }
+    if !plan.portions.is_empty() {
+        out.push(
+            "What a step reads may depend on the files themselves: a new file, or one that it reads the next time, has to be added to the COPY above it."
+                .to_owned(),
+        );
+    }
+    out.push("The next commits may change other files than those of the history.".to_owned());
+    out
+}
+
+/// The file with which the commits were that become cheaper by most.
+fn dearest(table: &Table<'_>, now: &[u64], later: &[u64]) -> Option<String> {
+    let mut saved: BTreeMap<&String, u64> = BTreeMap::new();
+    for (at, changed) in table.ledger.commits.iter().enumerate() {
+        let less = now.get(at).zip(later.get(at)).map_or(0, |(now, later)| now.saturating_sub(*later));
+        let here = changed.iter().filter(|path| table.is_there(path));
+        here.for_each(|path| *saved.entry(path).or_default() += less);
+    }
+    let most = saved
+        .iter()
+        .filter(|(_, micros)| **micros > 0)
+        .max_by_key(|(path, micros)| (**micros, std::cmp::Reverse(**path)))?;
+    Some((*most.0).clone())
+}
