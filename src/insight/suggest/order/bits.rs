@@ -62,8 +62,13 @@ impl Bits {
 
     /// The numbers, in order.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().enumerate().flat_map(|(at, word)| {
-            let mut rest = *word;
+        self.iter_with(self)
+    }
+
+    /// The numbers that are in either set, in order.
+    pub fn iter_with<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> + 'a {
+        self.0.iter().zip(&other.0).enumerate().flat_map(|(at, (own, other))| {
+            let mut rest = *own | *other;
             std::iter::from_fn(move || {
                 let bit = rest.trailing_zeros() as usize;
                 (rest != 0).then(|| {

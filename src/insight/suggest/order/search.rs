@@ -189,14 +189,15 @@ impl<'t> Ground<'t> {
         top.price
     }
 
-    /// All sets that can stand at the top of those of `layer`, each in its best order.
-    fn next(&self, layer: &BTreeMap<Bits, Top>) -> BTreeMap<Bits, Top> {
+    /// All sets with one step more than those of `layer`, each in its best order. None: there are more than `most`.
+    fn next(&self, layer: &BTreeMap<Bits, Top>, most: usize) -> Option<BTreeMap<Bits, Top>> {
         let mut out: BTreeMap<Bits, Top> = BTreeMap::new();
         for (set, top) in layer {
             for step in (0..self.count()).filter(|step| self.can_follow(set, *step)) {
                 let found = self.below(set, top, step);
-                match out.get_mut(&set.with(step)) {
-                    None => drop(out.insert(set.with(step), found)),
+                let more = set.with(step);
+                match out.get_mut(&more) {
+                    None => drop(out.insert(more, found)),
                     Some(known) => {
                         let orders = known.orders.saturating_add(found.orders);
                         if found.price < known.price {
@@ -206,8 +207,11 @@ impl<'t> Ground<'t> {
                     }
                 }
             }
+            if out.len() > most {
+                return None;
+            }
         }
-        out
+        Some(out)
     }
 
     /// None: there are too many sets.
@@ -215,11 +219,8 @@ impl<'t> Ground<'t> {
         let mut layers = vec![BTreeMap::from([self.empty()])];
         let mut sets = 1;
         while layers.len() <= self.count() {
-            let layer = self.next(layers.last()?);
+            let layer = self.next(layers.last()?, most.saturating_sub(sets))?;
             sets += layer.len();
-            if sets > most {
-                return None;
-            }
             layers.push(layer);
         }
         let (order, top) = self.walk_back(&layers)?;
@@ -243,8 +244,8 @@ impl<'t> Ground<'t> {
     /// What the rest costs at least, below those at the top: each of them has these and what it needs above it.
     fn rest(&self, set: &Bits, top: &Top) -> u64 {
         let of = |step: usize| {
-            let commits = top.changed.union(&self.least[step]);
-            self.task.steps[step].micros.saturating_mul(self.weight(&commits))
+            let commits: u64 = top.changed.iter_with(&self.least[step]).filter_map(|kind| self.weights.get(kind)).sum();
+            self.task.steps[step].micros.saturating_mul(commits)
         };
         (0..self.count()).filter(|step| !set.has(*step)).map(of).fold(0, u64::saturating_add)
     }
@@ -257,9 +258,9 @@ impl<'t> Ground<'t> {
         // The least that any order costs whose beginning was left out.
         let mut left_out = u64::MAX;
         while layers.len() <= self.count() {
-            let Some(last) = layers.last() else { break };
+            let Some(next) = layers.last().and_then(|last| self.next(last, usize::MAX)) else { break };
             let with_bound = |(set, top): (Bits, Top)| (top.price.0.saturating_add(self.rest(&set, &top)), set, top);
-            let mut layer: Vec<(u64, Bits, Top)> = self.next(last).into_iter().map(with_bound).collect();
+            let mut layer: Vec<(u64, Bits, Top)> = next.into_iter().map(with_bound).collect();
             layer.sort_by(|(bound, set, top), (other_bound, other_set, other)| {
                 (bound, top.price.1, set).cmp(&(other_bound, other.price.1, other_set))
             });

@@ -39,7 +39,9 @@ impl Table<'_> {
                 false => u64::from(!self.needs(above, below.at)) * 10,
             },
             (Kind::Run, Kind::Part { .. } | Kind::Copy) if splits(below) => 0,
-            (Kind::Part { .. }, Kind::Part { .. }) => 0,
+            (Kind::Part { .. }, Kind::Part { .. }) | (Kind::Fixed, Kind::Part { .. }) => 0,
+            // Directly above the step that reads it, rather than above what stands between.
+            (Kind::Part { .. }, Kind::Fixed) => 1,
             _ if splits(above) || splits(below) => u64::from(upturned),
             _ => u64::from(upturned) * 100,
         }

@@ -44,7 +44,7 @@ impl Project {
                 let words: Vec<&str> = text.split_whitespace().filter(|word| !word.starts_with("--")).collect();
                 let takes = |path: &&str| {
                     words[1..words.len() - 1].iter().any(|source| {
-                        *source == "." || path == &source || path.starts_with(&format!("{}/", source.trim_end_matches('/')))
+                        *source == "." || path == source || path.starts_with(&format!("{}/", source.trim_end_matches('/')))
                     })
                 };
                 let changed = commits.iter().enumerate().filter(|(_, paths)| paths.iter().any(takes));
@@ -110,7 +110,7 @@ fn what_is_dear_and_rarely_changes_goes_above_what_changes_often() {
     );
     let offered = project.check().offered.remove(0);
     // Each commit runs both now; then the third none, the fourth both, the others only the app.
-    let expected = offered.expected.unwrap();
+    let expected = offered.expected.clone().unwrap();
     assert_eq!((expected.commits, expected.now_micros, expected.after_micros), (4, 12_000_000, (2 + 2 + 12) * 250_000));
     assert!(matches!(expected.order, BestOrder::Optimal { orders: Some(orders) } if orders > 2), "{expected:?}");
     assert_eq!(offered.trigger, Trigger::Files { paths: vec!["src/a.c".into()] });
