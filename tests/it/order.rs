@@ -76,7 +76,8 @@ fn the_best_order_is_found_priced_and_proven() {
     assert_eq!(number("/replayed/builds"), 8);
     let off = |name: &str, replayed: &str| number(name) as i64 * 8 - number(replayed) as i64;
     assert!(off("/expected/now_micros", "/replayed/now_micros").abs() < 16, "{offer}");
-    assert!((-16..300_000).contains(&off("/expected/after_micros", "/replayed/after_micros")), "{offer}");
+    let copying = off("/expected/after_micros", "/replayed/after_micros");
+    assert!(copying > -16 && copying < number("/replayed/now_micros") as i64 / 10, "{offer}");
     // Both were built, and the saving was measured.
     assert_eq!((&offer["proof"], &offer["verified"]["proven"]), (&"traced".into(), &true.into()), "{offer}");
     let (now, after) = (number("/verified/measured/now_micros"), number("/verified/measured/after_micros"));

@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use super::super::copy_what_is_read::RunReads;
 
-/// The first path on account of which two RUNs have to keep their order: one wrote what the other wrote, read, looked at, looked
-/// for in vain or would see in a listing.
+/// The first path on account of which two RUNs have to keep their order: one wrote what the other wrote, read, looked at or
+/// looked for in vain.
 pub(super) fn conflict<'r>(one: &'r RunReads, other: &'r RunReads) -> Option<&'r str> {
     let mut both = one.wrote.iter().map(|path| (path, other)).chain(other.wrote.iter().map(|path| (path, one)));
     both.find(|(path, user)| uses(user, path)).map(|(path, _)| path.as_str())
@@ -15,7 +15,13 @@ pub(super) fn conflict<'r>(one: &'r RunReads, other: &'r RunReads) -> Option<&'r
 /// Whether a RUN uses a path that another one wrote, or anything in it.
 fn uses(run: &RunReads, path: &str) -> bool {
     let sets = [&run.seen, &run.missing, &run.wrote, &run.listed];
-    sets.into_iter().any(|set| has_at_or_below(set, path)) || run.listed.contains(parent(path))
+    sets.into_iter().any(|set| has_at_or_below(set, path))
+}
+
+/// The first of these paths whose name a RUN would see, or no longer see, in a folder that it listed. Programs list their
+/// folder without using each name: that is a risk, and building both tells.
+pub(super) fn lists<'p>(run: &RunReads, mut paths: impl Iterator<Item = &'p String>) -> Option<&'p str> {
+    paths.find(|path| run.listed.contains(parent(path))).map(String::as_str)
 }
 
 /// Files that a COPY brings, as paths in the image.
@@ -36,9 +42,7 @@ impl Brought<'_> {
                 || run.listed.contains(parent(self.folder))
                 || above(self.folder).any(made);
         };
-        files.iter().any(|file| {
-            has_at_or_below(&run.seen, file) || made(file) || run.listed.contains(parent(file)) || above(file).any(made)
-        })
+        files.iter().any(|file| has_at_or_below(&run.seen, file) || made(file) || above(file).any(made))
     }
 
     /// Whether a RUN changed any of them, or the folder that they are in.
@@ -81,7 +85,7 @@ fn has_at_or_below(set: &BTreeSet<String>, path: &str) -> bool {
     set.contains(path) || next.is_some_and(|next| next.starts_with(&inside))
 }
 
-pub(super) fn parent(path: &str) -> &str {
+fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
@@ -112,10 +116,12 @@ mod tests {
         assert_eq!(conflict(&run(&[], &["app/out"]), &run(&["app/out/x"], &[])), Some("app/out"));
         assert_eq!(conflict(&run(&[], &["app/out"]), &run(&[], &["app/out/x"])), Some("app/out"));
         assert_eq!(conflict(&run(&[], &["app/outer"]), &run(&["app/out"], &[])), None);
-        let (mut lists, mut misses) = (run(&[], &[]), run(&[], &[]));
-        (lists.listed, misses.missing) = (set(&["app/out"]), set(&["app/out/a"]));
-        assert_eq!(conflict(&one, &lists), Some("app/out/a"));
-        assert_eq!(conflict(&misses, &one), Some("app/out/a"));
+        let (mut listing, mut missing) = (run(&[], &[]), run(&[], &[]));
+        (listing.listed, missing.missing) = (set(&["app/out"]), set(&["app/out/a"]));
+        assert_eq!(conflict(&missing, &one), Some("app/out/a"));
+        // A name more in a folder is a risk; a folder that the other made is not there at all.
+        assert_eq!((conflict(&one, &listing), lists(&listing, one.wrote.iter())), (None, Some("app/out/a")));
+        assert_eq!(conflict(&run(&[], &["app/out"]), &listing), Some("app/out"));
     }
 
     #[test]

@@ -93,9 +93,9 @@ fn look(table: &Table<'_>, report: &mut SuggestReport) {
     };
     let each = |micros: u64| micros / commits.max(1) as u64;
     let order = match (each(after.saturating_sub(bound)), found.quality) {
-        (0, Quality::Optimal { orders }) => BestOrder::Optimal { orders },
-        (0, Quality::Within { .. }) => BestOrder::Optimal { orders: None },
-        (micros, _) => BestOrder::Within { micros },
+        (NIL_MICROS.., _) => BestOrder::Within { micros: each(after.saturating_sub(bound)) },
+        (_, Quality::Optimal { orders }) => BestOrder::Optimal { orders },
+        (_, Quality::Within { .. }) => BestOrder::Optimal { orders: None },
     };
     if each(before.saturating_sub(after)) < NIL_MICROS {
         // What cannot be put otherwise needs no word.

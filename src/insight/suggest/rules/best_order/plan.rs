@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::copy_what_is_read::cover::Cover;
+use super::super::place;
 use super::steps::{Bill, Kind, Table};
 use crate::language::dockerfile::{Edit, apply, parse};
 
@@ -18,6 +19,8 @@ pub(super) struct Plan {
     pub(super) portions: Vec<Portion>,
     /// What RUNs would no longer have above them.
     pub(super) lacks: Vec<Lack>,
+    /// RUNs with whole COPYs that stood on their other side.
+    pub(super) passed: Vec<(usize, usize)>,
 }
 
 /// A RUN that stood below a COPY, and would stand above the rest of it.
@@ -94,6 +97,7 @@ struct Writer<'t, 'c> {
     steps: Vec<Bill>,
     portions: Vec<Portion>,
     lacks: Vec<Lack>,
+    passed: Vec<(usize, usize)>,
     runs: Vec<usize>,
     /// Destinations that are written in full.
     edits: Vec<Edit>,
@@ -113,6 +117,7 @@ impl<'t, 'c> Writer<'t, 'c> {
             steps: Vec::new(),
             portions: Vec::new(),
             lacks: Vec::new(),
+            passed: Vec::new(),
             runs: Vec::new(),
             edits: Vec::new(),
             pending: BTreeMap::new(),
@@ -133,6 +138,13 @@ impl<'t, 'c> Writer<'t, 'c> {
             let covered = self.covered.get(&copy).cloned().unwrap_or_default();
             self.lacks.push(Lack { run, copy, covered });
         }
+        let here =
+            |copy: usize| self.items.iter().any(|item| item.place() == Some(copy)) || self.covered.contains_key(&copy);
+        // What a step lacks of a COPY that is split is said above.
+        let told = |copy: usize| copy < run && self.table.cases.contains_key(&copy);
+        let copies = self.table.whole().filter(|unit| unit.kind == Kind::Copy && !told(unit.at));
+        let passed = copies.filter(|unit| here(unit.at) != (unit.at < run)).map(|unit| (run, unit.at));
+        self.passed.extend(passed.collect::<Vec<_>>());
     }
 
     /// What is left of a COPY: its own line, which brings everything that is pending as well.
@@ -165,8 +177,16 @@ impl<'t, 'c> Writer<'t, 'c> {
                 self.rest(copy, before);
                 continue;
             }
-            let changed_by = table.commits_of(copy, &cover.files, &cover.folders);
-            self.steps.push(Bill { micros: table.share(copy, cover.files.len()), changed_by });
+            // Line by line, as they are written.
+            let single = cover.single.values().map(|files| (files.iter().cloned().collect(), BTreeSet::new()));
+            let whole = cover.folders.iter().map(|folder| {
+                let inside = case.files.iter().filter(|file| place::below(folder, file).is_some());
+                (inside.cloned().collect(), BTreeSet::from([folder.clone()]))
+            });
+            for (files, folders) in single.chain(whole) {
+                let changed_by = table.commits_of(copy, &files, &folders);
+                self.steps.push(Bill { micros: table.share(copy, files.len()), changed_by });
+            }
             self.items.push(Item::New(case.lines(&cover.folders, &cover.single, self.here).join("\n")));
             self.portions.push(Portion { copy, before });
         }
@@ -207,7 +227,8 @@ impl<'t, 'c> Writer<'t, 'c> {
         if again.has_errors() || again.instructions.len() != table.dockerfile.instructions.len() + added {
             return Err("the rewritten file would not be understood".to_owned());
         }
-        Ok(Plan { after, steps: self.steps, runs: self.runs, portions: self.portions, lacks: self.lacks })
+        let Self { steps, runs, portions, lacks, passed, .. } = self;
+        Ok(Plan { after, steps, runs, portions, lacks, passed })
     }
 
     /// The instructions that stay where they are: the heaviest that keep their order, so that COPYs move rather than RUNs, and

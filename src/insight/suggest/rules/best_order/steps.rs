@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::super::ContextView;
 use super::super::copy_what_is_read::{Case, Reads, RunReads};
 use super::super::place::below;
-use super::Ledger;
 use super::cargo::Cargo;
 use super::independent::above;
+use super::{Ledger, NIL_MICROS};
 use crate::language::dockerfile::{Dockerfile, Instruction, Keyword, Stage};
 
 /// More parts of one COPY are not looked at: what is read that differently is one part.
@@ -193,11 +193,12 @@ impl<'c> Table<'c> {
         self.units.push(Unit { kind, at, bill: Bill { micros, changed_by } });
     }
 
-    /// What so many files of a COPY take of its time.
+    /// What so many files of a COPY take of its time. A few files are copied in no time that is worth a word: then their place
+    /// is decided by the steps.
     pub(super) fn share(&self, copy: usize, files: usize) -> u64 {
         let all = self.cases.get(&copy).map_or(1, |case| case.files.len().max(1));
         let micros = self.ledger.micros.get(&self.instruction(copy).line).copied().unwrap_or(0);
-        micros.saturating_mul(files as u64) / all as u64
+        Some(micros.saturating_mul(files as u64) / all as u64).filter(|share| *share >= NIL_MICROS).unwrap_or(0)
     }
 
     /// The files of a COPY by the RUNs that read them; what none reads is in none.

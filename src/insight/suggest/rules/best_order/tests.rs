@@ -114,12 +114,15 @@ fn what_is_dear_and_rarely_changes_goes_above_what_changes_often() {
     assert_eq!((expected.commits, expected.now_micros, expected.after_micros), (4, 12_000_000, (2 + 2 + 12) * 250_000));
     assert!(matches!(expected.order, BestOrder::Optimal { orders: Some(orders) } if orders > 2), "{expected:?}");
     assert_eq!(offered.trigger, Trigger::Files { paths: vec!["src/a.c".into()] });
-    assert_eq!(offered.title, "run lines 6 and 4 in this order, and copy what lines 6 and 4 read above the rest of line 3");
+    assert_eq!(offered.title, "run lines 6 and 4 in this order, each below what it reads of line 3");
     assert_eq!(
         offered.evidence[0],
         "`RUN make vendor` (line 6) took 10.0s and read 2 of the 5 files of line 3; 1 of 4 commits changed what it reads."
     );
-    assert!(offered.evidence.iter().any(|words| words.starts_with("Line 6 and line 4 were watched")), "{offered:?}");
+    assert!(
+        offered.evidence.iter().any(|words| words.starts_with("Line 6 used nothing that line 4 wrote, nor")),
+        "{offered:?}"
+    );
 }
 
 #[test]
@@ -136,10 +139,27 @@ fn steps_of_which_one_uses_what_the_other_wrote_keep_their_order() {
         words.contains(&"Lines 4 and 6 keep their order: both use `/app/out`, which one of them wrote.".to_owned()),
         "{words:?}"
     );
-    // A step that lists where the other adds something would see another list.
+}
+
+#[test]
+fn a_listing_in_which_names_come_or_go_is_a_risk() {
     let mut project = two();
     project.reads.runs.get_mut(&4).unwrap().listed.insert("app".into());
-    assert!(project.after().contains("RUN make app\nCOPY vendor vendor/\n"));
+    let offered = project.check().offered.remove(0);
+    assert_eq!(offered.after, two().after());
+    let said = |words: &str| offered.risks.iter().any(|risk| risk.starts_with(words));
+    assert!(said("Line 4 listed the names in /app, where line 6 wrote `lib`; only building"), "{:?}", offered.risks);
+    assert!(said("Line 4 listed the names in /app, and would see fewer of them"), "{:?}", offered.risks);
+}
+
+#[test]
+fn what_takes_no_time_to_copy_stands_as_low_as_it_can() {
+    // Where others' files change, the app's always do, too: nothing is gained, and nothing but a word is lost.
+    let mut project = two();
+    project.ledger.micros.insert(3, 200_000);
+    project.reads.runs.get_mut(&6).unwrap().seen.insert("app/out/app".into());
+    project.ledger.commits[3].push("src/a.c".into());
+    assert!(project.after().contains("RUN make app\nCOPY vendor vendor/\n"), "{}", project.after());
 }
 
 #[test]
@@ -189,6 +209,12 @@ fn whole_copies_change_places_with_their_steps() {
     );
     let expected = project.check().offered.remove(0).expected.unwrap();
     assert_eq!((expected.now_micros, expected.after_micros), ((12 + 12 + 10) * 250_000, (2 + 2 + 12) * 250_000));
+    let mut lists = project;
+    lists.reads.runs.get_mut(&6).unwrap().listed.insert("app".into());
+    let risks = lists.check().offered.remove(0).risks;
+    assert!(risks[0].starts_with("Line 6 listed the names in /app, where line 4 wrote `out`"), "{risks:?}");
+    assert!(risks[1].starts_with("Line 6 listed the names in /app, where line 3 puts `a.c`"), "{risks:?}");
+    let project = lists;
     // Where the one reads what the other is given, both are there in any case.
     let mut needs = project;
     needs.reads.runs.get_mut(&6).unwrap().from.insert(3, set(&["app/a.c"]));

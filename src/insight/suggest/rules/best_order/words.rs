@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::super::{Proof, Suggestion, Trigger};
 use super::super::draft::{advice, numbers};
 use super::PAGE;
+use super::independent::lists;
 use super::plan::Plan;
 use super::steps::{Kind, Table};
 
@@ -50,14 +51,17 @@ fn title(table: &Table<'_>, plan: &Plan) -> String {
     before.dedup();
     let copies: BTreeSet<usize> = plan.portions.iter().map(|portion| portion.copy).collect();
     let copies: Vec<usize> = copies.into_iter().collect();
-    let verb = if before.len() == 1 { "reads" } else { "read" };
-    let split = || format!("copy what {} {verb} above the rest of {}", named(table, &before), named(table, &copies));
     let run = || format!("run {} in this order", named(table, &plan.runs));
-    match (plan.runs.is_sorted(), before.is_empty()) {
-        (true, true) => "copy what changes often below what takes long".to_owned(),
-        (true, false) => split(),
-        (false, true) => run(),
-        (false, false) => format!("{}, and {}", run(), split()),
+    match (plan.runs.is_sorted(), before.as_slice()) {
+        (true, []) => "copy what changes often below what takes long".to_owned(),
+        (true, [one]) => {
+            format!("copy what {} reads above it, and the rest of {} below", named(table, &[*one]), named(table, &copies))
+        }
+        (true, _) => {
+            format!("copy what {} read above each, and the rest of {} below", named(table, &before), named(table, &copies))
+        }
+        (false, []) => run(),
+        (false, _) => format!("{}, each below what it reads of {}", run(), named(table, &copies)),
     }
 }
 
@@ -86,7 +90,7 @@ fn evidence(table: &Table<'_>, plan: &Plan) -> Vec<String> {
         let passed: Vec<usize> = plan.runs[place..].iter().copied().filter(|other| other < run).collect();
         if !passed.is_empty() {
             out.push(format!(
-                "Line {} and {} were watched: it used nothing that they wrote, and they nothing that it wrote.",
+                "Line {} used nothing that {} wrote, nor the other way round: all of them were watched.",
                 table.instruction(*run).line,
                 named(table, &passed)
             ));
@@ -133,6 +137,7 @@ fn risks(table: &Table<'_>, plan: &Plan) -> Vec<String> {
             ));
         }
     }
+    out.extend(other_names(table, plan));
     if !plan.portions.is_empty() {
         out.push(
             "What a step reads may depend on the files themselves: a new file, or one that it reads the next time, has to be added to the COPY above it."
@@ -140,6 +145,37 @@ fn risks(table: &Table<'_>, plan: &Plan) -> Vec<String> {
         );
     }
     out.push("The next commits may change other files than those of the history.".to_owned());
+    out
+}
+
+/// RUNs that would see other names in folders that they listed, because of what changes places with them.
+fn other_names(table: &Table<'_>, plan: &Plan) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut say = |run: usize, other: usize, path: &str, does: &str| {
+        let (run, other) = (table.instruction(run).line, table.instruction(other).line);
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        out.push(format!(
+            "Line {run} listed the names in /{folder}, where line {other} {does} `{name}`; only building both can tell whether that matters."
+        ));
+    };
+    for (place, later) in plan.runs.iter().enumerate() {
+        for earlier in plan.runs[place..].iter().filter(|earlier| *earlier < later) {
+            let (Some(one), Some(other)) = (table.watched.get(later), table.watched.get(earlier)) else { continue };
+            if let Some(path) = lists(one, other.wrote.iter()) {
+                say(*later, *earlier, path, "wrote");
+            }
+            if let Some(path) = lists(other, one.wrote.iter()) {
+                say(*earlier, *later, path, "wrote");
+            }
+        }
+    }
+    for (run, copy) in &plan.passed {
+        let files = table.cargo.get(copy).and_then(|cargo| cargo.files.as_ref());
+        let found = table.watched.get(run).zip(files).and_then(|(run, files)| lists(run, files.iter()));
+        if let Some(path) = found {
+            say(*run, *copy, path, "puts");
+        }
+    }
     out
 }
 
