@@ -86,6 +86,11 @@ fn the_best_order_is_found_priced_and_proven() {
     assert!(text.contains("expected, over 8 commits of the history: 1."), "{text}");
     assert!(text.contains("the least of "), "{text}");
 
+    // What the history priced stands first.
+    let all: Value = serde_json::from_str(&program.run(&["suggest", "--json"]).stdout).unwrap();
+    let rules: Vec<&str> = all["offered"].as_array().unwrap().iter().map(|o| o["rule"].as_str().unwrap()).collect();
+    assert_eq!(rules[..2], ["best-order", "copy-what-is-read"], "{rules:?}");
+
     // Written, there is nothing better; and that is said.
     program.run(&["suggest", "--rule", "best-order", "--apply"]).says(0, &["+COPY vendor vendor/", "wrote"]);
     program.build(&["--trace=always", "."]);

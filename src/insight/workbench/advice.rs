@@ -70,12 +70,13 @@ pub fn advise_with_history(
         report.offered = offered;
     }
     // What is priced for a change that happened comes before what is priced for one that could: an ignore file that nobody
-    // edits would otherwise outrank the sources that are edited all day.
+    // edits would otherwise outrank the sources that are edited all day. What a whole history priced is best known.
     report.offered.sort_by_key(|suggestion| {
         let happens = suggestion.saving.as_ref().is_some_and(|saving| {
             suggestion.trigger == Trigger::Sources || saving.touched.iter().any(|path| changed.contains(path))
         });
-        std::cmp::Reverse((happens, suggestion.saving.as_ref().map_or(0, saved)))
+        let priced = suggestion.expected.is_some();
+        std::cmp::Reverse((happens || priced, priced, suggestion.saving.as_ref().map_or(0, saved)))
     });
     Ok(report)
 }

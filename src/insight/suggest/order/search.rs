@@ -36,9 +36,15 @@ pub struct Limits {
     pub width: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { sets: 50_000, width: 500 }
+/// Comparisons of two steps that a search may take, about.
+const EFFORT: usize = 50_000_000;
+
+impl Limits {
+    /// Limits for so many steps, with which a search takes a second at most.
+    pub fn of(steps: usize) -> Self {
+        let steps = steps.max(1);
+        let width = EFFORT / 5 / steps.saturating_pow(3);
+        Self { sets: (EFFORT / steps.saturating_pow(2)).clamp(1_000, 50_000), width: width.clamp(1, 500) }
     }
 }
 

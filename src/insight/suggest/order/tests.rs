@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::{Found, Limits, Quality, Step, Task, search};
 
+const LIMITS: Limits = Limits { sets: 6_000, width: 50 };
+
 fn step(micros: u64, needs: &[usize], changed_by: &[usize]) -> Step {
     Step { micros, needs: needs.iter().copied().collect(), changed_by: changed_by.iter().copied().collect() }
 }
@@ -64,7 +66,7 @@ proptest! {
 
     #[test]
     fn the_exact_search_finds_the_least_of_all_permutations(task in tasks()) {
-        let found = search(&task, Limits::default());
+        let found = search(&task, LIMITS);
         let all = permutations(&(0..task.steps.len()).collect::<Vec<_>>());
         let orders: Vec<Vec<usize>> = all.into_iter().filter(|order| keeps_needs(&task, order)).collect();
         let best = orders.iter().map(|order| (cost(&task, order), dislike(&task, order))).min().unwrap();
@@ -77,7 +79,7 @@ proptest! {
     /// However narrow it looks: what it says about the distance to the best is true, and the author's order is not made worse.
     #[test]
     fn the_narrow_search_says_truly_how_far_it_may_be_off(task in tasks(), width in 1_usize..4) {
-        let best = search(&task, Limits::default()).micros;
+        let best = search(&task, LIMITS).micros;
         let Found { order, micros, quality } = search(&task, Limits { sets: 0, width });
         let author: Vec<usize> = (0..task.steps.len()).collect();
         prop_assert!(keeps_needs(&task, &order) && micros == cost(&task, &order) && micros <= cost(&task, &author));
@@ -90,7 +92,7 @@ proptest! {
 
 #[test]
 fn what_changes_often_and_takes_little_goes_below_what_is_dear() {
-    let found = search(&task(vec![step(1, &[], &[0, 1, 2]), step(50, &[], &[3]), step(7, &[0], &[])]), Limits::default());
+    let found = search(&task(vec![step(1, &[], &[0, 1, 2]), step(50, &[], &[3]), step(7, &[0], &[])]), LIMITS);
     assert_eq!(found.order, [1, 0, 2]);
     assert_eq!((found.micros, found.quality), (50 + 4 + 4 * 7, Quality::Optimal { orders: Some(3) }));
 }
@@ -101,21 +103,23 @@ fn the_authors_order_stays_where_nothing_is_gained() {
     for (above, below) in [(1, 0), (2, 0), (2, 1)] {
         same.dislikes.insert((above, below), 1);
     }
-    assert_eq!(search(&same, Limits::default()).order, [0, 1, 2]);
+    assert_eq!(search(&same, LIMITS).order, [0, 1, 2]);
     assert_eq!(search(&same, Limits { sets: 0, width: 1 }).order, [0, 1, 2]);
     // What all stand on changes with every commit: no order helps.
     let mut hopeless = task(vec![step(4, &[], &[0, 1]), step(400, &[], &[])]);
     (hopeless.below_all, hopeless.dislikes) = ([0, 1].into(), [((1, 0), 1)].into());
-    assert_eq!(search(&hopeless, Limits::default()).order, [0, 1]);
+    assert_eq!(search(&hopeless, LIMITS).order, [0, 1]);
 }
 
 #[test]
 fn many_free_steps_are_searched_narrowly_and_the_bound_can_still_prove_it() {
     // Thirty steps without needs have a thousand million sets; dear ones first is right, and the bound knows when it is reached.
     let free: Vec<Step> = (0..30).map(|at| step(1 + at as u64, &[], if at < 29 { &[] } else { &[0] })).collect();
-    let found = search(&task(free), Limits::default());
+    let found = search(&task(free), LIMITS);
     assert_eq!((found.micros, found.quality), (30, Quality::Optimal { orders: None }));
     assert_eq!(found.order.last(), Some(&29));
-    let none = search(&Task::default(), Limits::default());
+    let limits = [1, 30, 200, 2_000].map(|steps| (Limits::of(steps).sets, Limits::of(steps).width));
+    assert_eq!(limits, [(50_000, 500), (50_000, 370), (1_250, 1), (1_000, 1)]);
+    let none = search(&Task::default(), LIMITS);
     assert_eq!((none.order, none.micros), (Vec::new(), 0));
 }

@@ -39,6 +39,9 @@ pub static PAGE: Page = Page {
 /// Less a commit is no saving: it would be shown as 0.0s.
 const NIL_MICROS: u64 = 50_000;
 
+/// Stages with more steps, or parts of COPYs, are left alone: looking at each pair would take too long.
+const STEPS: usize = 400;
+
 /// What orders are priced with.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
@@ -60,7 +63,8 @@ pub fn check(dockerfile: &Dockerfile, context: &dyn ContextView, reads: &Reads, 
     }
     let stages = dockerfile.stages();
     for stage in &stages {
-        let Some(table) = Table::of(dockerfile, &stages, stage, context, reads, ledger) else { continue };
+        let table = Table::of(dockerfile, &stages, stage, context, reads, ledger);
+        let Some(table) = table.filter(|table| table.units.len() <= STEPS) else { continue };
         if let Some(line) = table.untimed() {
             let reason = format!("line {line} has no time on record, so that orders cannot be compared: build once");
             report.refused.push(refusal(&PAGE, line, reason));
@@ -76,7 +80,8 @@ fn look(table: &Table<'_>, report: &mut SuggestReport) {
     let commits = table.ledger.commits.len();
     let now = bill(&table.as_written(), &table.below_all, commits);
     let before: u64 = now.iter().sum();
-    let found = search(&table.task(), Limits::default());
+    let task = table.task();
+    let found = search(&task, Limits::of(task.steps.len()));
     let plan = match Plan::of(table, &found.order) {
         Ok(plan) => plan,
         Err(reason) => {

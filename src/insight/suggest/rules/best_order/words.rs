@@ -9,6 +9,8 @@ use super::independent::lists;
 use super::plan::Plan;
 use super::steps::{Kind, Table};
 
+/// The end of each sentence about a listing.
+const ONLY_BUILDING: &str = "only building both can tell whether that matters";
 /// So many pairs that keep their order are named.
 const PAIRS: usize = 3;
 
@@ -44,6 +46,11 @@ pub(super) fn suggestion(table: &Table<'_>, plan: &Plan, now: &[u64], later: &[u
 fn named(table: &Table<'_>, of: &[usize]) -> String {
     let lines: Vec<u32> = of.iter().map(|at| table.instruction(*at).line).collect();
     format!("{} {}", if lines.len() == 1 { "line" } else { "lines" }, numbers(&lines))
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn title(table: &Table<'_>, plan: &Plan) -> String {
@@ -86,15 +93,18 @@ fn evidence(table: &Table<'_>, plan: &Plan) -> Vec<String> {
             changed.len(),
         ));
     }
+    // Those that went above the same others are named together.
+    let mut passed: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
     for (place, run) in plan.runs.iter().enumerate() {
-        let passed: Vec<usize> = plan.runs[place..].iter().copied().filter(|other| other < run).collect();
-        if !passed.is_empty() {
-            out.push(format!(
-                "Line {} used nothing that {} wrote, nor the other way round: all of them were watched.",
-                table.instruction(*run).line,
-                named(table, &passed)
-            ));
-        }
+        let earlier: Vec<usize> = plan.runs[place..].iter().copied().filter(|other| other < run).collect();
+        passed.entry(earlier).or_default().push(*run);
+    }
+    for (earlier, runs) in passed.into_iter().filter(|(earlier, _)| !earlier.is_empty()) {
+        out.push(format!(
+            "{} used nothing that {} wrote, nor the other way round: all of them were watched.",
+            capital(&named(table, &runs)),
+            named(table, &earlier)
+        ));
     }
     out.extend(kept(table));
     out
@@ -126,16 +136,16 @@ fn kept(table: &Table<'_>) -> Vec<String> {
 
 fn risks(table: &Table<'_>, plan: &Plan) -> Vec<String> {
     let mut out = Vec::new();
+    let mut fewer: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     for lack in &plan.lacks {
         let (Some(run), Some(case)) = (table.watched.get(&lack.run), table.cases.get(&lack.copy)) else { continue };
-        let listed = case.listed(run, &lack.covered);
-        if !listed.is_empty() {
-            out.push(format!(
-                "Line {} listed the names in {}, and would see fewer of them; only building both can tell whether that matters.",
-                table.instruction(lack.run).line,
-                listed.join(", ")
-            ));
+        for folder in case.listed(run, &lack.covered) {
+            fewer.entry(folder).or_default().insert(lack.run);
         }
+    }
+    for (runs, folders) in together(fewer) {
+        let (who, folders) = (capital(&named(table, &runs)), folders.join(", "));
+        out.push(format!("{who} listed the names in {folders}, and would see fewer of them; {ONLY_BUILDING}."));
     }
     out.extend(other_names(table, plan));
     if !plan.portions.is_empty() {
@@ -148,35 +158,44 @@ fn risks(table: &Table<'_>, plan: &Plan) -> Vec<String> {
     out
 }
 
+/// Whose names come or go, with those who list them: by folder, in the order of the folders.
+fn together(by_folder: BTreeMap<String, BTreeSet<usize>>) -> BTreeMap<Vec<usize>, Vec<String>> {
+    let mut out: BTreeMap<Vec<usize>, Vec<String>> = BTreeMap::new();
+    for (folder, runs) in by_folder {
+        out.entry(runs.into_iter().collect()).or_default().push(folder);
+    }
+    out
+}
+
 /// RUNs that would see other names in folders that they listed, because of what changes places with them.
 fn other_names(table: &Table<'_>, plan: &Plan) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut say = |run: usize, other: usize, path: &str, does: &str| {
-        let (run, other) = (table.instruction(run).line, table.instruction(other).line);
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        out.push(format!(
-            "Line {run} listed the names in /{folder}, where line {other} {does} `{name}`; only building both can tell whether that matters."
-        ));
-    };
+    let mut found: Vec<(usize, usize, &str)> = Vec::new();
     for (place, later) in plan.runs.iter().enumerate() {
         for earlier in plan.runs[place..].iter().filter(|earlier| *earlier < later) {
             let (Some(one), Some(other)) = (table.watched.get(later), table.watched.get(earlier)) else { continue };
-            if let Some(path) = lists(one, other.wrote.iter()) {
-                say(*later, *earlier, path, "wrote");
-            }
-            if let Some(path) = lists(other, one.wrote.iter()) {
-                say(*earlier, *later, path, "wrote");
-            }
+            found.extend(lists(one, other.wrote.iter()).map(|path| (*later, *earlier, path)));
+            found.extend(lists(other, one.wrote.iter()).map(|path| (*earlier, *later, path)));
         }
     }
     for (run, copy) in &plan.passed {
         let files = table.cargo.get(copy).and_then(|cargo| cargo.files.as_ref());
-        let found = table.watched.get(run).zip(files).and_then(|(run, files)| lists(run, files.iter()));
-        if let Some(path) = found {
-            say(*run, *copy, path, "puts");
-        }
+        let path = table.watched.get(run).zip(files).and_then(|(run, files)| lists(run, files.iter()));
+        found.extend(path.map(|path| (*run, *copy, path)));
     }
-    out
+    // One example a folder.
+    let mut folders: BTreeMap<&str, (BTreeSet<usize>, usize, &str)> = BTreeMap::new();
+    for (run, other, path) in found {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        folders.entry(folder).or_insert_with(|| (BTreeSet::new(), other, name)).0.insert(run);
+    }
+    let say = |(folder, (runs, other, name)): (&str, (BTreeSet<usize>, usize, &str))| {
+        let who = capital(&named(table, &runs.into_iter().collect::<Vec<_>>()));
+        let line = table.instruction(other).line;
+        format!(
+            "{who} listed the names in /{folder}, and would see others, such as `{name}` of line {line}; {ONLY_BUILDING}."
+        )
+    };
+    folders.into_iter().map(say).collect()
 }
 
 /// The file with which the commits were that become cheaper by most.
