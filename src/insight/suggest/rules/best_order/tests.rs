@@ -234,6 +234,26 @@ fn whole_copies_change_places_with_their_steps() {
 }
 
 #[test]
+fn what_another_stage_made_goes_below_what_needs_nothing_of_it() {
+    let source = "FROM b AS build\nFROM a\nCOPY --from=build /o /out/o\nCOPY vendor /app/\nRUN make docs\nEXPOSE 8\n";
+    let mut project =
+        Project::new(source, &["vendor/list", "vendor/other"], &COMMITS).run(5, 10, 4, &["list", "other"], &["x"]);
+    project.reads.destinations.insert(3, "/out/o".into());
+    project.ledger.changed.insert(3, [0, 1, 3].into());
+    assert_eq!(
+        project.after(),
+        "FROM b AS build\nFROM a\nCOPY vendor /app/\nRUN make docs\nCOPY --from=build /o /out/o\nEXPOSE 8\n"
+    );
+    let offered = project.check().offered.remove(0);
+    assert_eq!(offered.title, "copy line 3 below line 5");
+    assert!(offered.evidence.contains(&"Line 3 is changed by 3 of 4 commits, and line 5 used nothing of it.".to_owned()));
+    // It read what the other stage made.
+    project.reads.runs.get_mut(&5).unwrap().from.insert(3, set(&["out/o"]));
+    project.reads.runs.get_mut(&5).unwrap().seen.insert("out/o".into());
+    assert_eq!(project.check().offered, []);
+}
+
+#[test]
 fn where_only_the_copy_is_split_it_is_the_rewrite_of_the_rule_that_needs_no_history() {
     let mut project = two();
     project.reads.runs.get_mut(&6).unwrap().seen.insert("app/out/app".into());

@@ -59,13 +59,23 @@ fn title(table: &Table<'_>, plan: &Plan) -> String {
     let copies: BTreeSet<usize> = plan.portions.iter().map(|portion| portion.copy).collect();
     let copies: Vec<usize> = copies.into_iter().collect();
     let run = || format!("run {} in this order", named(table, &plan.runs));
+    let lower = lower(plan);
+    let more = match lower.keys().copied().collect::<Vec<_>>().as_slice() {
+        [] => String::new(),
+        copies => format!(", and {} below", named(table, copies)),
+    };
     match (plan.runs.is_sorted(), before.as_slice()) {
-        (true, []) => "copy what changes often below what takes long".to_owned(),
+        (true, []) => match lower.first_key_value() {
+            Some((copy, runs)) => format!("copy {} below {}", named(table, &[*copy]), named(table, runs)),
+            None => "copy what changes often below what takes long".to_owned(),
+        },
         (true, [one]) => {
-            format!("copy what {} reads above it, and the rest of {} below", named(table, &[*one]), named(table, &copies))
+            let (one, copies) = (named(table, &[*one]), named(table, &copies));
+            format!("copy what {one} reads above it, the rest of {copies} below{more}")
         }
         (true, _) => {
-            format!("copy what {} read above each, and the rest of {} below", named(table, &before), named(table, &copies))
+            let (before, copies) = (named(table, &before), named(table, &copies));
+            format!("copy what {before} read above each, the rest of {copies} below{more}")
         }
         (false, []) => run(),
         (false, _) => format!("{}, each below what it reads of {}", run(), named(table, &copies)),
@@ -106,7 +116,21 @@ fn evidence(table: &Table<'_>, plan: &Plan) -> Vec<String> {
             named(table, &earlier)
         ));
     }
+    for (copy, runs) in lower(plan) {
+        let changed = table.whole().find(|unit| unit.at == copy).map_or(0, |unit| unit.bill.changed_by.len());
+        let (copy, runs) = (capital(&named(table, &[copy])), named(table, &runs));
+        out.push(format!("{copy} is changed by {changed} of {commits} commits, and {runs} used nothing of it."));
+    }
     out.extend(kept(table));
+    out
+}
+
+/// Whole COPYs that go below RUNs, and which.
+fn lower(plan: &Plan) -> BTreeMap<usize, Vec<usize>> {
+    let mut out: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (run, copy) in plan.passed.iter().filter(|(run, copy)| copy < run) {
+        out.entry(*copy).or_default().push(*run);
+    }
     out
 }
 
