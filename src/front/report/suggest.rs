@@ -95,7 +95,8 @@ pub fn expected(suggestion: &Suggestion) -> Option<String> {
     let (now, after) = (text::seconds(found.now_micros), text::seconds(found.after_micros));
     let best = match found.order {
         BestOrder::Optimal { orders: Some(1) } => "no other order is possible".to_owned(),
-        BestOrder::Optimal { orders: Some(orders) } => format!("the least of {orders} possible orders"),
+        BestOrder::Optimal { orders: Some(orders @ ..1_000_000) } => format!("the least of {orders} possible orders"),
+        BestOrder::Optimal { orders: Some(_) } => "the least of more than a million possible orders".to_owned(),
         BestOrder::Optimal { orders: None } => "no order costs less".to_owned(),
         BestOrder::Within { micros } => format!("no order can cost {} less than that", text::seconds(micros)),
     };
@@ -187,6 +188,8 @@ mod tests {
         assert_eq!(expected(&found), None);
         for (order, words) in [
             (BestOrder::Optimal { orders: Some(12) }, "the least of 12 possible orders"),
+            (BestOrder::Optimal { orders: Some(1) }, "no other order is possible"),
+            (BestOrder::Optimal { orders: Some(u64::MAX) }, "the least of more than a million possible orders"),
             (BestOrder::Optimal { orders: None }, "no order costs less"),
             (BestOrder::Within { micros: 400_000 }, "no order can cost 0.4s less than that"),
         ] {

@@ -1,5 +1,6 @@
 //! The search: exact over all sets of steps that can stand at the top while they are few, else along the most promising ones,
-//! with a bound on what was left out.
+//! with a bound on what was left out. Of every group of steps alone the best order is known; all groups together cost no less
+//! than the sum of these, whatever stands between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,17 +35,20 @@ pub struct Limits {
     pub sets: usize,
     /// So many of each size, then.
     pub width: usize,
+    /// Steps of a group of which the best order is looked for alone, for the bound.
+    pub group: usize,
 }
 
 /// Comparisons of two steps that a search may take, about.
 const EFFORT: usize = 50_000_000;
 
 impl Limits {
-    /// Limits for so many steps, with which a search takes a second at most.
+    /// Limits for so many steps, with which a search takes a second or two where all of them are free to move.
     pub fn of(steps: usize) -> Self {
         let steps = steps.max(1);
         let width = EFFORT / 5 / steps.saturating_pow(3);
-        Self { sets: (EFFORT / steps.saturating_pow(2)).clamp(1_000, 50_000), width: width.clamp(1, 500) }
+        let sets = EFFORT / steps.saturating_pow(2);
+        Self { sets: sets.clamp(1_000, 100_000), width: width.clamp(1, 500), group: 10 }
     }
 }
 
@@ -80,7 +84,7 @@ pub fn search(task: &Task, limits: Limits) -> Found {
     if let Some(found) = ground.exact(limits.sets) {
         return found;
     }
-    ground.beam(limits.width)
+    ground.beam(limits.width, limits.group)
 }
 
 impl Task {
@@ -92,8 +96,8 @@ impl Task {
 }
 
 /// A task made ready: commits that change the same steps are one, with a weight.
-struct Ground<'t> {
-    task: &'t Task,
+struct Ground {
+    micros: Vec<u64>,
     weights: Vec<u64>,
     below_all: Bits,
     /// By step: kinds of commits that change it.
@@ -120,8 +124,8 @@ struct Top {
     orders: u64,
 }
 
-impl<'t> Ground<'t> {
-    fn new(task: &'t Task) -> Self {
+impl Ground {
+    fn new(task: &Task) -> Self {
         let count = task.steps.len();
         let mut by_commit: BTreeMap<usize, Bits> = BTreeMap::new();
         // What stands below all of them is one more column.
@@ -155,11 +159,20 @@ impl<'t> Ground<'t> {
         for ((above, below), dislike) in task.dislikes.iter().filter(|((above, below), _)| *above.max(below) < count) {
             dislikes[above * count + below] = *dislike;
         }
-        Self { below_all: changed_by(count), weights: kinds.into_values().collect(), task, changed, needs, least, dislikes }
+        let micros = task.steps.iter().map(|step| step.micros).collect();
+        Self {
+            below_all: changed_by(count),
+            weights: kinds.into_values().collect(),
+            micros,
+            changed,
+            needs,
+            least,
+            dislikes,
+        }
     }
 
     fn count(&self) -> usize {
-        self.task.steps.len()
+        self.micros.len()
     }
 
     fn weight(&self, commits: &Bits) -> u64 {
@@ -173,7 +186,7 @@ impl<'t> Ground<'t> {
     /// One more step below those at the top.
     fn below(&self, set: &Bits, top: &Top, step: usize) -> Top {
         let changed = top.changed.union(&self.changed[step]);
-        let micros = self.task.steps[step].micros.saturating_mul(self.weight(&changed));
+        let micros = self.micros[step].saturating_mul(self.weight(&changed));
         let disliked = |other: &usize| *other != step && !set.has(*other);
         let dislike = |other: usize| self.dislikes[step * self.count() + other];
         let dislikes: u64 = (0..self.count()).filter(disliked).map(dislike).sum();
@@ -251,13 +264,13 @@ impl<'t> Ground<'t> {
     fn rest(&self, set: &Bits, top: &Top) -> u64 {
         let of = |step: usize| {
             let commits: u64 = top.changed.iter_with(&self.least[step]).filter_map(|kind| self.weights.get(kind)).sum();
-            self.task.steps[step].micros.saturating_mul(commits)
+            self.micros[step].saturating_mul(commits)
         };
         (0..self.count()).filter(|step| !set.has(*step)).map(of).fold(0, u64::saturating_add)
     }
 
     /// Looks at the most promising sets of each size only.
-    fn beam(&self, width: usize) -> Found {
+    fn beam(&self, width: usize, group: usize) -> Found {
         let author: Vec<usize> = (0..self.count()).collect();
         let own = self.price(&author);
         let mut layers = vec![BTreeMap::from([self.empty()])];
@@ -278,11 +291,40 @@ impl<'t> Ground<'t> {
         }
         let found = self.walk_back(&layers).map(|(order, top)| (order, top.price));
         let (order, price) = found.filter(|(_, price)| *price < own).unwrap_or((author, own));
-        let missed = price.0.saturating_sub(left_out);
+        let missed = price.0.saturating_sub(left_out.max(self.bound(group)));
         let quality = match missed {
             0 => Quality::Optimal { orders: None },
             micros => Quality::Within { micros },
         };
         Found { order, micros: price.0, quality }
+    }
+
+    /// What any order costs at least: groups of steps in their best orders, each step with what it needs.
+    fn bound(&self, group: usize) -> u64 {
+        let steps: Vec<usize> = (0..self.count()).collect();
+        let of = |group: &[usize]| {
+            let found = self.only(group).exact(1 << group.len().min(20));
+            found.map_or(0, |found| found.micros)
+        };
+        steps.chunks(group.max(1)).map(of).fold(0, u64::saturating_add)
+    }
+
+    /// Some steps alone. What they need is above them in any case.
+    fn only(&self, steps: &[usize]) -> Self {
+        let within = |step: &usize| {
+            let mut needs = Bits::new(steps.len());
+            steps.iter().enumerate().filter(|(_, need)| self.needs[*step].has(**need)).for_each(|(at, _)| needs.insert(at));
+            needs
+        };
+        let least: Vec<Bits> = steps.iter().map(|step| self.least[*step].clone()).collect();
+        Self {
+            micros: steps.iter().map(|step| self.micros[*step]).collect(),
+            weights: self.weights.clone(),
+            below_all: self.below_all.clone(),
+            changed: least.clone(),
+            needs: steps.iter().map(within).collect(),
+            least,
+            dislikes: vec![0; steps.len() * steps.len()],
+        }
     }
 }

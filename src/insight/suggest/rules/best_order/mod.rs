@@ -40,7 +40,7 @@ pub static PAGE: Page = Page {
 const NIL_MICROS: u64 = 50_000;
 
 /// Stages with more steps, or parts of COPYs, are left alone: looking at each pair would take too long.
-const STEPS: usize = 400;
+const STEPS: usize = 200;
 
 /// What orders are priced with.
 #[derive(Debug, Clone, Default)]
