@@ -9,6 +9,8 @@ mod cargo;
 mod independent;
 mod pairs;
 mod plan;
+#[cfg(test)]
+mod random_tests;
 mod steps;
 #[cfg(test)]
 mod tests;
