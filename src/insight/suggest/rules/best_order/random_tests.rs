@@ -54,8 +54,8 @@ struct Case {
 fn case(works: &[Work], commits: &[Vec<&'static str>]) -> Case {
     let mut source = "FROM a\nWORKDIR /app\nCOPY . .\n".to_owned();
     let (mut reads, mut by_name) = (Reads::default(), BTreeMap::new());
-    let mut ledger = Ledger::default();
-    ledger.commits = commits.iter().map(|paths| paths.iter().map(|path| (*path).to_owned()).collect()).collect();
+    let owned = |paths: &Vec<&'static str>| paths.iter().map(|path| (*path).to_owned()).collect();
+    let mut ledger = Ledger { commits: commits.iter().map(owned).collect(), ..Ledger::default() };
     let changed = commits.iter().enumerate().filter(|(_, paths)| !paths.is_empty()).map(|(at, _)| at);
     ledger.changed.insert(3, changed.collect());
     reads.destinations.insert(3, "app".to_owned());
@@ -131,8 +131,8 @@ fn holds(case: &Case, offered: &Suggestion) -> Result<(), TestCaseError> {
     for (at, (name, keyword, _)) in before.iter().enumerate() {
         if let Some((_, files, ..)) = case.works.get(name) {
             let above = &after[..place(name).unwrap_or(0)];
-            let there = |file: &&str| above.iter().any(|step| step.2.contains(*file));
-            prop_assert!(files.iter().all(|file| there(&file)), "{name} in\n{}", offered.after);
+            let there = |file: &str| above.iter().any(|step| step.2.contains(file));
+            prop_assert!(files.iter().all(|file| there(file)), "{name} in\n{}", offered.after);
         }
         for (later, other_keyword, _) in &before[at + 1..] {
             let stays = match (case.works.get(name), case.works.get(later)) {
