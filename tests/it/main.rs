@@ -18,6 +18,7 @@ mod import;
 mod inside;
 mod interface;
 mod layers;
+mod order;
 mod outputs;
 mod podman;
 mod private;

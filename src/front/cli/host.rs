@@ -14,7 +14,7 @@ use crate::front::tui::host::Host;
 use crate::front::tui::views::layers::LayersFound;
 use crate::front::tui::views::layers::preview::LIMIT;
 use crate::insight::suggest::{SuggestReport, Suggestion};
-use crate::insight::workbench::advice::advise;
+use crate::insight::workbench::advice::advise_with_history;
 use crate::insight::workbench::rewrite;
 
 /// How long the watch waits before it looks whether it is still wanted.
@@ -90,7 +90,8 @@ impl Host for ProjectHost {
 
     fn suggest(&self) -> Result<SuggestReport, String> {
         let last = self.last_build();
-        advise(&self.request.project, &self.engine.store, last.as_deref()).map_err(|e| e.text())
+        let (project, store, git) = (&self.request.project, &self.engine.store, &self.engine.sources.git);
+        advise_with_history(project, store, last.as_deref(), Some(git)).map_err(|e| e.text())
     }
 
     fn plan(&self) -> Result<Vec<Stamped>, String> {

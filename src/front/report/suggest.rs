@@ -6,7 +6,7 @@ use similar::TextDiff;
 
 use super::document;
 use crate::front::text;
-use crate::insight::suggest::{Proof, Rewritten, SuggestReport, Suggestion, Trigger};
+use crate::insight::suggest::{BestOrder, Proof, Rewritten, SuggestReport, Suggestion, Trigger};
 
 /// So many paths that two builds of the original do not share are listed.
 const SHOWN_PATHS: usize = 10;
@@ -89,6 +89,21 @@ pub fn replayed(suggestion: &Suggestion) -> Option<String> {
     Some(format!("replayed over {} builds of the history: {now} now, {after} after{untimed}", found.builds))
 }
 
+/// What a commit costs on the average, where orders were compared, and whether a better one is possible.
+pub fn expected(suggestion: &Suggestion) -> Option<String> {
+    let found = suggestion.expected.as_ref()?;
+    let (now, after) = (text::seconds(found.now_micros), text::seconds(found.after_micros));
+    let best = match found.order {
+        BestOrder::Optimal { orders: Some(1) } => "no other order is possible".to_owned(),
+        BestOrder::Optimal { orders: Some(orders @ ..1_000_000) } => format!("the least of {orders} possible orders"),
+        BestOrder::Optimal { orders: Some(_) } => "the least of more than a million possible orders".to_owned(),
+        BestOrder::Optimal { orders: None } => "no order costs less".to_owned(),
+        BestOrder::Within { micros } => format!("no order can cost {} less than that", text::seconds(micros)),
+    };
+    let commits = if found.commits == 1 { "commit" } else { "commits" };
+    Some(format!("expected, over {} {commits} of the history: {now} a commit now, {after} after; {best}", found.commits))
+}
+
 /// Everything found. Errors: of the writer.
 pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
     if report.offered.is_empty() {
@@ -98,7 +113,7 @@ pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
         let (line, title, rule) = (suggestion.line, text::line(&suggestion.title), text::line(&suggestion.rule));
         writeln!(out, "{}. line {line}: {title} ({rule})", at + 1)?;
         writeln!(out, "   {}", saving(suggestion))?;
-        if let Some(sentence) = replayed(suggestion) {
+        for sentence in expected(suggestion).into_iter().chain(replayed(suggestion)) {
             writeln!(out, "   {sentence}")?;
         }
         writeln!(out, "   {}", proof(suggestion))?;
@@ -153,6 +168,7 @@ pub fn json(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::front::report::fixture;
+    use crate::insight::suggest::Expected;
 
     #[test]
     fn the_plain_report_has_diff_and_honesty() {
@@ -164,6 +180,26 @@ mod tests {
         {
             assert!(text.contains(part), "{part} in\n{text}");
         }
+    }
+
+    #[test]
+    fn an_order_says_what_a_commit_costs_and_whether_it_is_the_best() {
+        let mut found = fixture::suggestions().offered.remove(0);
+        assert_eq!(expected(&found), None);
+        for (order, words) in [
+            (BestOrder::Optimal { orders: Some(12) }, "the least of 12 possible orders"),
+            (BestOrder::Optimal { orders: Some(1) }, "no other order is possible"),
+            (BestOrder::Optimal { orders: Some(u64::MAX) }, "the least of more than a million possible orders"),
+            (BestOrder::Optimal { orders: None }, "no order costs less"),
+            (BestOrder::Within { micros: 400_000 }, "no order can cost 0.4s less than that"),
+        ] {
+            found.expected = Some(Expected { commits: 57, now_micros: 5_100_000, after_micros: 1_900_000, order });
+            let said = expected(&found).unwrap();
+            assert_eq!(said, format!("expected, over 57 commits of the history: 5.1s a commit now, 1.9s after; {words}"));
+        }
+        let mut out = Vec::new();
+        plain(&mut out, &SuggestReport { offered: vec![found], refused: Vec::new() }).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("after; no order can cost"));
     }
 
     #[test]

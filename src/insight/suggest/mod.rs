@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::language::dockerfile::Dockerfile;
 
 pub mod diff;
+pub mod order;
 mod proof;
 pub mod rules;
 
@@ -62,7 +63,7 @@ pub trait Rule: Sync {
 
 /// The pages of all rules, also of those that need more than a file and a context.
 pub fn pages() -> impl Iterator<Item = &'static Page> + Clone {
-    rules::ALL.iter().map(|rule| rule.page()).chain([&rules::copy_what_is_read::PAGE])
+    rules::ALL.iter().map(|rule| rule.page()).chain([&rules::copy_what_is_read::PAGE, &rules::best_order::PAGE])
 }
 
 /// The page of this name, in any case.
@@ -121,6 +122,8 @@ pub struct Suggestion {
     pub saving: Option<Saving>,
     /// The same over a history, where somebody asked for it.
     pub replayed: Option<Replayed>,
+    /// What a commit of the history costs on the average, where orders were compared.
+    pub expected: Option<Expected>,
     /// Which file `before` and `after` are.
     pub file: Rewritten,
     /// The file as it is.
@@ -147,6 +150,35 @@ pub struct Replayed {
     pub after_micros: u64,
     /// Runs of steps that have no time on record, before and after.
     pub untimed: (usize, usize),
+}
+
+/// What the commits of a history cost with the order that there is, and with the best one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Expected {
+    /// Commits that were counted.
+    pub commits: usize,
+    /// Microseconds a commit, on the average, of the stage as it is.
+    pub now_micros: u64,
+    /// The same of the rewrite.
+    pub after_micros: u64,
+    /// Whether any order of the same steps costs less.
+    pub order: BestOrder,
+}
+
+/// How good an order is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum BestOrder {
+    /// None costs less, but for less than 0.05s a commit.
+    Optimal {
+        /// So many orders were compared; none: too many to look at each, but a bound says so.
+        orders: Option<u64>,
+    },
+    /// One may cost less.
+    Within {
+        /// By so many microseconds a commit at most.
+        micros: u64,
+    },
 }
 
 /// Which change a suggestion makes cheaper.

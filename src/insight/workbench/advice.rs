@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::folder::Folder;
-use super::heat::rates;
+use super::heat::{changes, rates};
+use super::ledger::ledger;
 use super::replay::{ReplayRequest, replay};
 use super::rewrite::ignore_file;
 use crate::engine::event::{BuildEvent, Stamped, Verdict};
@@ -14,6 +15,7 @@ use crate::engine::graph::Operation;
 use crate::engine::store::Store;
 use crate::engine::verdict::MissReason;
 use crate::engine::{EngineError, Loaded, Project, StepReads};
+use crate::insight::suggest::rules::best_order::{self, Ledger};
 use crate::insight::suggest::rules::copy_what_is_read::{self, Reads, RunReads};
 use crate::insight::suggest::{
     ContextView, Refusal, Replayed, Rewritten, Saving, SuggestReport, Suggestion, Trigger, suggest,
@@ -41,21 +43,13 @@ pub fn advise_with_history(
 ) -> Result<SuggestReport, EngineError> {
     let loaded = project.load()?;
     let ignore_text = std::fs::read_to_string(ignore_file(project)).unwrap_or_default();
-    let rates = git.and_then(|git| rates(project, git, COMMITS));
+    let history = git.and_then(|git| changes(project, git, COMMITS).ok().flatten()).unwrap_or_default();
+    let rates = rates(&history);
     let view = Folder::open(&project.context, &loaded.ignore)?.with_ignore_text(ignore_text).with_rates(rates);
     let mut report = suggest(&loaded.dockerfile, &view);
-    let watched = copy_what_is_read::check(&loaded.dockerfile, &view, &watched(project, store, &loaded)?);
-    for found in watched.offered {
-        // The rule of thumb that comes to the same rewrite has its proof here.
-        match report.offered.iter_mut().find(|known| known.after == found.after) {
-            Some(known) => {
-                known.evidence.extend(found.evidence);
-                known.proof = found.proof;
-            }
-            None => report.offered.push(found),
-        }
-    }
-    report.refused.extend(watched.refused);
+    let (reads, ledger) = watched(project, store, &loaded, &history)?;
+    join(&mut report, copy_what_is_read::check(&loaded.dockerfile, &view, &reads));
+    join(&mut report, best_order::check(&loaded.dockerfile, &view, &reads, &ledger));
     let changed = last.map(changed_files).unwrap_or_default();
     if last.is_some() {
         let pricing = Pricing { project, store, changed: changed.clone(), view: &view };
@@ -76,22 +70,43 @@ pub fn advise_with_history(
         report.offered = offered;
     }
     // What is priced for a change that happened comes before what is priced for one that could: an ignore file that nobody
-    // edits would otherwise outrank the sources that are edited all day.
+    // edits would otherwise outrank the sources that are edited all day. What a whole history priced is best known.
     report.offered.sort_by_key(|suggestion| {
         let happens = suggestion.saving.as_ref().is_some_and(|saving| {
             suggestion.trigger == Trigger::Sources || saving.touched.iter().any(|path| changed.contains(path))
         });
-        std::cmp::Reverse((happens, suggestion.saving.as_ref().map_or(0, saved)))
+        let priced = suggestion.expected.is_some();
+        std::cmp::Reverse((happens || priced, priced, suggestion.saving.as_ref().map_or(0, saved)))
     });
     Ok(report)
 }
 
-/// What the steps of the last build read of what each COPY brought.
-fn watched(project: &Project, store: &Store, loaded: &Loaded) -> Result<Reads, EngineError> {
-    let mut out = Reads::default();
-    let Some((_, previous)) = project.last_record(store)? else { return Ok(out) };
+/// Adds what a further rule found. Another rule that comes to the same rewrite has its evidence and its proof here.
+fn join(report: &mut SuggestReport, more: SuggestReport) {
+    for found in more.offered {
+        match report.offered.iter_mut().find(|known| known.after == found.after) {
+            Some(known) => {
+                known.evidence.extend(found.evidence);
+                known.proof = found.proof;
+                known.expected = found.expected;
+            }
+            None => report.offered.push(found),
+        }
+    }
+    report.refused.extend(more.refused);
+}
+
+/// What the steps of the last build read of what each COPY brought and what they wrote, and what orders are priced with.
+fn watched(
+    project: &Project,
+    store: &Store,
+    loaded: &Loaded,
+    history: &[Vec<String>],
+) -> Result<(Reads, Ledger), EngineError> {
+    let (mut out, nothing) = (Reads::default(), Ledger::default());
+    let Some((_, previous)) = project.last_record(store)? else { return Ok((out, nothing)) };
     // A base that the store has not got is no reason to say nothing at all.
-    let Ok((graph, _)) = project.lower(store, loaded, Some(&previous)) else { return Ok(out) };
+    let Ok((graph, _)) = project.lower(store, loaded, Some(&previous)) else { return Ok((out, nothing)) };
     let lines: BTreeMap<&str, u32> = graph.vertices.iter().map(|vertex| (vertex.slot.as_str(), vertex.line)).collect();
     for vertex in &graph.vertices {
         match &vertex.operation {
@@ -102,6 +117,8 @@ fn watched(project: &Project, store: &Store, loaded: &Loaded) -> Result<Reads, E
                         incomplete: set.summary().why_incomplete(),
                         listed: set.listed.clone(),
                         missing: set.missing.clone(),
+                        seen: set.read.iter().chain(&set.looked).chain(set.links.keys()).cloned().collect(),
+                        wrote: &set.changed | &set.added,
                         ..RunReads::default()
                     };
                     for path in set.read.iter().chain(&set.looked) {
@@ -116,7 +133,7 @@ fn watched(project: &Project, store: &Store, loaded: &Loaded) -> Result<Reads, E
             _ => {}
         }
     }
-    Ok(out)
+    Ok((out, ledger(&graph, &previous, history, loaded.ignore.rules())))
 }
 
 /// Replays the history with every rewrite of the Dockerfile on offer, and puts first what would have saved most. Errors: as

@@ -99,11 +99,13 @@ pub fn heat(project: &Project, store: &Store, git: &GitSettings, commits: usize,
     Ok(Heat { dockerfile: project.file_name(), rows, paths, commits: looked_at, in_seconds: !times.is_empty(), untimed })
 }
 
-/// How many of a hundred commits change each path of the context, and anything in each folder. None: no history, or no git.
-pub fn rates(project: &Project, git: &GitSettings, count: usize) -> Option<BTreeMap<String, f64>> {
-    let history = changes(project, git, count).ok().flatten().filter(|commits| !commits.is_empty())?;
+/// How many of a hundred commits change each path of the context, and anything in each folder. None: there are no commits.
+pub fn rates(history: &[Vec<String>]) -> Option<BTreeMap<String, f64>> {
+    if history.is_empty() {
+        return None;
+    }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for commit in &history {
+    for commit in history {
         let above = |path: &'_ String| -> Vec<usize> { path.match_indices('/').map(|(at, _)| at).collect() };
         let places: BTreeSet<&str> = commit
             .iter()
@@ -118,7 +120,8 @@ pub fn rates(project: &Project, git: &GitSettings, count: usize) -> Option<BTree
 }
 
 /// Of each commit but a first one, which is all files at once, the paths that it changed in the context. None: no repository.
-fn changes(project: &Project, git: &GitSettings, count: usize) -> Result<Option<Vec<Vec<String>>>, EngineError> {
+/// Errors: there is no git.
+pub fn changes(project: &Project, git: &GitSettings, count: usize) -> Result<Option<Vec<Vec<String>>>, EngineError> {
     let Some(repository) = Repository::around(git, &project.context)? else { return Ok(None) };
     let below = |path: &String| path.strip_prefix(repository.prefix.as_str()).map(str::to_owned);
     // A repository without any commit has no history either.

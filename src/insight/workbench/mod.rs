@@ -6,6 +6,7 @@ pub mod budget;
 pub mod folder;
 pub mod heat;
 pub mod history;
+pub mod ledger;
 pub mod replay;
 pub mod rewrite;
 pub mod sent;

@@ -133,6 +133,9 @@ fn details(app: &App, width: usize) -> Vec<Line<'static>> {
     let Some(suggestion) = app.fix.suggestion(&app.model) else { return page.lines };
     page.add("", Style::new(), &capital(&suggestion.title), theme.strong());
     page.add("", Style::new(), &capital(&suggest::saving(suggestion)), theme.advice());
+    if let Some(words) = suggest::expected(suggestion) {
+        page.add("", Style::new(), &capital(&words), theme.advice());
+    }
     page.add("", Style::new(), &capital(&suggest::proof(suggestion)), theme.removed());
     page.lines.push(Line::default());
     page.lines.extend(diff::lines(theme, &suggestion.before, &suggestion.after, width));

@@ -2,6 +2,7 @@
 
 pub mod apt_update_alone;
 pub mod argument_above_steps;
+pub mod best_order;
 pub mod broad_copy_before_install;
 pub mod build_tools_in_image;
 pub mod cache_mount;

@@ -10,18 +10,18 @@ const FILES_OF_A_FOLDER: usize = 8;
 const LINES: usize = 6;
 
 /// A few sources that stand for a set of files.
-pub(super) struct Cover {
+pub(in super::super) struct Cover {
     /// Taken whole.
-    pub(super) folders: BTreeSet<String>,
+    pub(in super::super) folders: BTreeSet<String>,
     /// By folder.
-    pub(super) single: BTreeMap<String, Vec<String>>,
+    pub(in super::super) single: BTreeMap<String, Vec<String>>,
     /// All files that they bring: those wanted, and what else lies in a folder that is taken whole.
-    pub(super) files: BTreeSet<String>,
+    pub(in super::super) files: BTreeSet<String>,
 }
 
 impl Cover {
     /// Covers `wanted`, a part of `all`; nothing above `root` is taken whole.
-    pub(super) fn of(wanted: &BTreeSet<String>, all: &BTreeSet<String>, root: &str) -> Self {
+    pub(in super::super) fn of(wanted: &BTreeSet<String>, all: &BTreeSet<String>, root: &str) -> Self {
         let mut folders = BTreeSet::new();
         loop {
             let cover = Self::with(wanted, all, root, &folders);

@@ -5,7 +5,7 @@
 //! like one that was read, and what was looked for in vain stays away, because less is copied, never more. Names that were
 //! listed are the one thing that changes; that is said, and only building both can tell whether it matters.
 
-mod cover;
+pub(super) mod cover;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +48,10 @@ pub struct RunReads {
     pub listed: BTreeSet<String>,
     /// Paths it looked for that were not there.
     pub missing: BTreeSet<String>,
+    /// All that it read or looked at and that was there, whoever brought it.
+    pub seen: BTreeSet<String>,
+    /// What it changed, removed or made; of a folder that it made, not what is in it.
+    pub wrote: BTreeSet<String>,
 }
 
 /// Runs the rule. Pure: looks at the file, the context and what was watched.
@@ -73,16 +77,16 @@ pub fn check(dockerfile: &Dockerfile, context: &dyn ContextView, reads: &Reads) 
 }
 
 /// A broad COPY.
-struct Case<'c> {
+pub(super) struct Case<'c> {
     dockerfile: &'c Dockerfile,
     stages: &'c [Stage<'c>],
     stage: &'c Stage<'c>,
     copy_at: usize,
-    source: BroadSource,
+    pub(super) source: BroadSource,
     /// In the image, without a leading slash.
-    destination: String,
+    pub(super) destination: String,
     /// Files that it copies, as paths of the context.
-    files: BTreeSet<String>,
+    pub(super) files: BTreeSet<String>,
     reads: &'c Reads,
 }
 
@@ -99,7 +103,7 @@ struct Portion<'c> {
 }
 
 impl<'c> Case<'c> {
-    fn find(
+    pub(super) fn find(
         dockerfile: &'c Dockerfile,
         stages: &'c [Stage<'c>],
         stage: &'c Stage<'c>,
@@ -124,7 +128,7 @@ impl<'c> Case<'c> {
         (files.len() > 1).then_some(Self { dockerfile, stages, stage, copy_at, source, destination, files, reads })
     }
 
-    fn copy(&self) -> &'c Instruction {
+    pub(super) fn copy(&self) -> &'c Instruction {
         self.stage.instructions[self.copy_at]
     }
 
@@ -198,7 +202,7 @@ impl<'c> Case<'c> {
     }
 
     /// Files of the context that a RUN needs. Errors: it read something that is not in the context any more.
-    fn wanted(&self, found: &RunReads, line: u32) -> Result<BTreeSet<String>, String> {
+    pub(super) fn wanted(&self, found: &RunReads, line: u32) -> Result<BTreeSet<String>, String> {
         let mut out = BTreeSet::new();
         for path in found.from.get(&self.copy().line).into_iter().flatten() {
             let Some(rest) = below(&self.destination, path).filter(|rest| !rest.is_empty()) else { continue };
@@ -227,7 +231,7 @@ impl<'c> Case<'c> {
     }
 
     /// Folders that a RUN listed and in which it would see fewer names.
-    fn listed(&self, found: &RunReads, covered: &BTreeSet<String>) -> Vec<String> {
+    pub(super) fn listed(&self, found: &RunReads, covered: &BTreeSet<String>) -> Vec<String> {
         let fewer = |folder: &&String| {
             let Some(rest) = below(&self.destination, folder) else { return false };
             let place = if rest.is_empty() { Some(self.source.folder.clone()) } else { self.source.context_path(rest) };
@@ -242,7 +246,12 @@ impl<'c> Case<'c> {
     }
 
     /// COPY lines for folders and files of the context.
-    fn lines(&self, folders: &BTreeSet<String>, single: &BTreeMap<String, Vec<String>>, at: usize) -> Vec<String> {
+    pub(super) fn lines(
+        &self,
+        folders: &BTreeSet<String>,
+        single: &BTreeMap<String, Vec<String>>,
+        at: usize,
+    ) -> Vec<String> {
         let place = |path: &str| {
             let rest = below(&self.source.folder, path).unwrap_or(path);
             self.written(rest, at)
@@ -287,7 +296,7 @@ impl<'c> Case<'c> {
     }
 
     /// Below another WORKDIR a relative destination means another folder, so it is written in full.
-    fn destination_edit(&self, last: usize) -> Option<Edit> {
+    pub(super) fn destination_edit(&self, last: usize) -> Option<Edit> {
         let Arguments::Copy { destination, .. } = &self.copy().arguments else { return None };
         let folder = |at| working_folder(self.stages, self.stage, at);
         let relative = !destination.text.trim_matches(['"', '\'']).starts_with(['/', '$']);
