@@ -172,3 +172,35 @@ fn a_pattern_that_matches_a_link_to_a_link_copies_what_is_behind_both() {
     program.write("sub/real", "2\n");
     assert_eq!(codes(line(&program.build(&[]), 2)), ["M2"]);
 }
+
+#[test]
+fn the_difference_of_a_text_is_told_when_its_layer_is_gone() {
+    if !can_build("the_difference_of_a_text_is_told_when_its_layer_is_gone") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY d /d\n");
+    program.write("d/text", "one\ntwo\n");
+    program.write("d/large", &"x\n".repeat(40_000));
+    std::fs::write(program.context.join("d/bytes"), [0, 159, 146, 150]).unwrap();
+    program.build(&[]);
+    let kept = || -> Vec<String> {
+        let db = rusqlite::Connection::open(program.store.join("index.db")).unwrap();
+        let mut query = db.prepare("select cast(bytes as text) from texts order by bytes").unwrap();
+        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(kept(), ["one\ntwo\n"], "neither what is large nor what is no text");
+    program.run(&["prune", "--all", "--force"]).says(0, &[]);
+    assert!(std::fs::read_dir(program.store.join("layers")).unwrap().next().is_none(), "the layer is gone");
+    program.write("d/text", "one\nthree\n");
+    program.write("d/large", &"y\n".repeat(40_000));
+    std::fs::write(program.context.join("d/bytes"), [0, 159, 146, 151]).unwrap();
+    program.build(&[]);
+    let why = program.run(&["why", "2"]);
+    why.says(0, &["`d/text`", "-two", "+three"]);
+    why.says(0, &["larger than 64 KiB"]);
+    // What no list on record names goes with it.
+    assert_eq!(kept(), ["one\nthree\n", "one\ntwo\n"]);
+    program.build(&[]);
+    program.run(&["prune", "--all", "--force"]).says(0, &[]);
+    assert_eq!(kept(), ["one\nthree\n"]);
+}

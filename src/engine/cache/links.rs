@@ -245,6 +245,38 @@ impl<'a> Cache<'a> {
         let name = digest.to_string();
         self.index
             .with(|db| db.query_row("select entries from trees where digest = ?1", [name], |row| row.get(0)).optional())
+    /// Keeps small texts, by the digests of their files. `read` gives the bytes of one that is not kept yet; none: it is no
+    /// text, or is not there any more.
+    pub fn put_texts(&self, digests: &[Digest], read: impl Fn(usize) -> Option<Vec<u8>>) -> Result<(), StoreError> {
+        let missing: Vec<usize> = self.index.with(|db| {
+            let mut known = db.prepare_cached("select 1 from texts where digest = ?1")?;
+            let mut out = Vec::new();
+            for (at, digest) in digests.iter().enumerate() {
+                if !known.exists([digest.to_string()])? {
+                    out.push(at);
+                }
+            }
+            Ok(out)
+        })?;
+        let new: Vec<(usize, Vec<u8>)> = missing.into_iter().filter_map(|at| Some((at, read(at)?))).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.index.transact(|db| {
+            let mut insert = db.prepare_cached("insert or ignore into texts values (?1, ?2)")?;
+            for (at, bytes) in &new {
+                insert.execute((digests[*at].to_string(), bytes))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A text that was kept.
+    pub fn text(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = digest.to_string();
+        self.index.with(|db| db.query_row("select bytes from texts where digest = ?1", [name], |row| row.get(0)).optional())
+    }
+
     }
 }
 

@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-pub use content::{pack as pack_list, selected, unpack_entries as unpack_list};
+pub use content::selected;
 pub use error::{FailureSource, SolveError};
 pub use foresee::Lists;
 pub use probe::STACK;

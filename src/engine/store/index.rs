@@ -12,7 +12,7 @@ use super::StoreError;
 pub const FORMAT: u32 = STEPS.len() as u32;
 
 /// What makes an index of version N one of version N + 1. A released step is never changed.
-const STEPS: [&str; 3] = [FIRST, UPKEEP, READS];
+const STEPS: [&str; 4] = [FIRST, UPKEEP, READS, TEXTS];
 
 const FIRST: &str = "
 create table if not exists meta (name text primary key, value text not null) without rowid;
@@ -57,6 +57,12 @@ const READS: &str = "
 create table reads (
     result text primary key, run text not null, summary text not null, packed blob not null) without rowid;
 create index reads_by_run on reads (run);
+";
+
+/// Small texts that were copied out of contexts, by the digest of the file in its list: what a later build shows the
+/// difference to when the layer is gone.
+const TEXTS: &str = "
+create table texts (digest text primary key, bytes blob not null) without rowid;
 ";
 
 /// The open index.
@@ -170,7 +176,13 @@ mod tests {
             let kept =
                 index.with(|db| db.query_row("select value from meta where name = 'a'", [], |r| r.get::<_, String>(0)));
             assert_eq!(kept.unwrap(), "b");
-            index.with(|db| db.execute_batch("select * from uses; select * from collected; select * from reads;")).unwrap();
+            index
+                .with(|db| {
+                    db.execute_batch(
+                        "select * from uses; select * from collected; select * from reads; select * from texts;",
+                    )
+                })
+                .unwrap();
         }
     }
 
