@@ -87,6 +87,18 @@ impl Index {
         Ok(Self { connection: Mutex::new(connection), store: store.clone() })
     }
 
+    /// An empty index that is nowhere on disk, of a store that is not there.
+    pub(super) fn nowhere(root: &Path) -> Result<Self, StoreError> {
+        let store = root.display().to_string();
+        let open = || {
+            let connection = Connection::open_in_memory()?;
+            upgrade(&connection)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|source| StoreError::Index { store: store.clone(), source })?;
+        Ok(Self { connection: Mutex::new(connection), store })
+    }
+
     /// Opens an index that this process may not write. Errors: it is not there, or its last changes have not been settled
     /// (a builder was killed), which takes the right to write.
     pub(super) fn read_only(root: &Path) -> Result<Self, StoreError> {

@@ -106,12 +106,18 @@ impl Context {
         Ok(crate::engine::store::Store::open(&self.store_path()?)?)
     }
 
-    /// The store for commands that only look: one that cannot be written does as well.
+    /// The store for commands that only look: one that cannot be written does as well, and where there is none, none is made.
     fn store_to_read(&self) -> Result<crate::engine::store::Store, EngineError> {
         Ok(crate::engine::store::Store::open_to_read(&self.store_path()?)?)
     }
 
     /// Store and worker. Called before any thread exists.
+    /// That there is no store, for commands that need no worker to look at nothing.
+    fn without_store(&self) -> Result<Option<String>, EngineError> {
+        let path = self.store_path()?;
+        Ok((!crate::engine::store::is_there(&path)).then(|| nothing_yet(&path)))
+    }
+
     fn engine(&self) -> Result<Engine, EngineError> {
         let path = self.store_path()?;
         // Made here first, so that a store that cannot be written is one message, not the worker's end.
@@ -123,6 +129,11 @@ impl Context {
 }
 
 /// Prints an error and returns its exit code.
+/// That nothing was built with this store.
+fn nothing_yet(store: &std::path::Path) -> String {
+    format!("nothing was built here yet: there is no store at `{}`", store.display().to_string().escape_debug())
+}
+
 fn report(error: &EngineError) -> u8 {
     eprintln!("error: {}", text::block(&error.text()).trim_end());
     code(error)
