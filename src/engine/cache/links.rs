@@ -52,6 +52,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// Whether a key of one is a key of the other: then what is recorded with the one is found with the other.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.input == other.input && self.ends().any(|end| other.ends().any(|known| known == end))
+    }
+
     fn ends(&self) -> impl Iterator<Item = (&KeyId, &str)> {
         let definition = self.definition.iter().map(|key| (key, self.selector.as_str()));
         definition.chain(self.content.iter().map(|key| (key, "")))
@@ -240,11 +245,6 @@ impl<'a> Cache<'a> {
         self.index.transact(|db| db.execute("insert or ignore into trees values (?1, ?2)", (&name, entries)).map(|_| ()))
     }
 
-    /// A list of files.
-    pub fn tree(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        let name = digest.to_string();
-        self.index
-            .with(|db| db.query_row("select entries from trees where digest = ?1", [name], |row| row.get(0)).optional())
     /// Keeps small texts, by the digests of their files. `read` gives the bytes of one that is not kept yet; none: it is no
     /// text, or is not there any more.
     pub fn put_texts(&self, digests: &[Digest], read: impl Fn(usize) -> Option<Vec<u8>>) -> Result<(), StoreError> {
@@ -277,6 +277,11 @@ impl<'a> Cache<'a> {
         self.index.with(|db| db.query_row("select bytes from texts where digest = ?1", [name], |row| row.get(0)).optional())
     }
 
+    /// A list of files.
+    pub fn tree(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = digest.to_string();
+        self.index
+            .with(|db| db.query_row("select entries from trees where digest = ?1", [name], |row| row.get(0)).optional())
     }
 }
 

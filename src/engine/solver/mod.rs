@@ -5,6 +5,7 @@
 //!
 //! Source: BuildKit `solver/edge.go` (`reference/cache-semantics.md`, section 1). The hard rule: a record is written last.
 
+mod changes;
 mod content;
 mod differences;
 mod doubts;
@@ -12,6 +13,7 @@ mod error;
 mod execute;
 mod explain;
 mod foresee;
+mod foresee_trace;
 mod lock;
 mod mounts;
 mod probe;
@@ -20,6 +22,7 @@ mod speaker;
 mod standing;
 mod trace;
 mod traced;
+mod twins;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -186,6 +189,8 @@ struct Keys {
     loadable: Option<StepResult>,
     /// In a plan: how sure the keys are.
     fate: foresee::Fate,
+    /// In a plan: the layer of a recorded run that will stand in for the step.
+    stands_in: Option<LayerId>,
 }
 
 impl State {

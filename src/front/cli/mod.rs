@@ -2,6 +2,7 @@
 
 mod args;
 mod build;
+mod cache_use;
 mod cancellable;
 mod ci;
 mod context;
@@ -111,13 +112,13 @@ impl Context {
         Ok(crate::engine::store::Store::open_to_read(&self.store_path()?)?)
     }
 
-    /// Store and worker. Called before any thread exists.
     /// That there is no store, for commands that need no worker to look at nothing.
     fn without_store(&self) -> Result<Option<String>, EngineError> {
         let path = self.store_path()?;
         Ok((!crate::engine::store::is_there(&path)).then(|| nothing_yet(&path)))
     }
 
+    /// Store and worker. Called before any thread exists.
     fn engine(&self) -> Result<Engine, EngineError> {
         let path = self.store_path()?;
         // Made here first, so that a store that cannot be written is one message, not the worker's end.
@@ -128,12 +129,12 @@ impl Context {
     }
 }
 
-/// Prints an error and returns its exit code.
 /// That nothing was built with this store.
 fn nothing_yet(store: &std::path::Path) -> String {
     format!("nothing was built here yet: there is no store at `{}`", store.display().to_string().escape_debug())
 }
 
+/// Prints an error and returns its exit code.
 fn report(error: &EngineError) -> u8 {
     eprintln!("error: {}", text::block(&error.text()).trim_end());
     code(error)

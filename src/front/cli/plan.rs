@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::args::ProjectArgs;
+use super::cache_use::CacheArgs;
 use super::{Context, build};
 use crate::engine::context::{Changed, IgnoreFile, Watch};
 use crate::engine::event::{BuildEvent, Stamped};
+use crate::engine::reads::CacheUse;
 use crate::engine::store::{Store, StoreError};
 use crate::engine::{EngineError, PlanMemory, Project};
 use crate::front::report::plan;
@@ -18,6 +20,8 @@ use crate::insight::model::BuildState;
 pub struct PlanArgs {
     #[command(flatten)]
     pub project: ProjectArgs,
+    #[command(flatten)]
+    pub cache: CacheArgs,
     /// Plan again whenever the context or the Dockerfile changes, until ctrl-c.
     #[arg(long)]
     pub watch: bool,
@@ -25,16 +29,25 @@ pub struct PlanArgs {
 
 pub fn run(context: &Context, args: &PlanArgs) -> Result<u8, EngineError> {
     let project = build::project(context, &args.project)?;
+    let cache_use = args.cache.cache_use()?;
     let store = context.store_to_read()?;
     if args.watch {
-        return watch(context, &project, &store);
+        return watch(context, &project, store, cache_use);
     }
-    let events = project.plan(&store, &mut PlanMemory::default())?;
-    show(context, &BuildState::fold(&events))
+    let events = project.plan_build(&store, cache_use, &mut PlanMemory::default())?;
+    show(context, &store, &BuildState::fold(&events))
 }
 
-fn show(context: &Context, state: &BuildState) -> Result<u8, EngineError> {
-    context.output.write(|out| if context.output.json { plan::json(out, state) } else { plan::plain(out, state) })
+fn show(context: &Context, store: &Store, state: &BuildState) -> Result<u8, EngineError> {
+    context.output.write(|out| {
+        if context.output.json {
+            return plan::json(out, state);
+        }
+        if !store.is_made {
+            writeln!(out, "{}\n", super::nothing_yet(store.layout.root()))?;
+        }
+        plan::plain(out, state)
+    })
 }
 
 /// What two plans of the same say.
@@ -44,7 +57,7 @@ fn facts(events: &[Stamped]) -> Vec<&BuildEvent> {
 }
 
 /// A plan after every change. A Dockerfile that cannot be read at the moment is told and waited for.
-fn watch(context: &Context, project: &Project, store: &Store) -> Result<u8, EngineError> {
+fn watch(context: &Context, project: &Project, mut store: Store, cache_use: CacheUse) -> Result<u8, EngineError> {
     project.require_folder()?;
     let ignore = || IgnoreFile::find(&project.context, Some(&project.dockerfile)).unwrap_or_default();
     let fail = |error| EngineError::from(StoreError::from(error));
@@ -55,13 +68,17 @@ fn watch(context: &Context, project: &Project, store: &Store) -> Result<u8, Engi
     let mut memory = PlanMemory::default();
     let mut last: Option<Vec<Stamped>> = None;
     loop {
+        // A build may have made it meanwhile.
+        if !store.is_made {
+            store = context.store_to_read()?;
+        }
         let began = Instant::now();
-        match project.plan(store, &mut memory) {
+        match project.plan_build(&store, cache_use, &mut memory) {
             Ok(events) if last.as_ref().is_some_and(|last| facts(last) == facts(&events)) => {}
             Ok(events) => {
                 let took = began.elapsed();
                 let state = BuildState::fold(&events);
-                let code = show(context, &state)?;
+                let code = show(context, &store, &state)?;
                 if !context.output.json {
                     context.output.write(|out| {
                         writeln!(out, "planned in {} ms; watching, ctrl-c ends\n", took.as_millis())?;

@@ -172,9 +172,9 @@ fn planned(state: &BuildState, mut step: StepDocument, of: &Step) -> Planned {
     step.cause = root_of(state, of).and_then(|root| state.step(root)).map(|root| root.line);
     let (depends_on, depends) = match &of.verdict {
         Some(Verdict::Unknown { on }) => {
-            use crate::engine::event::Dependence::{Output, Server, Unseen};
+            use crate::engine::event::Dependence::{Output, Reads, Server, Unseen};
             let line = match on {
-                Output { vertex } | Unseen { vertex } => state.step(*vertex).map(|step| step.line),
+                Output { vertex } | Unseen { vertex } | Reads { vertex, .. } => state.step(*vertex).map(|step| step.line),
                 Server { .. } => None,
             };
             (line, Some(dependence(state, on)))
