@@ -28,6 +28,9 @@ pub(super) enum Fit {
     Unclear(Option<String>),
 }
 
+/// What an edge selected then, and what it selects now.
+pub(super) type Pair<'e> = (&'e Edge, Arc<[Entry]>, Arc<[Entry]>);
+
 /// What a COPY gives otherwise than before.
 pub(super) struct Changes {
     /// By path in the root: what was there, what is there now.
@@ -58,7 +61,7 @@ impl Changes {
     pub(super) fn of(
         layout: &Layout,
         operation: &Operation,
-        pairs: &[(&Edge, Arc<[Entry]>, Arc<[Entry]>)],
+        pairs: &[Pair<'_>],
         edges: usize,
         (layer, place): (&LayerId, usize),
     ) -> Option<Self> {
