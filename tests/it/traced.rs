@@ -328,6 +328,9 @@ fn a_plan_foresees_traced_hits() {
         let exact: Value = serde_json::from_str(&bench.program.run(&["plan", "--json", &bench.base]).stdout).unwrap();
         assert_eq!([4, 5].map(|at| how(&exact, at).0), ["ran"; 2], "{exact}");
     }
+    bench.touch();
+    let text = bench.program.run(&["plan", "--cache=traced", &bench.base]).stdout;
+    assert!(text.contains("traced: the steps above it changed, but nothing that it read when it ran"), "{text}");
     // Once more the same: known by its own keys.
     bench.traced();
     let (plan, built) = foretold(&bench);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::document::{self, StepDocument};
 use super::table;
 use crate::engine::event::{Role, Verdict, VertexId};
+use crate::engine::verdict::HitReason;
 use crate::front::text;
 use crate::insight::model::cascade::root_of;
 use crate::insight::model::forecast::dependence;
@@ -105,6 +106,8 @@ fn whys(state: &BuildState, step: &Step) -> Vec<String> {
             }
             out
         }
+        // Hits that need a word: the steps above run, or another one of this build does.
+        Some(Verdict::Hit { how: how @ (HitReason::Traced | HitReason::Merged) }) => vec![format!("{}: {how}", how.code())],
         Some(Verdict::Hit { .. }) | None => Vec::new(),
     }
 }
