@@ -7,7 +7,7 @@ use super::error::EngineError;
 use super::graph::fetch::elsewhere;
 use super::graph::lower::{BaseError, Bases};
 use super::graph::{BaseLayer, Fetch, ResolvedBase, redacted};
-use super::image::{import, layout_image};
+use super::image::{import, layout_image, peek_layout};
 use super::oci::{ImageConfig, Platform, Reference};
 use super::sources::{Remote, is_whole, stored_name};
 use super::store::Store;
@@ -89,6 +89,11 @@ impl Bases for Resolver<'_> {
         let full = reference.to_string();
         let same = |known: &&String| *known == name || Reference::parse(known).is_ok_and(|r| r.to_string() == full);
         match self.named.keys().find(same).and_then(|key| self.named.get(key)) {
+            // A forecast writes nothing: its layers are those of the file until a build brings them in.
+            Some(NamedContext::Layout(path, wanted)) if self.remote.is_none() => {
+                let found = peek_layout(path, wanted.as_deref()).map_err(|e| environment(e.to_string(), e.hint()))?;
+                Ok(self.peeked(name, found))
+            }
             Some(NamedContext::Layout(path, wanted)) => {
                 let record = layout_image(self.store, path, wanted.as_deref());
                 self.base(name, &record.map_err(|e| environment(e.to_string(), e.hint()))?)
@@ -206,6 +211,15 @@ impl Resolver<'_> {
             layers.push(BaseLayer { layer: layer.layer.clone(), diff_id: layer.diff_id, blob });
         }
         Ok(ResolvedBase { image: name.to_owned(), manifest: record.manifest, config, layers })
+    }
+
+    fn peeked(&self, name: &str, (record, config): (ImageRecord, ImageConfig)) -> ResolvedBase {
+        let layer = |layer: super::store::image::ImageLayer| {
+            let blob = layer.blob.map(|blob| (blob.clone(), self.store.content.path(&blob.digest)));
+            BaseLayer { layer: layer.layer, diff_id: layer.diff_id, blob }
+        };
+        let layers = record.layers.into_iter().map(layer).collect();
+        ResolvedBase { image: name.to_owned(), manifest: record.manifest, config, layers }
     }
 
     fn not_pulled(&self, name: &str, reference: &Reference, error: EngineError, is_stored: bool) -> BaseError {

@@ -42,12 +42,18 @@ impl Project {
     /// Plans the next build with a Dockerfile as it is on disk. Base images are those of the store; servers are not asked.
     /// Errors: those of the Dockerfile and the context with which a build would end before it runs anything.
     pub fn plan(&self, store: &Store, memory: &mut PlanMemory) -> Result<Vec<Stamped>, EngineError> {
-        self.plan_text(store, &self.read_dockerfile()?, memory)
+        self.plan_build(store, CacheUse::Exact, memory)
     }
 
-    /// The same for a Dockerfile of this text.
-    pub fn plan_text(&self, store: &Store, text: &str, memory: &mut PlanMemory) -> Result<Vec<Stamped>, EngineError> {
-        let plan = || self.look_ahead(store, text, memory);
+    /// The same for a build that uses the cache in this way.
+    pub fn plan_build(
+        &self,
+        store: &Store,
+        cache_use: CacheUse,
+        memory: &mut PlanMemory,
+    ) -> Result<Vec<Stamped>, EngineError> {
+        let text = self.read_dockerfile()?;
+        let plan = || self.look_ahead(store, &text, cache_use, memory);
         // A chain of 500 instructions is decided by recursion.
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(super::solver::STACK).spawn_scoped(scope, plan);
@@ -56,7 +62,13 @@ impl Project {
         })
     }
 
-    fn look_ahead(&self, store: &Store, text: &str, memory: &mut PlanMemory) -> Result<Vec<Stamped>, EngineError> {
+    fn look_ahead(
+        &self,
+        store: &Store,
+        text: &str,
+        cache_use: CacheUse,
+        memory: &mut PlanMemory,
+    ) -> Result<Vec<Stamped>, EngineError> {
         self.require_folder()?;
         let loaded = self.load_text(text)?;
         let previous = self.last_record(store)?.map(|(_, record)| record);
@@ -100,7 +112,7 @@ impl Project {
             secrets: &BTreeMap::new(),
             agents: &BTreeMap::new(),
             trace: TraceWhen::Never,
-            cache_use: CacheUse::Exact,
+            cache_use,
             default_network: self.default_network(),
             limits: &self.limits,
             state: State::foreseeing(graph.vertices.len(), memory.lists.clone()),

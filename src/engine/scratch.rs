@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Engine;
 use super::error::EngineError;
+use super::oci::LayerId;
 use super::protocol::Request;
 use super::store::{Lease, Store};
 use super::worker::{Snapshots, Worker};
@@ -74,6 +75,8 @@ impl Engine {
         });
         match made.and_then(|worker| Engine::open(&root, worker)) {
             Ok(engine) => {
+                // Nobody needs it after a power cut.
+                engine.store.index.with(|db| db.execute_batch("pragma synchronous = off"))?;
                 let engine = Engine { sources: self.sources.clone(), ..engine };
                 Ok(Scratch { engine, folder, _lease: lease, _lock: lock })
             }
@@ -90,6 +93,11 @@ impl Scratch {
     pub fn folder(&self) -> &std::path::Path {
         &self.folder
     }
+
+    /// Ends whatever goes on in it, at once: what it made is not wanted any more.
+    pub fn abandon(&self) {
+        self.engine.worker.abort();
+    }
 }
 
 impl Drop for Scratch {
@@ -97,8 +105,22 @@ impl Drop for Scratch {
         // Without root, layers belong to ids that only the worker can act for.
         let layers = std::fs::read_dir(self.engine.store.layout.root().join("layers")).into_iter().flatten().flatten();
         let own = layers.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let names = own.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-        let _ = self.engine.worker.call(Request::Remove { layers: names }, Vec::new());
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let names: Vec<LayerId> = own.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        let remove = || Request::Remove { layers: names.clone() };
+        let gone = self.engine.worker.call(remove(), Vec::new()).is_err();
+        if gone && !rustix::process::geteuid().is_root() {
+            // It was ended early. A new one begins by taking away what the dead one left.
+            let again = Worker::spawn(self.engine.store.layout.root(), Snapshots::Best);
+            let _ = again.and_then(|worker| worker.call(remove(), Vec::new()));
+        }
+        // A process that was killed a moment ago may still put something there.
+        for _ in 0..20 {
+            match std::fs::remove_dir_all(&self.folder) {
+                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                _ => break,
+            }
+        }
     }
 }

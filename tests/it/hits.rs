@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::program::{Program, can_build, codes, line};
+use super::program::{Program, busybox, can_build, codes, line};
 
 const TWO: &str = "FROM scratch AS src\nCOPY a b /in/\nFROM scratch\nCOPY --from=src /in/a /a\nCOPY b /b\nCMD [\"x\"]\n";
 
@@ -171,4 +171,94 @@ fn a_pattern_that_matches_a_link_to_a_link_copies_what_is_behind_both() {
     assert_eq!(line(&program.build(&[]), 2)["result"], "hit");
     program.write("sub/real", "2\n");
     assert_eq!(codes(line(&program.build(&[]), 2)), ["M2"]);
+}
+
+#[test]
+fn of_identical_steps_the_later_one_is_merged_even_when_the_first_has_ended() {
+    let test = "of_identical_steps_the_later_one_is_merged_even_when_the_first_has_ended";
+    let Some(layout) = busybox(test) else { return };
+    // The file of `slow` is that of `quick`, but comes when all that stands on `quick` is done.
+    let program = Program::new(
+        "FROM base AS quick\nRUN echo same > /f\nFROM base AS slow\nRUN sleep 1; echo same > /f\n\
+         FROM base AS one\nCOPY --from=quick /f /f\nRUN cat /f > /g\n\
+         FROM base AS two\nCOPY --from=slow /f /f\nRUN cat /f > /g\nRUN echo two > /h\n\
+         FROM base\nCOPY --from=one /g /one\nCOPY --from=two /h /two\n",
+    );
+    let base = format!("--build-context=base=oci-layout://{}", layout.display());
+    let plan = |args: &[&str]| -> serde_json::Value {
+        let ended = program.run(&[&["plan", "--json", base.as_str()], args].concat());
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{}", ended.stderr))
+    };
+    for args in [&[][..], &["--no-cache"]] {
+        let planned = plan(args);
+        // What the first two stages give decides whether the last two are one.
+        assert_eq!([9, 10, 11].map(|at| line(&planned, at)["result"].as_str().unwrap()), ["unknown", "unknown", "ran"]);
+        let built = program.build(&[&[base.as_str()], args].concat());
+        let result = |at| (line(&built, at)["result"].as_str().unwrap(), line(&built, at)["how"].as_str().unwrap_or(""));
+        assert_eq!([6, 7, 9, 10].map(result), [("ran", ""), ("ran", ""), ("hit", "merged"), ("hit", "merged")], "{built}");
+        assert_eq!(result(11).0, "ran");
+    }
+}
+
+#[test]
+fn a_plan_merges_what_is_the_same_and_nothing_else() {
+    let test = "a_plan_merges_what_is_the_same_and_nothing_else";
+    let Some(layout) = busybox(test) else { return };
+    let program = Program::new(
+        "FROM base AS one\nCOPY x/f /f\nRUN cat /f > /g\nFROM base AS two\nCOPY y/f /f\nRUN cat /f > /g\n\
+         FROM base AS three\nCOPY x/f /f\nRUN cat /f > /g\n\
+         FROM base\nCOPY --from=one /g /one\nCOPY --from=two /g /two\nCOPY --from=three /g /three\n",
+    );
+    program.write("x/f", "x\n");
+    program.write("y/f", "y\n");
+    let base = format!("--build-context=base=oci-layout://{}", layout.display());
+    let how = |document: &serde_json::Value, at| {
+        let step = line(document, at);
+        step["how"].as_str().unwrap_or(step["result"].as_str().unwrap()).to_owned()
+    };
+    for (round, args) in [&[][..], &["--no-cache"]].into_iter().enumerate() {
+        if round == 1 {
+            program.build(&[&base]);
+        }
+        let ended = program.run(&[&["plan", "--json", base.as_str()], args].concat());
+        let planned: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!([2, 3, 5, 6, 8, 9].map(|at| how(&planned, at)), ["ran", "ran", "ran", "ran", "merged", "merged"]);
+    }
+    let built = program.build(&[&base, "--no-cache"]);
+    assert_eq!([5, 6].map(|at| how(&built, at)), ["ran", "ran"], "{built}");
+    let mut twins = [[2, 8], [3, 9]].map(|pair| pair.map(|at| how(&built, at)));
+    twins.iter_mut().for_each(|pair| pair.sort());
+    assert_eq!(twins, [["merged", "ran"], ["merged", "ran"]], "{built}");
+}
+
+#[test]
+fn the_difference_of_a_text_is_told_when_its_layer_is_gone() {
+    if !can_build("the_difference_of_a_text_is_told_when_its_layer_is_gone") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY d /d\n");
+    program.write("d/text", "one\ntwo\n");
+    program.write("d/large", &"x\n".repeat(40_000));
+    std::fs::write(program.context.join("d/bytes"), [0, 159, 146, 150]).unwrap();
+    program.build(&[]);
+    let kept = || -> Vec<String> {
+        let db = rusqlite::Connection::open(program.store.join("index.db")).unwrap();
+        let mut query = db.prepare("select cast(bytes as text) from texts order by bytes").unwrap();
+        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(kept(), ["one\ntwo\n"], "neither what is large nor what is no text");
+    program.run(&["prune", "--all", "--force"]).says(0, &[]);
+    assert!(std::fs::read_dir(program.store.join("layers")).unwrap().next().is_none(), "the layer is gone");
+    program.write("d/text", "one\nthree\n");
+    program.write("d/large", &"y\n".repeat(40_000));
+    std::fs::write(program.context.join("d/bytes"), [0, 159, 146, 151]).unwrap();
+    program.build(&[]);
+    let why = program.run(&["why", "2"]);
+    why.says(0, &["`d/text`", "-two", "+three"]);
+    why.says(0, &["larger than 64 KiB"]);
+    // What no list on record names goes with it.
+    assert_eq!(kept(), ["one\nthree\n", "one\ntwo\n"]);
+    program.build(&[]);
+    program.run(&["prune", "--all", "--force"]).says(0, &[]);
+    assert_eq!(kept(), ["one\nthree\n"]);
 }

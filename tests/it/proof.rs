@@ -83,3 +83,52 @@ fn a_rewrite_that_changes_the_image_is_refuted_and_not_applied() {
     applied.says(1, &["not proven", "nothing was written"]);
     assert!(!std::fs::read_to_string(program.context.join("Dockerfile")).unwrap().contains("COPY in in/"));
 }
+
+/// Processes that name a path in their arguments.
+fn processes_of(path: &std::path::Path) -> Vec<String> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words).replace('\0', " ");
+        if words.contains(path.to_str().unwrap()) {
+            out.push(words);
+        }
+    }
+    out
+}
+
+#[test]
+fn a_verification_that_is_cancelled_ends_at_once_and_leaves_nothing() {
+    if !can_build("a_verification_that_is_cancelled_ends_at_once_and_leaves_nothing") {
+        return;
+    }
+    // A file of nothing whose digest takes long: there is no process that could be told to end.
+    let big = "dd if=/dev/zero of=/big bs=1 count=0 seek=100G 2>/dev/null";
+    let program = project(&format!("FROM rbuild-demo:host\nWORKDIR /w\nCOPY . .\nRUN sleep 0.2; cat in/a > /out; {big}\n"));
+    let mut command = program.command(&["suggest", "--rule", "copy-what-is-read", "--verify"]);
+    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let scratch = program.store.join("scratch");
+    let is_assembling = || {
+        let stores = std::fs::read_dir(&scratch).into_iter().flatten().flatten();
+        let logs =
+            stores.flat_map(|store| std::fs::read_dir(store.path().join("store/builds")).into_iter().flatten().flatten());
+        logs.filter_map(|build| std::fs::read_to_string(build.path().join("events.jsonl")).ok())
+            .any(|log| log.contains("assembling image"))
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !is_assembling() {
+        assert!(std::time::Instant::now() < until, "it never came to the image");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let began = std::time::Instant::now();
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ended = super::program::Ended::of(child.wait_with_output().unwrap());
+    let took = began.elapsed();
+    ended.says(130, &["cancelling", "the verification was cancelled"]);
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    println!("ended in {took:?}");
+    assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0, "the scratch store is gone");
+    assert_eq!(processes_of(&program.store), Vec::<String>::new());
+}

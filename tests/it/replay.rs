@@ -1,6 +1,7 @@
 //! `replay` beside real builds, and over a long history.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
@@ -160,7 +161,7 @@ fn what_cannot_be_replayed_says_why() {
     let program = Program::new("FROM scratch\nCOPY a /a\n");
     program.run(&["replay"]).says(1, &["lies in no git repository", "help:"]);
     git(&program.context, &["init", "-q", "-b", "main"]);
-    program.run(&["replay"]).says(1, &["git cannot read the history"]);
+    program.run(&["replay"]).says(1, &["has no commit yet"]);
     program.write("a", "1");
     git(&program.context, &["add", "a"]);
     git(&program.context, &["commit", "-q", "-m", "one"]);
@@ -263,4 +264,32 @@ fn a_hostile_repository_runs_nothing() {
     let mut plain = std::process::Command::new("git");
     plain.args(["cat-file", "-p", "HEAD:Dockerfile"]).current_dir(&folder).output().unwrap();
     assert_ne!(ran(), "");
+}
+
+#[test]
+fn without_a_history_it_is_said_what_is_missing_and_what_to_do() {
+    if !has_git("without_a_history_it_is_said_what_is_missing_and_what_to_do") {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY a /a\n");
+    program.write("a", "1");
+    let folder = program.context.clone();
+    let says = |parts: &[&str]| {
+        let ended = program.run(&["replay"]);
+        ended.says(1, parts);
+        for word in ["fatal", "HEAD", "ambiguous", "unknown revision"] {
+            assert!(!ended.stderr.contains(word), "git's own words: {}", ended.stderr);
+        }
+    };
+    says(&["error: the build context lies in no git repository, so there is no history", "help: run it in a clone"]);
+    git(&folder, &["init", "-q"]);
+    says(&["error: the git repository around the build context has no commit yet", "help: commit the files first"]);
+    git(&folder, &["add", "-A"]);
+    git(&folder, &["commit", "-q", "-m", "one"]);
+    program.run(&["replay"]).says(0, &["1 commits"]);
+    // A folder in git's own.
+    fs::create_dir_all(folder.join(".git/inside")).unwrap();
+    fs::write(folder.join(".git/inside/Dockerfile"), "FROM scratch\n").unwrap();
+    let ended = program.run(&["replay", ".git/inside"]);
+    ended.says(1, &["error: the build context lies in git's own folder", "help: give a folder of a clone"]);
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::program::{Ended, Program, can_build, line};
+use super::program::{Ended, Program, busybox, can_build, line};
 
 fn built(test: &str) -> Option<Program> {
     if !can_build(test) {
@@ -155,6 +155,53 @@ fn somebody_elses_store_can_be_looked_at_by_root_and_is_not_built_with() {
     odd.build(&[]);
     read_only(&odd, &["why"]).says(0, &["line 2: COPY a /a"]);
     assert_eq!(fs::metadata(&odd.store).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn commands_that_only_look_make_no_store() {
+    let mut program = Program::new("FROM scratch\nCOPY a /a\n");
+    program.write("a", "1\n");
+    program.store = program.path("nothing");
+    let nothing = "nothing was built here yet: there is no store at `";
+    program.run(&["plan"]).says(0, &[nothing, "nothing`", "COPY a /a", "1 step will run", "nothing was written"]);
+    let plan: Value = serde_json::from_str(&program.run(&["plan", "--json"]).stdout).unwrap();
+    assert_eq!(line(&plan, 2)["result"], "ran", "{plan}");
+    for args in [&["du"][..], &["check"], &["prune"], &["prune", "--force"]] {
+        program.run(args).says(0, &[nothing]);
+        let json = program.run(&[args, &["--json"]].concat());
+        assert!(serde_json::from_str::<Value>(&json.stdout).is_ok(), "{args:?}: {json:?}");
+    }
+    program.run(&["history", "ls"]).says(0, &["no builds yet"]);
+    for args in
+        [&["why"][..], &["why", "--reads"], &["why", "--builders"], &["why", "--key", "2"], &["timeline"], &["layers"]]
+    {
+        program.run(args).says(1, &["error: Dockerfile was not built here yet", "help: run `rbuild-tui build` first"]);
+    }
+    program.run(&["du", "x"]).says(1, &["there is no cache mount `x`"]);
+    for args in [&["context"][..], &["image", "ls"], &["whatif", "--touch", "a"], &["suggest"], &["lint"]] {
+        program.run(args).says(0, &[]);
+    }
+    assert!(!program.store.exists());
+    // An empty folder is no store either, and stays as it is.
+    fs::create_dir(&program.store).unwrap();
+    program.run(&["plan"]).says(0, &[nothing]);
+    assert_eq!(fs::read_dir(&program.store).unwrap().count(), 0);
+}
+
+#[test]
+fn a_plan_on_a_base_from_a_file_brings_nothing_into_the_store() {
+    let test = "a_plan_on_a_base_from_a_file_brings_nothing_into_the_store";
+    let Some(layout) = busybox(test) else { return };
+    let program = Program::new("FROM base\nRUN true\n");
+    let base = format!("--build-context=base=oci-layout://{}", layout.display());
+    program.run(&["plan", &base]).says(0, &["nothing was built here yet", "RUN true", "nothing was written"]);
+    assert!(!program.store.exists());
+    program.build(&[&base]);
+    program.run(&["plan", &base]).says(0, &["everything comes from the cache"]);
+    // Where the store has lost its blobs, a plan does not bring them back.
+    fs::remove_dir_all(program.store.join("blobs")).unwrap();
+    program.run(&["plan", &base]).says(0, &[]);
+    assert_eq!(fs::read_dir(program.store.join("blobs/sha256")).unwrap().count(), 0);
 }
 
 #[test]

@@ -305,3 +305,87 @@ fn no_cache_and_other_commands_are_not_served() {
     bench.touch();
     assert_eq!(how(&bench.traced(), 5).0, "ran", "a variable counts");
 }
+
+/// What a plan with `--cache=traced` says before the build does it; both for every line.
+fn foretold(bench: &Bench) -> (Value, Value) {
+    let ended = bench.program.run(&["plan", "--json", "--cache=traced", &bench.base]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    (serde_json::from_str(&ended.stdout).unwrap(), bench.traced())
+}
+
+#[test]
+fn a_plan_foresees_traced_hits() {
+    let Some(bench) = Bench::new("a_plan_foresees_traced_hits", BAD) else { return };
+    bench.build(&[]);
+    for _ in 0..3 {
+        bench.touch();
+        let (plan, built) = foretold(&bench);
+        assert_eq!(how(&plan, 3).0, "ran", "{plan}");
+        assert_eq!([4, 5].map(|at| how(&plan, at)), [("hit", "traced"); 2], "{plan}");
+        assert_eq!([4, 5].map(|at| how(&built, at)), [("hit", "traced"); 2], "{built}");
+        // An exact build would run them, and so says the exact plan.
+        bench.touch();
+        let exact: Value = serde_json::from_str(&bench.program.run(&["plan", "--json", &bench.base]).stdout).unwrap();
+        assert_eq!([4, 5].map(|at| how(&exact, at).0), ["ran"; 2], "{exact}");
+    }
+    bench.touch();
+    let text = bench.program.run(&["plan", "--cache=traced", &bench.base]).stdout;
+    assert!(text.contains("traced: the steps above it changed, but nothing that it read when it ran"), "{text}");
+    // Once more the same: known by its own keys.
+    bench.traced();
+    let (plan, built) = foretold(&bench);
+    assert_eq!([3, 4, 5, 7, 8].map(|at| how(&plan, at)), [3, 4, 5, 7, 8].map(|at| how(&built, at)), "{plan}\n{built}");
+    let text = bench.program.run(&["plan", "--cache=traced", &bench.base]).stdout;
+    assert!(text.contains("everything comes from the cache"), "{text}");
+    bench.program.run(&["plan", "--traced-network"]).says(2, &["--traced-network goes with --cache=traced"]);
+}
+
+#[test]
+fn a_plan_foresees_why_a_recorded_run_does_not_stand_in() {
+    let Some(bench) = Bench::new("a_plan_foresees_why_a_recorded_run_does_not_stand_in", BAD) else { return };
+    bench.build(&[]);
+    // A file that the step read; edit after edit, so that several recorded runs are at hand.
+    for round in 0..3 {
+        bench.program.write("deps.lock", &format!("other {round}\n"));
+        let (plan, built) = foretold(&bench);
+        assert!(refusal(&plan, 4).contains("`/app/deps.lock`, which it read then, is another one now"), "{plan}");
+        assert_eq!(refusal(&plan, 4), refusal(&built, 4));
+    }
+    // Back to what an older run read: it is not on record where that came from, so it is left open.
+    bench.program.write("deps.lock", "one 1\n");
+    bench.touch();
+    let (plan, built) = foretold(&bench);
+    assert_eq!(line(&plan, 4)["result"], "unknown", "{plan}");
+    assert_eq!(line(&plan, 4)["depends_on"], 3);
+    let words = line(&plan, 4)["depends"].as_str().unwrap();
+    assert!(words.starts_with("a recorded run may stand in for it"), "{words}");
+    assert_eq!(how(&built, 4), ("hit", "traced"));
+    // What it looked for and did not find.
+    bench.program.write("extra", "now\n");
+    let (plan, built) = foretold(&bench);
+    assert!(refusal(&plan, 4).contains("`/app/extra`, which it looked for and did not find then, is there now"), "{plan}");
+    assert_eq!(refusal(&plan, 4), refusal(&built, 4));
+}
+
+#[test]
+fn a_plan_leaves_open_what_only_the_mounted_files_tell() {
+    let command = "ls list; cat link/f; echo made > /made";
+    let dockerfile =
+        format!("FROM base\nWORKDIR /app\nRUN ln -s /srv link\nCOPY . /app/\nCOPY data /app/link/\nRUN {command}\n");
+    let Some(bench) = Bench::new("a_plan_leaves_open_what_only_the_mounted_files_tell", &dockerfile) else { return };
+    bench.program.write("list/a", "x\n");
+    bench.program.write("data/f", "x\n");
+    bench.build(&[]);
+    // Not read: a hit, although another COPY goes through a link.
+    bench.touch();
+    let (plan, built) = foretold(&bench);
+    assert_eq!((how(&plan, 6), how(&built, 6)), (("hit", "traced"), ("hit", "traced")), "{plan}");
+    // Listed: open, and the build finds the difference.
+    bench.program.write("list/b", "x\n");
+    let (plan, built) = foretold(&bench);
+    assert_eq!((how(&plan, 6).0, how(&built, 6).0), ("unknown", "ran"), "{plan}");
+    // What goes through a link lies elsewhere than its name says: open.
+    bench.program.write("data/g", "x\n");
+    let (plan, built) = foretold(&bench);
+    assert_eq!((how(&plan, 6).0, how(&built, 6).0), ("unknown", "hit"), "{plan}");
+}

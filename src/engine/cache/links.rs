@@ -52,6 +52,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// Whether a key of one is a key of the other: then what is recorded with the one is found with the other.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.input == other.input && self.ends().any(|end| other.ends().any(|known| known == end))
+    }
+
     fn ends(&self) -> impl Iterator<Item = (&KeyId, &str)> {
         let definition = self.definition.iter().map(|key| (key, self.selector.as_str()));
         definition.chain(self.content.iter().map(|key| (key, "")))
@@ -250,6 +255,38 @@ impl<'a> Cache<'a> {
             return Ok(());
         }
         self.index.transact(|db| db.execute("insert or ignore into trees values (?1, ?2)", (&name, entries)).map(|_| ()))
+    }
+
+    /// Keeps small texts, by the digests of their files. `read` gives the bytes of one that is not kept yet; none: it is no
+    /// text, or is not there any more.
+    pub fn put_texts(&self, digests: &[Digest], read: impl Fn(usize) -> Option<Vec<u8>>) -> Result<(), StoreError> {
+        let missing: Vec<usize> = self.index.with(|db| {
+            let mut known = db.prepare_cached("select 1 from texts where digest = ?1")?;
+            let mut out = Vec::new();
+            for (at, digest) in digests.iter().enumerate() {
+                if !known.exists([digest.to_string()])? {
+                    out.push(at);
+                }
+            }
+            Ok(out)
+        })?;
+        let new: Vec<(usize, Vec<u8>)> = missing.into_iter().filter_map(|at| Some((at, read(at)?))).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.index.transact(|db| {
+            let mut insert = db.prepare_cached("insert or ignore into texts values (?1, ?2)")?;
+            for (at, bytes) in &new {
+                insert.execute((digests[*at].to_string(), bytes))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A text that was kept.
+    pub fn text(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = digest.to_string();
+        self.index.with(|db| db.query_row("select bytes from texts where digest = ?1", [name], |row| row.get(0)).optional())
     }
 
     /// A list of files.

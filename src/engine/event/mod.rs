@@ -92,6 +92,13 @@ pub enum Dependence {
         /// The step that made it.
         vertex: VertexId,
     },
+    /// Whether a recorded run can stand in for it (`--cache=traced`), which takes what a step above it gives.
+    Reads {
+        /// That step.
+        vertex: VertexId,
+        /// The path that it decides, where it is one.
+        path: Option<String>,
+    },
     /// What a server or a repository has now: a plan asks nobody.
     Server {
         /// Its address, without credentials.

@@ -188,6 +188,14 @@ pub fn layout_image(store: &Store, path: &Path, wanted: Option<&str>) -> Result<
     from_descriptor(store, &files, pick(&files, &index, wanted)?, 0)
 }
 
+/// The same, only looked at: nothing enters the store. Returns its record and its configuration.
+pub fn peek_layout(path: &Path, wanted: Option<&str>) -> Result<(ImageRecord, ImageConfig), ImportError> {
+    let files = Files::open(path)?;
+    let index: ImageIndex = files.parse("index.json", &files.bytes("index.json", MANIFEST_LIMIT)?)?;
+    let Found { manifest, digest, config, .. } = find(&files, pick(&files, &index, wanted)?, 0)?;
+    Ok((record(&files, &config, manifest.config.digest, digest, manifest.layers)?, config))
+}
+
 /// The entry that is meant.
 fn pick<'i>(files: &Files, index: &'i ImageIndex, wanted: Option<&str>) -> Result<&'i Descriptor, ImportError> {
     let named = |entry: &&Descriptor| {

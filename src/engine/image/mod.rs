@@ -11,4 +11,4 @@ pub mod layer;
 pub use assemble::{Assembled, assemble};
 pub use export::{ExportFormat, ExportRequest, Exported, Packaging, export};
 pub use host_base::{HostBase, HostBaseError, host_base};
-pub use import::{ImportError, import, layout_image};
+pub use import::{ImportError, import, layout_image, peek_layout};

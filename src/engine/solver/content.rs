@@ -3,7 +3,7 @@
 use super::error::SolveError;
 use super::{Solver, guard};
 use crate::engine::cache::Content;
-use crate::engine::context::{Entry, RootHeader, Tree, content_key};
+use crate::engine::context::{Entry, RootHeader, Tree, content_key, pack_list};
 use crate::engine::graph::{BaseLayer, Edge, SourceRef, Vertex};
 use crate::engine::oci::LayerId;
 use crate::engine::oci::Packing;
@@ -76,7 +76,9 @@ impl Solver<'_> {
         }
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
         if self.cache().tree(&name).map_err(fail)?.is_none() {
-            self.cache().put_tree(&name, &pack(&selected(tree, edge))).map_err(fail)?;
+            let list = selected(tree, edge);
+            self.keep_texts(vertex, edge, &list)?;
+            self.cache().put_tree(&name, &pack_list(&list)).map_err(fail)?;
         }
         Ok(Content { digest, tree: name })
     }
@@ -224,21 +226,4 @@ pub fn selected(tree: &Tree, edge: &Edge) -> Vec<Entry> {
     out.sort_by(|a, b| a.path.cmp(&b.path));
     out.dedup_by(|a, b| a.path == b.path);
     out
-}
-
-/// The bytes of a list of files as the store keeps them.
-pub fn pack(list: &[Entry]) -> Vec<u8> {
-    use std::io::Write;
-    let bytes = serde_json::to_vec(list).unwrap_or_default();
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let _ = encoder.write_all(&bytes);
-    encoder.finish().unwrap_or_default()
-}
-
-/// Reads a list of files back.
-pub fn unpack_entries(bytes: &[u8]) -> Option<Vec<Entry>> {
-    use std::io::Read;
-    let mut text = Vec::new();
-    flate2::read::GzDecoder::new(bytes).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
 }

@@ -1,6 +1,6 @@
 //! What is inside of a change: the lines of a small text file that differ, and how a base image differs from the one before.
-//! The old content of a file is not kept twice: it lies in the layer that the step made last, and is believed only when it
-//! has the digest that the record names.
+//! The old content of a file lies in the layer that the step made last, and is believed only when it has the digest that the
+//! record names. Small texts are kept beside the lists of files, too: the record of a step outlives its layer.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use similar::TextDiff;
 
-use super::Solver;
 use super::record::BaseFacts;
+use super::{SolveError, Solver};
 use crate::engine::cache::explain::Evidence;
 use crate::engine::context::entry::record_digester;
 use crate::engine::context::{Entry, EntryKind};
@@ -23,6 +23,9 @@ use crate::ground::fs::RootDir;
 const FILES: usize = 5;
 /// Larger files are not compared.
 const TEXT_LIMIT: u64 = 64 << 10;
+/// So many bytes, and so many texts, of one step are kept.
+const KEPT_BYTES: u64 = 4 << 20;
+const KEPT_TEXTS: usize = 1000;
 /// So many lines of one difference are kept.
 const LINES: usize = 60;
 
@@ -83,14 +86,13 @@ impl Solver<'_> {
         }
         let root = &self.context(&edge.source).ok_or("its context was not read")?.root;
         let new = read(root, Path::new(&new.path), new).ok_or("it changed once more while it was looked at")?;
-        let old = self.old_bytes(vertex, edge, old).ok_or("its former content is not kept any more")?;
-        let (Ok(old), Ok(new)) = (String::from_utf8(old), String::from_utf8(new)) else {
-            return Err("not compared line by line: it is no text");
-        };
-        if old.contains('\0') || new.contains('\0') {
+        let kept = || self.cache().text(&old.digest).ok().flatten().filter(|bytes| is_of(bytes, old));
+        let old = self.old_bytes(vertex, edge, old).or_else(kept).ok_or("its former content is not kept any more")?;
+        if !is_text(&old) || !is_text(&new) {
             return Err("not compared line by line: it is no text");
         }
-        let diff = TextDiff::from_lines(&old, &new);
+        let (old, new) = (String::from_utf8_lossy(&old), String::from_utf8_lossy(&new));
+        let diff = TextDiff::from_lines(old.as_ref(), new.as_ref());
         let text = diff.unified_diff().context_radius(1).to_string();
         let mut lines: Vec<String> = text
             .lines()
@@ -103,6 +105,26 @@ impl Solver<'_> {
             lines.push(format!("… and {more} more lines"));
         }
         Ok(lines)
+    }
+
+    /// Keeps the small texts that a COPY takes out of a context: those nearest to its top, as many as may be kept.
+    pub(super) fn keep_texts(&self, vertex: &Vertex, edge: &Edge, list: &[Entry]) -> Result<(), SolveError> {
+        let (Some(Operation::Copy { .. }), SourceRef::Context(_)) = (&vertex.operation, &edge.source) else { return Ok(()) };
+        let Some(context) = self.context(&edge.source) else { return Ok(()) };
+        let mut files: Vec<&Entry> = list.iter().filter(|e| e.kind == EntryKind::File && e.size <= TEXT_LIMIT).collect();
+        files.sort_by_key(|entry| (entry.path.matches('/').count(), entry.path.as_str()));
+        let mut bytes = 0;
+        let small = |entry: &&&Entry| {
+            bytes += entry.size;
+            bytes <= KEPT_BYTES
+        };
+        let chosen: Vec<&Entry> = files.iter().take_while(small).take(KEPT_TEXTS).copied().collect();
+        let digests: Vec<_> = chosen.iter().map(|entry| entry.digest).collect();
+        let text = |at: usize| {
+            let entry = chosen[at];
+            read(&context.root, Path::new(&entry.path), entry).filter(|bytes| is_text(bytes))
+        };
+        self.cache().put_texts(&digests, text).map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
     }
 
     /// A file of the layer that this step made last.
@@ -146,7 +168,16 @@ fn read(root: &Path, path: &Path, entry: &Entry) -> Option<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes).ok()?;
+    is_of(&bytes, entry).then_some(bytes)
+}
+
+/// Whether these are the bytes of a file on record.
+fn is_of(bytes: &[u8], entry: &Entry) -> bool {
     let mut digester = record_digester(entry);
-    digester.update(&bytes);
-    (digester.finish() == entry.digest).then_some(bytes)
+    digester.update(bytes);
+    digester.finish() == entry.digest
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0'))
 }

@@ -55,14 +55,6 @@ impl Solver<'_> {
         self.finish(id, outcome, None, usage, micros);
     }
 
-    /// A step that takes the result of an identical one was a miss as much as that one: what stands on it runs for the same
-    /// cause. Where another build made it, the cause is not known here, and the cascade begins with this step.
-    fn share_cause(&self, id: VertexId, result: &StepResult) {
-        let maker = guard(&self.state.made).values().find(|made| made.result.id == result.id).map(|made| made.by);
-        let cause = maker.and_then(|maker| self.cause(maker)).unwrap_or(id);
-        guard(&self.state(id).said).cause = Some(cause);
-    }
-
     /// Runs a step; of several builders that reach it together one runs it, the others take its result.
     pub(super) fn execute(&self, vertex: &Vertex) -> Result<(Vec<KeyId>, StepResult), SolveError> {
         let Some(operation) = &vertex.operation else { return Err(self.not_an_operation(vertex)) };
@@ -77,8 +69,8 @@ impl Solver<'_> {
         let name = lock_name(&digest, &links);
         let lock = self.lock_step(vertex.id, &name)?;
         let twin = guard(&self.state.made).get(&name).cloned();
-        if let Some(Remembered { ids, result, .. }) = twin {
-            self.share_cause(vertex.id, &result);
+        if let Some(Remembered { ids, result, by }) = twin {
+            self.share_cause(vertex.id, Some(by));
             self.say_hit(vertex, HitReason::Merged, &result);
             return Ok((ids, result));
         }
@@ -89,7 +81,7 @@ impl Solver<'_> {
             false => self.lookup(vertex, &digest, &self.links(vertex, LinkUse::ProbeContent)?)?,
         };
         if let Some(result) = self.loadable(vertex, &known)? {
-            self.share_cause(vertex.id, &result);
+            self.share_cause(vertex.id, self.maker(&result));
             self.say_hit(vertex, HitReason::Merged, &result);
             return Ok((known, result));
         }
@@ -399,6 +391,11 @@ struct Output {
     lost: Option<std::io::Error>,
 }
 
+/// Whether a COPY or ADD may give what is in an archive instead of the archive.
+pub(super) fn unpacked(operation: &Operation) -> bool {
+    matches!(operation, Operation::Copy { instruction, unpack, .. } if unpacks(instruction, *unpack))
+}
+
 /// Numbers of the sources that were fetched: ADD unpacks them only when it is told to.
 fn fetched_sources(vertex: &Vertex) -> Vec<usize> {
     let of_edge = |edge: &crate::engine::graph::Edge| {
@@ -410,7 +407,7 @@ fn fetched_sources(vertex: &Vertex) -> Vec<usize> {
 }
 
 /// Names the lock of a step: the same for every builder that would make the same result.
-pub(super) fn lock_name(digest: &Digest, links: &[Link]) -> String {
+fn lock_name(digest: &Digest, links: &[Link]) -> String {
     let of_link = |link: &Link| match &link.content {
         Some(content) => content.0.clone(),
         None => link.definition.iter().map(|key| key.0.as_str()).max().unwrap_or("").to_owned(),

@@ -1,11 +1,10 @@
 //! Why a step has to run: its own ingredients against those of the last build, and the steps above it.
 
-use super::content::unpack_entries;
 use super::{Solver, guard};
 use crate::engine::cache::explain::{Evidence, own_reasons};
 use crate::engine::cache::ingredients::KEY_FORMAT;
 use crate::engine::cache::{Ingredients, KeyId, Source};
-use crate::engine::context::Entry;
+use crate::engine::context::{Entry, unpack_list};
 use crate::engine::event::VertexId;
 use crate::engine::graph::{Counts, Edge, SourceRef, Vertex};
 use crate::engine::verdict::MissReason;
@@ -147,8 +146,8 @@ fn name_downloads(vertex: &Vertex, reasons: &mut [MissReason]) {
 impl Evidence for Solver<'_> {
     fn tree(&self, digest: &Digest) -> Option<std::sync::Arc<[Entry]>> {
         match self.is_foreseeing() {
-            true => self.state.foreseen.list(*digest, || unpack_entries(&self.cache().tree(digest).ok()??)),
-            false => unpack_entries(&self.cache().tree(digest).ok()??).map(Into::into),
+            true => self.state.foreseen.list(*digest, || unpack_list(&self.cache().tree(digest).ok()??)),
+            false => unpack_list(&self.cache().tree(digest).ok()??).map(Into::into),
         }
     }
 

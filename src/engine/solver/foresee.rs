@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use super::error::SolveError;
-use super::execute::lock_name;
+use super::foresee_trace::Outlook;
 use super::probe::LinkUse;
+use super::twins::{Made, Maker};
 use super::{Keys, Mode, Solver, guard};
 use crate::engine::cache::{Content, KeyId, Link};
 use crate::engine::context::Entry;
@@ -25,7 +26,7 @@ pub(super) enum Fate {
     /// They are its keys.
     #[default]
     Known,
-    /// It will run; its key is new.
+    /// It will run, or a recorded run will stand in for it: its key is new.
     Runs,
     /// They are all keys that it may have if it does not run.
     Open(Dependence),
@@ -40,8 +41,10 @@ pub(super) struct Foreseen {
     lists: Lists,
     /// Names of the lists that this plan looked at.
     used: Mutex<BTreeSet<Digest>>,
-    /// By the name of the step's lock: which step makes that result first.
-    made: Mutex<BTreeMap<String, VertexId>>,
+    /// Steps that will or may run, in the order of the plan.
+    pub(super) makers: Mutex<Vec<Maker>>,
+    /// Keys of base images that a build would write down.
+    bases: Mutex<BTreeSet<String>>,
     /// Steps whose lost result is needed if something undecided runs.
     perhaps: Mutex<Vec<(VertexId, Dependence)>>,
 }
@@ -103,37 +106,50 @@ impl Solver<'_> {
     }
 
     /// The keys of a step whose inputs are foreseen.
-    pub(super) fn foresee(&self, vertex: &Vertex, digest: &Digest) -> Result<Keys, SolveError> {
-        let mut links = self.links(vertex, LinkUse::Probe)?;
+    pub(super) fn foresee(&self, vertex: &Vertex, exact: &Digest) -> Result<Keys, SolveError> {
+        let own = self.own_space(vertex, exact)?;
         if vertex.ignore_cache {
-            return self.will_run(vertex, digest, &links);
+            return self.will_run(vertex, &own);
         }
-        let shaky = self.open_input(vertex)?;
-        if shaky.is_none()
-            && let Some(keys) = self.served(vertex, digest, &links, HitReason::Definition)?
-        {
-            return Ok(keys);
-        }
-        let by_content = self.content_can_decide(vertex, digest, &links)?;
-        let mut free = Vec::new();
-        if by_content {
-            for (at, edge) in content_edges(vertex) {
-                match self.foreseen_content(vertex, at, edge)? {
-                    Ok(content) => links[at + 1].content = Some(KeyId::root(&content.digest)),
-                    Err(dependence) => free.push((at as u32 + 1, dependence)),
-                }
+        for (digest, traced) in self.spaces(vertex, exact)? {
+            if let Some(keys) = self.foresee_in(vertex, &digest, traced)? {
+                return Ok(keys);
             }
         }
+        match self.foresee_trace(vertex)? {
+            Outlook::Hit(old) => Ok(self.foreseen_stand_in(vertex, &old)),
+            Outlook::Runs => self.will_run(vertex, &own),
+            Outlook::Open(on) => {
+                let links = self.links(vertex, LinkUse::Foresee)?;
+                let ids = vec![KeyId(format!("foreseen:{}", vertex.id.0))];
+                self.open(vertex, ids, on, (&own, &links, &[]))
+            }
+        }
+    }
+
+    /// The keys of a step by the records of one space; none when no record can lead to it.
+    fn foresee_in(&self, vertex: &Vertex, digest: &Digest, traced: bool) -> Result<Option<Keys>, SolveError> {
+        let mut links = self.links(vertex, LinkUse::Probe)?;
+        let how = |how| if traced && self.is_run(vertex) { HitReason::Traced } else { how };
+        let of_space = |keys: Option<Keys>| keys.map(|keys| Keys { traced, ..keys });
+        let shaky = self.open_input(vertex)?;
+        if shaky.is_none()
+            && let Some(keys) = self.served(vertex, digest, &links, how(HitReason::Definition))?
+        {
+            return Ok(of_space(Some(keys)));
+        }
+        let by_content = self.content_can_decide(vertex, digest, &links)?;
+        let free = if by_content { self.fill_contents(vertex, &mut links)? } else { Vec::new() };
         let Some(on) = shaky.or_else(|| free.first().map(|(_, on)| on.clone())) else {
-            let served = if by_content { self.served(vertex, digest, &links, HitReason::Content)? } else { None };
-            return served.map_or_else(|| self.will_run(vertex, digest, &links), Ok);
+            let content = how(HitReason::Content);
+            return Ok(of_space(if by_content { self.served(vertex, digest, &links, content)? } else { None }));
         };
         let bound: Vec<Link> = links.iter().filter(|link| free.iter().all(|(at, _)| *at != link.input)).cloned().collect();
         let candidates = self.lookup(vertex, digest, &bound)?;
         if candidates.is_empty() {
-            return self.will_run(vertex, digest, &links);
+            return Ok(None);
         }
-        self.open(vertex, candidates, on)
+        self.open(vertex, candidates, on, (digest, &links, &free)).map(Some)
     }
 
     /// What an input depends on whose own keys are not sure.
@@ -147,7 +163,12 @@ impl Solver<'_> {
     }
 
     /// The content of an edge as far as it can be known without running or mounting anything; else what it depends on.
-    fn foreseen_content(&self, vertex: &Vertex, at: usize, edge: &Edge) -> Result<Result<Content, Dependence>, SolveError> {
+    pub(super) fn foreseen_content(
+        &self,
+        vertex: &Vertex,
+        at: usize,
+        edge: &Edge,
+    ) -> Result<Result<Content, Dependence>, SolveError> {
         match &edge.source {
             SourceRef::Context(_) | SourceRef::Vertex(None) => self.content(vertex, at).map(Ok),
             SourceRef::Fetched(fetch) => Ok(Err(Dependence::Server { address: fetch.shown() })),
@@ -159,57 +180,53 @@ impl Solver<'_> {
                 }
                 // A build makes a lost result again at this point.
                 self.demand(*id)?;
-                match self.state_of(*id) {
-                    Outlook::Lost => Ok(Err(output)),
-                    Outlook::There => Ok(self.recorded_content(vertex, at).ok_or(Dependence::Unseen { vertex: *id })),
+                if self.is_lost(*id) {
+                    return Ok(Err(output));
                 }
+                Ok(self.recorded_content(vertex, at).ok_or(Dependence::Unseen { vertex: *id }))
             }
         }
     }
 
-    fn will_run(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<Keys, SolveError> {
+    /// The keys of a step that no record has: it will run, unless an earlier step of this very plan makes the same.
+    fn will_run(&self, vertex: &Vertex, digest: &Digest) -> Result<Keys, SolveError> {
         for id in self.graph.inputs(vertex) {
             self.demand(id)?;
         }
-        for (at, edge) in content_edges(vertex) {
-            // Known already, or an error that ends the build here.
-            let _ = self.foreseen_content(vertex, at, edge)?;
-        }
+        let mut links = self.links(vertex, LinkUse::Foresee)?;
+        // Known already, or an error that ends the build here.
+        let free = self.fill_contents(vertex, &mut links)?;
         self.note_ingredients(vertex);
-        let name = lock_name(digest, links);
-        let ids = vec![KeyId(format!("foreseen:{name}"))];
         let withheld = vertex.ignore_cache || self.stands_on_withheld(vertex)?;
-        let twin = guard(&self.state.foreseen.made).insert(name, vertex.id);
-        match twin {
-            Some(twin) => {
-                let cause = self.cause(twin);
-                let mut said = guard(&self.state(vertex.id).said);
-                (said.probed, said.cause) = (true, cause);
-                drop(said);
-                let verdict = Verdict::Hit { how: HitReason::Merged, from: None };
-                self.speaker.say(BuildEvent::CacheProbed { vertex: vertex.id, verdict });
-                self.finish(vertex.id, Outcome::Cached, None, None, 0);
-            }
-            None => {
-                let reasons = self.miss_reasons(vertex, &[]);
-                self.say_miss(vertex, reasons);
-            }
+        let shaky = self.open_input(vertex)?;
+        if shaky.is_none()
+            && let Some(ids) = self.merged_in_plan(vertex, digest, &links)
+        {
+            return Ok(Keys { ids, withheld, fate: Fate::Runs, traced: self.stands_on_traced(vertex)?, ..Keys::default() });
         }
-        Ok(Keys { ids, withheld, fate: Fate::Runs, ..Keys::default() })
+        if let Some((ids, on)) = self.perhaps_merged(digest, &links, &free, shaky.as_ref()) {
+            return self.open(vertex, ids, on, (digest, &links, &free));
+        }
+        let ids = vec![KeyId(format!("foreseen:{}", vertex.id.0))];
+        self.note_maker(vertex, (digest, &links, &free), &ids, None);
+        let reasons = self.all_reasons(vertex, &[]);
+        self.say_miss(vertex, reasons);
+        Ok(Keys { ids, withheld, fate: Fate::Runs, traced: self.stands_on_traced(vertex)?, ..Keys::default() })
     }
 
-    /// Whether an earlier step of this plan makes the same; else this is the first.
-    pub(super) fn is_foreseen_twice(&self, key: &KeyId, vertex: &Vertex) -> bool {
-        guard(&self.state.foreseen.made).insert(key.0.clone(), vertex.id).is_some()
+    /// Whether an earlier FROM of this plan is of the same image; else this is the first.
+    pub(super) fn is_foreseen_twice(&self, key: &KeyId) -> bool {
+        !guard(&self.state.foreseen.bases).insert(key.0.clone())
     }
 
-    fn open(&self, vertex: &Vertex, ids: Vec<KeyId>, on: Dependence) -> Result<Keys, SolveError> {
+    fn open(&self, vertex: &Vertex, ids: Vec<KeyId>, on: Dependence, as_others: Made<'_>) -> Result<Keys, SolveError> {
         for id in self.graph.inputs(vertex) {
-            if matches!(self.state_of(id), Outlook::Lost) {
+            if self.is_lost(id) {
                 guard(&self.state.foreseen.perhaps).push((id, on.clone()));
             }
         }
         self.note_ingredients(vertex);
+        self.note_maker(vertex, as_others, &ids, Some(on.clone()));
         self.say_unknown(vertex.id, on.clone());
         Ok(Keys { ids, fate: Fate::Open(on), ..Keys::default() })
     }
@@ -219,46 +236,40 @@ impl Solver<'_> {
     fn demand(&self, id: VertexId) -> Result<(), SolveError> {
         let keys = self.keys(id)?;
         let vertex = self.vertex(id);
-        if keys.fate != Fate::Known || keys.has_result() || vertex.operation.is_none() {
+        let Some(operation) = &vertex.operation else { return Ok(()) };
+        if keys.fate != Fate::Known || keys.has_result() {
             return Ok(());
         }
         if guard(&self.state(id).said).probed {
             return Ok(());
         }
-        if let Some(operation) = &vertex.operation {
-            let digest = crate::engine::cache::preimage::operation_digest(operation);
-            let mut links = self.links(vertex, LinkUse::Probe)?;
-            let mut all = !vertex.edges.is_empty();
-            for (at, edge) in content_edges(vertex) {
-                match self.foreseen_content(vertex, at, edge)? {
-                    Ok(content) => links[at + 1].content = Some(KeyId::root(&content.digest)),
-                    Err(_) => all = false,
-                }
-            }
-            if all
-                && let Some(found) = self.served(vertex, &digest, &links, HitReason::Content)?
-                && found.has_result()
-            {
-                return Ok(());
-            }
+        let digest = crate::engine::cache::preimage::operation_digest(operation);
+        let mut links = self.links(vertex, LinkUse::Probe)?;
+        let all = self.fill_contents(vertex, &mut links)?.is_empty() && !vertex.edges.is_empty();
+        if all
+            && let Some(found) = self.served(vertex, &digest, &links, HitReason::Content)?
+            && found.has_result()
+        {
+            return Ok(());
         }
         for input in self.graph.inputs(vertex) {
             self.demand(input)?;
         }
         self.note_ingredients(vertex);
-        let reasons = self.miss_reasons(vertex, &keys.ids);
-        self.say_miss(vertex, reasons);
+        let mut links = self.links(vertex, LinkUse::Foresee)?;
+        let free = self.fill_contents(vertex, &mut links)?;
+        if self.merged_in_plan(vertex, &digest, &links).is_none() {
+            self.note_maker(vertex, (&digest, &links, &free), &keys.ids, None);
+            let reasons = self.miss_reasons(vertex, &keys.ids);
+            self.say_miss(vertex, reasons);
+        }
         Ok(())
     }
 
-    /// Whether the result of a step that is not going to run is at hand.
-    fn state_of(&self, id: VertexId) -> Outlook {
-        match self.keys(id) {
-            Ok(Keys { fate: Fate::Known, loadable: None, imported: None, .. }) if self.vertex(id).operation.is_some() => {
-                Outlook::Lost
-            }
-            _ => Outlook::There,
-        }
+    /// Whether the result of a step is gone whose key is known.
+    fn is_lost(&self, id: VertexId) -> bool {
+        let lost = matches!(self.keys(id), Ok(Keys { fate: Fate::Known, loadable: None, imported: None, .. }));
+        lost && self.vertex(id).operation.is_some()
     }
 
     fn say_unknown(&self, id: VertexId, on: Dependence) {
@@ -272,12 +283,6 @@ impl Solver<'_> {
     }
 }
 
-/// Whether a known result can be loaded.
-enum Outlook {
-    There,
-    Lost,
-}
-
-fn content_edges(vertex: &Vertex) -> impl Iterator<Item = (usize, &Edge)> {
+pub(super) fn content_edges(vertex: &Vertex) -> impl Iterator<Item = (usize, &Edge)> {
     vertex.edges.iter().enumerate().filter(|(_, edge)| edge.counts == Counts::Content)
 }

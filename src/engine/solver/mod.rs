@@ -5,6 +5,7 @@
 //!
 //! Source: BuildKit `solver/edge.go` (`reference/cache-semantics.md`, section 1). The hard rule: a record is written last.
 
+mod changes;
 mod content;
 mod differences;
 mod doubts;
@@ -13,6 +14,7 @@ mod execute;
 mod explain;
 mod exported;
 mod foresee;
+mod foresee_trace;
 mod imported;
 mod lock;
 mod mounts;
@@ -22,13 +24,14 @@ mod speaker;
 mod standing;
 mod trace;
 mod traced;
+mod twins;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-pub use content::{pack as pack_list, selected, unpack_entries as unpack_list};
+pub use content::selected;
 pub use error::{FailureSource, SolveError};
 pub use foresee::Lists;
 pub use probe::STACK;
@@ -194,6 +197,8 @@ struct Keys {
     imported: Option<ImportedResult>,
     /// In a plan: how sure the keys are.
     fate: foresee::Fate,
+    /// In a plan: the layer of a recorded run that will stand in for the step.
+    stands_in: Option<LayerId>,
 }
 
 impl Keys {

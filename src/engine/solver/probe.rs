@@ -106,7 +106,7 @@ impl Solver<'_> {
     pub(super) fn links(&self, vertex: &Vertex, purpose: LinkUse) -> Result<Vec<Link>, SolveError> {
         let keys_of = |id| -> Result<Vec<KeyId>, SolveError> {
             let keys = self.keys(id)?;
-            Ok(if keys.withheld && purpose != LinkUse::Record { Vec::new() } else { keys.ids })
+            Ok(if keys.withheld && !matches!(purpose, LinkUse::Record | LinkUse::Foresee) { Vec::new() } else { keys.ids })
         };
         // Scratch has no vertex, but it is something to stand on.
         let scratch = || vec![KeyId("scratch".into())];
@@ -124,7 +124,7 @@ impl Solver<'_> {
             };
             let content = match purpose {
                 _ if edge.counts == Counts::Definition => None,
-                LinkUse::Probe => self.known_content(vertex, at),
+                LinkUse::Probe | LinkUse::Foresee => self.known_content(vertex, at),
                 LinkUse::ProbeContent | LinkUse::Record => Some(self.content(vertex, at)?),
             };
             let content = content.map(|content| KeyId::root(&content.digest));
@@ -161,7 +161,12 @@ impl Solver<'_> {
         let loadable = self.loadable(vertex, &ids)?;
         if let Some(result) = &loadable {
             self.note_ingredients(vertex);
-            self.say_hit(vertex, how, result);
+            // An identical step of this very build made it, and had ended before this one was looked up.
+            let maker = self.maker(result);
+            if maker.is_some() {
+                self.share_cause(vertex.id, maker);
+            }
+            self.say_hit(vertex, if maker.is_some() { HitReason::Merged } else { how }, result);
         }
         // The store first: what it has needs not be fetched.
         let imported = if loadable.is_none() { self.imports.result(&ids) } else { None };
@@ -230,9 +235,7 @@ impl Solver<'_> {
             (Some(_), _) => Some(HitReason::Manifest),
             (None, Some(_)) => Some(HitReason::ChainId),
             // A build writes it down at the first FROM of several.
-            (None, None) if self.is_foreseeing() && self.is_foreseen_twice(&manifest_key, vertex) => {
-                Some(HitReason::Manifest)
-            }
+            (None, None) if self.is_foreseeing() && self.is_foreseen_twice(&manifest_key) => Some(HitReason::Manifest),
             (None, None) => None,
         };
         let bytes = base.map_or(0, |b| b.layers.iter().filter_map(|l| l.blob.as_ref()).map(|(d, _)| d.size).sum());
@@ -324,6 +327,8 @@ pub(super) enum LinkUse {
     ProbeContent,
     /// Writing down: with content, and with keys that are withheld from asking.
     Record,
+    /// Writing down what a plan foresees: with content where it is known.
+    Foresee,
 }
 
 /// A chain of 500 instructions is decided by recursion.

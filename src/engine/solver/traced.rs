@@ -17,6 +17,15 @@ use crate::engine::reads::{CacheUse, ReadSet};
 use crate::engine::verdict::{HitReason, MissReason, TraceRefusal};
 use crate::ground::digest::Digest;
 
+/// What a RUN does, whatever it stands on: its operation, and the digests of what is mounted into it.
+pub(super) fn digest_of_run(operation: &Operation, mounted: &[Digest]) -> Digest {
+    let mut text = operation_digest(operation).to_string();
+    for digest in mounted {
+        text.push_str(&format!(" {digest}"));
+    }
+    Digest::of(text)
+}
+
 /// So many recorded runs are compared before the step runs after all.
 const COMPARED: u32 = 8;
 
@@ -47,11 +56,21 @@ impl Solver<'_> {
 
     /// What a RUN does, whatever it stands on: its operation, and the content of what is mounted into it.
     pub(super) fn run_digest(&self, vertex: &Vertex) -> Result<Digest, SolveError> {
-        let mut text = vertex.operation.as_ref().map(operation_digest).map(|digest| digest.to_string()).unwrap_or_default();
-        for edge in 0..vertex.edges.len() {
-            text.push_str(&format!(" {}", self.content(vertex, edge)?.digest));
-        }
-        Ok(Digest::of(text))
+        let mounted = (0..vertex.edges.len()).map(|edge| Ok(self.content(vertex, edge)?.digest));
+        let mounted: Vec<Digest> = mounted.collect::<Result<_, SolveError>>()?;
+        Ok(vertex.operation.as_ref().map_or_else(|| Digest::of(""), |operation| digest_of_run(operation, &mounted)))
+    }
+
+    /// Recorded runs of the same on whatever parent, that of the last build first: what differs from it is what people want to
+    /// hear. Beside them, which one that is.
+    pub(super) fn recorded_runs(
+        &self,
+        vertex: &Vertex,
+        run: &Digest,
+    ) -> Result<(Vec<StepResult>, Option<ResultId>), SolveError> {
+        let last = self.previous.and_then(|previous| previous.results.get(&vertex.slot));
+        let found = self.cache().runs(run, last, COMPARED);
+        Ok((found.map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))?, last.cloned()))
     }
 
     /// The keys of a traced hit. None: there is none; why not, where a run was at hand, is kept for the miss.
@@ -63,9 +82,7 @@ impl Solver<'_> {
         }
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
         let run = self.run_digest(vertex)?;
-        // That of the last build first: what differs from it is what people want to hear.
-        let last = self.previous.and_then(|previous| previous.results.get(&vertex.slot));
-        let candidates = self.cache().runs(&run, last, COMPARED).map_err(fail)?;
+        let (candidates, _) = self.recorded_runs(vertex, &run)?;
         if candidates.is_empty() {
             return Ok(None);
         }
@@ -100,12 +117,8 @@ impl Solver<'_> {
         old: &StepResult,
         set: &ReadSet,
     ) -> Result<Result<ReadSet, TraceRefusal>, SolveError> {
-        if let Some(why) = set.summary().why_incomplete() {
-            return Ok(Err(TraceRefusal::Incomplete { why }));
-        }
-        let may_use_network = matches!(self.cache_use, CacheUse::Traced { network: true });
-        if set.network && !may_use_network && set.lock_file().is_none() {
-            return Ok(Err(TraceRefusal::Network));
+        if let Some(why) = self.refused_by_set(set) {
+            return Ok(Err(why));
         }
         let Some((layer, stood_on)) = old.layers.split_last() else { return Ok(Err(TraceRefusal::OtherBase)) };
         let (mounts, user) = match &vertex.operation {

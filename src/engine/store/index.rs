@@ -12,7 +12,7 @@ use super::StoreError;
 pub const FORMAT: u32 = STEPS.len() as u32;
 
 /// What makes an index of version N one of version N + 1. A released step is never changed.
-const STEPS: [&str; 3] = [FIRST, UPKEEP, READS];
+const STEPS: [&str; 4] = [FIRST, UPKEEP, READS, TEXTS];
 
 const FIRST: &str = "
 create table if not exists meta (name text primary key, value text not null) without rowid;
@@ -59,6 +59,12 @@ create table reads (
 create index reads_by_run on reads (run);
 ";
 
+/// Small texts that were copied out of contexts, by the digest of the file in its list: what a later build shows the
+/// difference to when the layer is gone.
+const TEXTS: &str = "
+create table texts (digest text primary key, bytes blob not null) without rowid;
+";
+
 /// The open index.
 pub struct Index {
     connection: Mutex<Connection>,
@@ -79,6 +85,18 @@ impl Index {
         connection.execute_batch("pragma journal_mode = wal; pragma synchronous = full;").map_err(wrap)?;
         upgrade(&connection).map_err(wrap)?;
         Ok(Self { connection: Mutex::new(connection), store: store.clone() })
+    }
+
+    /// An empty index that is nowhere on disk, of a store that is not there.
+    pub(super) fn nowhere(root: &Path) -> Result<Self, StoreError> {
+        let store = root.display().to_string();
+        let open = || {
+            let connection = Connection::open_in_memory()?;
+            upgrade(&connection)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|source| StoreError::Index { store: store.clone(), source })?;
+        Ok(Self { connection: Mutex::new(connection), store })
     }
 
     /// Opens an index that this process may not write. Errors: it is not there, or its last changes have not been settled
@@ -170,7 +188,13 @@ mod tests {
             let kept =
                 index.with(|db| db.query_row("select value from meta where name = 'a'", [], |r| r.get::<_, String>(0)));
             assert_eq!(kept.unwrap(), "b");
-            index.with(|db| db.execute_batch("select * from uses; select * from collected; select * from reads;")).unwrap();
+            index
+                .with(|db| {
+                    db.execute_batch(
+                        "select * from uses; select * from collected; select * from reads; select * from texts;",
+                    )
+                })
+                .unwrap();
         }
     }
 

@@ -156,6 +156,8 @@ pub struct Store {
     pub content: ContentStore,
     /// Everything that is not a blob.
     pub index: Index,
+    /// It is on disk; false for the empty view of a store that nobody has made yet.
+    pub is_made: bool,
 }
 
 impl Store {
@@ -174,14 +176,20 @@ impl Store {
         let root = root.canonicalize().at("open", root)?;
         let index = Index::open(&root)?;
         sweep_locks(&root.join("locks"));
-        Ok(Self { content: ContentStore::new(&root), layout: Layout { root }, index })
+        Ok(Self { content: ContentStore::new(&root), layout: Layout { root }, index, is_made: true })
     }
 }
 
 impl Store {
     /// Opens a store to look at it, also where nothing can be written or where it belongs to somebody else. Whoever writes to
-    /// it all the same gets an error of its index. Errors: as of [`Store::open`], when it cannot be read either.
+    /// it all the same gets an error of its index. Where there is none yet, none is made: it is an empty view. Errors: as of
+    /// [`Store::open`], when it cannot be read either.
     pub fn open_to_read(root: &Path) -> Result<Self, StoreError> {
+        if !is_there(root) {
+            let root = std::path::absolute(root).at("open", root)?;
+            let index = Index::nowhere(&root)?;
+            return Ok(Self { content: ContentStore::new(&root), layout: Layout { root }, index, is_made: false });
+        }
         Self::open(root).or_else(|error| {
             let unwritable = match &error {
                 StoreError::Path(error) => matches!(error.source.raw_os_error(), Some(1 | 13 | 30)),
@@ -197,8 +205,17 @@ impl Store {
             }
             let root = root.canonicalize().at("open", root)?;
             let index = Index::read_only(&root)?;
-            Ok(Self { content: ContentStore::new(&root), layout: Layout { root }, index })
+            Ok(Self { content: ContentStore::new(&root), layout: Layout { root }, index, is_made: true })
         })
+    }
+}
+
+/// Whether there is a store, or something else in its place: what [`Store::open`] would neither make nor fill.
+pub fn is_there(root: &Path) -> bool {
+    // What cannot be looked at is left to who opens it.
+    match std::fs::read_dir(root) {
+        Ok(mut names) => names.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
 

@@ -190,6 +190,26 @@ fn forget_trees(store: &Store) -> Result<(), UpkeepError> {
         for digest in digests.iter().filter(|digest| !named.contains(*digest)) {
             delete.execute([digest])?;
         }
-        Ok(())
+        forget_texts(db)
     })?)
+}
+
+/// Texts of files that no list names any more.
+fn forget_texts(db: &rusqlite::Connection) -> rusqlite::Result<()> {
+    let mut named = BTreeSet::new();
+    let mut lists = db.prepare("select entries from trees")?;
+    let mut rows = lists.query([])?;
+    while let Some(row) = rows.next()? {
+        let packed: Vec<u8> = row.get(0)?;
+        // A list that cannot be read is compared with nothing.
+        let list = crate::engine::context::unpack_list(&packed).unwrap_or_default();
+        named.extend(list.into_iter().map(|entry| entry.digest.to_string()));
+    }
+    let kept: Vec<String> =
+        db.prepare("select digest from texts")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut delete = db.prepare("delete from texts where digest = ?1")?;
+    for digest in kept.iter().filter(|digest| !named.contains(*digest)) {
+        delete.execute([digest])?;
+    }
+    Ok(())
 }

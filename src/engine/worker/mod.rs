@@ -14,9 +14,10 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, Reply, Request};
@@ -31,6 +32,9 @@ const MAP_ARGUMENT: &str = "map-ids";
 
 /// Its last argument when it has to put layers together as plain trees.
 const COPY_ARGUMENT: &str = "copy-layers";
+
+/// How long a worker that is ended early may take to end its runs itself.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How layers become a root.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,6 +94,7 @@ pub struct Worker {
     waiting: Waiting,
     next: AtomicU64,
     child: Mutex<Child>,
+    aborted: AtomicBool,
 }
 
 impl Worker {
@@ -131,7 +136,7 @@ impl Worker {
             .spawn(move || dispatch(&reader, &answered))
             .map_err(WorkerError::Start)?;
         let (sending, next, child) = (Mutex::new(()), AtomicU64::new(1), Mutex::new(child));
-        Ok(Self { socket: ours, sending, waiting, next, child })
+        Ok(Self { socket: ours, sending, waiting, next, child, aborted: AtomicBool::new(false) })
     }
 
     /// Asks, and waits for the answer. Many threads may ask at once.
@@ -160,6 +165,20 @@ impl Worker {
         }
     }
 
+    /// Ends the worker, whatever it is doing: who waits for an answer gets an error. For a store that nobody needs any more.
+    pub fn abort(&self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+        let until = Instant::now() + LAST_WORDS;
+        let mut child = locked(&self.child);
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Its runs end with it, and its mounts are nobody else's. One that waits for a disk ends when the disk has answered,
+        // which nobody has to wait for.
+        let _ = child.kill();
+        self.aborted.store(true, Ordering::SeqCst);
+    }
+
     /// The worker's process id, for messages and tests.
     pub fn id(&self) -> u32 {
         locked(&self.child).id()
@@ -169,7 +188,15 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         let _ = self.socket.shutdown(Shutdown::Both);
-        let _ = locked(&self.child).wait();
+        let mut child = locked(&self.child);
+        let until = Instant::now() + LAST_WORDS;
+        while self.aborted.load(Ordering::SeqCst) && matches!(child.try_wait(), Ok(None)) {
+            if Instant::now() > until {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = child.wait();
     }
 }
 

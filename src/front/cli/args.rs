@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::cache_use::CacheArgs;
 use super::history::HistoryArgs;
 use super::image::ImageArgs;
 
@@ -228,28 +229,14 @@ pub struct BuildArgs {
     /// [,ignore-error=true]; `min` keeps the steps whose layers are in the image, `max` those of all stages.
     #[arg(long, value_name = "SPEC")]
     pub cache_to: Vec<String>,
-    /// What counts as a hit.
-    #[arg(long, value_enum, default_value = "exact")]
-    pub cache: CacheArg,
-    /// With --cache=traced: take also runs that used the network and read no lock file.
-    #[arg(long)]
-    pub traced_network: bool,
+    #[command(flatten)]
+    pub cache: CacheArgs,
     /// Which of the RUNs that run are watched: what they read is shown by `why --reads`.
     #[arg(long, value_enum, default_value = "auto")]
     pub trace: Trace,
     /// Steps at a time [default: twice the cores].
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub jobs: usize,
-}
-
-/// `--cache`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum CacheArg {
-    /// Hits are those that BuildKit would have.
-    #[default]
-    Exact,
-    /// Also a RUN whose parent changed, when nothing that it read when it ran has changed.
-    Traced,
 }
 
 /// `--trace`.

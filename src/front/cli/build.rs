@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::OFlags;
 
-use super::args::{BuildArgs, CacheArg, LimitArgs, LintFormat, Progress, ProjectArgs, Trace};
+use super::args::{BuildArgs, LimitArgs, LintFormat, Progress, ProjectArgs, Trace};
 use super::cache_spec::{cache_from, cache_to};
 use super::delivery_spec::Delivery;
 use super::output_spec::export_to;
@@ -16,7 +16,7 @@ use crate::engine::event::{BuildEvent, Stamped};
 use crate::engine::handle::BuildHandle;
 use crate::engine::oci::Reference;
 use crate::engine::protocol::settings::{Limits, Ulimit, parse_host, parse_size};
-use crate::engine::reads::{CacheUse, TraceWhen};
+use crate::engine::reads::TraceWhen;
 use crate::engine::{BuildRequest, Engine, EngineError, ExportTo, NamedContext, Project, SshSource};
 use crate::front::report::document;
 use crate::front::report::plain::{OutputSource, PlainReporter};
@@ -198,13 +198,7 @@ fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineEr
         Trace::Always => TraceWhen::Always,
         Trace::Never => TraceWhen::Never,
     };
-    let cache_use = match args.cache {
-        CacheArg::Exact if args.traced_network => {
-            return Err(usage("--traced-network goes with --cache=traced".into()));
-        }
-        CacheArg::Exact => CacheUse::Exact,
-        CacheArg::Traced => CacheUse::Traced { network: args.traced_network },
-    };
+    let cache_use = args.cache.cache_use()?;
     let (load, jobs) = (args.load, args.jobs);
     let assemble = false;
     Ok(BuildRequest { project, tags, exports, secrets, ssh, push, load, jobs, trace, cache_use, cache_to, assemble })

@@ -53,7 +53,7 @@ fn parse_budget(text: &str) -> Result<u64, String> {
 pub fn run(context: &Context, args: &CiArgs) -> Result<u8, EngineError> {
     let project = build::project(context, &args.project)?;
     project.require_folder()?;
-    let answer = what_if(&project, &context.store()?, &args.change.question()?)?;
+    let answer = what_if(&project, &context.store_to_read()?, &args.change.question()?)?;
     let judgement = judge(&answer, args.max);
     let result = CiReport { answer: &answer, max: args.max, judgement };
     let format = if context.output.json { CiFormat::Json } else { args.format };

@@ -25,7 +25,7 @@ pub fn run(context: &Context, args: &HeatArgs) -> Result<u8, EngineError> {
     let project = build::project(context, &args.project)?;
     project.require_folder()?;
     let commits = usize::try_from(args.commits).unwrap_or(usize::MAX);
-    let found = heat(&project, &context.store()?, &context.sources()?.git, commits, args.top)?;
+    let found = heat(&project, &context.store_to_read()?, &context.sources()?.git, commits, args.top)?;
     if context.output.json {
         return context.output.write(|out| report::json(out, &found));
     }

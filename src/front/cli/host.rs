@@ -96,7 +96,8 @@ impl Host for ProjectHost {
 
     fn plan(&self) -> Result<Vec<Stamped>, String> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        self.request.project.plan(&self.engine.store, &mut memory).map_err(|e| e.text())
+        let (project, cache_use) = (&self.request.project, self.request.cache_use);
+        project.plan_build(&self.engine.store, cache_use, &mut memory).map_err(|e| e.text())
     }
 
     fn wait_for_change(&self) -> bool {

@@ -59,6 +59,9 @@ pub fn run(context: &Context, args: &LayersArgs) -> Result<u8, EngineError> {
     let wrong = |why: String| EngineError::usage(format!("--min-size: {why}"), None);
     let min_size = args.min_size.as_deref().map(parse_size).transpose().map_err(wrong)?.unwrap_or(0);
     let filter = Filter { depth: args.depth, min_size };
+    if is_line(args.what.as_deref()) && context.without_store()?.is_some() {
+        return Err(not_built(&Project::open(&args.context, args.file.as_deref())?));
+    }
     // Before any thread.
     let engine = context.engine()?;
     let of = open(context, args, &engine, args.what.as_deref())?;
@@ -93,9 +96,18 @@ pub fn run(context: &Context, args: &LayersArgs) -> Result<u8, EngineError> {
     })
 }
 
+fn is_line(what: Option<&str>) -> bool {
+    what.is_none_or(|what| what.parse::<u32>().is_ok())
+}
+
+fn not_built(project: &Project) -> EngineError {
+    let message = format!("{} was not built here yet", project.file_name());
+    EngineError::user(message, Some("run `rbuild-tui build` first, or name an image".into()))
+}
+
 /// Opens what somebody names: a step of the last build, else an image.
 fn open(context: &Context, args: &LayersArgs, engine: &Engine, what: Option<&str>) -> Result<Layered, EngineError> {
-    let is_line = what.is_none_or(|what| what.parse::<u32>().is_ok());
+    let is_line = is_line(what);
     let project = Project::open(&args.context, args.file.as_deref()).map(|mut project| {
         project.target.clone_from(&args.target);
         project
@@ -108,11 +120,13 @@ fn open(context: &Context, args: &LayersArgs, engine: &Engine, what: Option<&str
             }
             if is_line {
                 let built = project.last_record(&engine.store)?.is_some();
-                let message = match (built, what) {
-                    (true, Some(line)) => format!("the last build has no step at line {line}"),
-                    _ => format!("{} was not built here yet", project.file_name()),
-                };
-                return Err(EngineError::user(message, Some("run `rbuild-tui build` first, or name an image".into())));
+                let error = not_built(&project);
+                return Err(match (built, what) {
+                    (true, Some(line)) => {
+                        EngineError { message: format!("the last build has no step at line {line}"), ..error }
+                    }
+                    _ => error,
+                });
             }
         }
         Err(error) if is_line || args.file.is_some() => return Err(error),

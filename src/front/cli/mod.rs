@@ -3,6 +3,7 @@
 mod args;
 mod build;
 mod cache_spec;
+mod cache_use;
 mod cancellable;
 mod ci;
 mod context;
@@ -107,9 +108,15 @@ impl Context {
         Ok(crate::engine::store::Store::open(&self.store_path()?)?)
     }
 
-    /// The store for commands that only look: one that cannot be written does as well.
+    /// The store for commands that only look: one that cannot be written does as well, and where there is none, none is made.
     fn store_to_read(&self) -> Result<crate::engine::store::Store, EngineError> {
         Ok(crate::engine::store::Store::open_to_read(&self.store_path()?)?)
+    }
+
+    /// That there is no store, for commands that need no worker to look at nothing.
+    fn without_store(&self) -> Result<Option<String>, EngineError> {
+        let path = self.store_path()?;
+        Ok((!crate::engine::store::is_there(&path)).then(|| nothing_yet(&path)))
     }
 
     /// Store and worker. Called before any thread exists.
@@ -121,6 +128,11 @@ impl Context {
         let sources = self.sources()?;
         Ok(Engine::open(&path, Worker::spawn(&path, snapshots)?)?.with_sources(sources))
     }
+}
+
+/// That nothing was built with this store.
+fn nothing_yet(store: &std::path::Path) -> String {
+    format!("nothing was built here yet: there is no store at `{}`", store.display().to_string().escape_debug())
 }
 
 /// Prints an error and returns its exit code.

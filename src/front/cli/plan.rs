@@ -6,9 +6,11 @@ use clap::Args;
 
 use super::args::ProjectArgs;
 use super::cache_spec::cache_from;
+use super::cache_use::CacheArgs;
 use super::{Context, build};
 use crate::engine::context::{Changed, IgnoreFile, Watch};
 use crate::engine::event::{BuildEvent, Stamped};
+use crate::engine::reads::CacheUse;
 use crate::engine::store::{Store, StoreError};
 use crate::engine::{EngineError, PlanMemory, Project};
 use crate::front::report::plan;
@@ -22,6 +24,8 @@ pub struct PlanArgs {
     /// Count steps of a cache that another store wrote as hits, too: type=local,src=DIR[,tag=NAME].
     #[arg(long, value_name = "SPEC")]
     pub cache_from: Vec<String>,
+    #[command(flatten)]
+    pub cache: CacheArgs,
     /// Plan again whenever the context or the Dockerfile changes, until ctrl-c.
     #[arg(long)]
     pub watch: bool,
@@ -30,16 +34,25 @@ pub struct PlanArgs {
 pub fn run(context: &Context, args: &PlanArgs) -> Result<u8, EngineError> {
     let mut project = build::project(context, &args.project)?;
     project.cache_from = args.cache_from.iter().map(|spec| cache_from(spec)).collect::<Result<_, _>>()?;
+    let cache_use = args.cache.cache_use()?;
     let store = context.store_to_read()?;
     if args.watch {
-        return watch(context, &project, &store);
+        return watch(context, &project, store, cache_use);
     }
-    let events = project.plan(&store, &mut PlanMemory::default())?;
-    show(context, &BuildState::fold(&events))
+    let events = project.plan_build(&store, cache_use, &mut PlanMemory::default())?;
+    show(context, &store, &BuildState::fold(&events))
 }
 
-fn show(context: &Context, state: &BuildState) -> Result<u8, EngineError> {
-    context.output.write(|out| if context.output.json { plan::json(out, state) } else { plan::plain(out, state) })
+fn show(context: &Context, store: &Store, state: &BuildState) -> Result<u8, EngineError> {
+    context.output.write(|out| {
+        if context.output.json {
+            return plan::json(out, state);
+        }
+        if !store.is_made {
+            writeln!(out, "{}\n", super::nothing_yet(store.layout.root()))?;
+        }
+        plan::plain(out, state)
+    })
 }
 
 /// What two plans of the same say.
@@ -49,7 +62,7 @@ fn facts(events: &[Stamped]) -> Vec<&BuildEvent> {
 }
 
 /// A plan after every change. A Dockerfile that cannot be read at the moment is told and waited for.
-fn watch(context: &Context, project: &Project, store: &Store) -> Result<u8, EngineError> {
+fn watch(context: &Context, project: &Project, mut store: Store, cache_use: CacheUse) -> Result<u8, EngineError> {
     project.require_folder()?;
     let ignore = || IgnoreFile::find(&project.context, Some(&project.dockerfile)).unwrap_or_default();
     let fail = |error| EngineError::from(StoreError::from(error));
@@ -60,13 +73,17 @@ fn watch(context: &Context, project: &Project, store: &Store) -> Result<u8, Engi
     let mut memory = PlanMemory::default();
     let mut last: Option<Vec<Stamped>> = None;
     loop {
+        // A build may have made it meanwhile.
+        if !store.is_made {
+            store = context.store_to_read()?;
+        }
         let began = Instant::now();
-        match project.plan(store, &mut memory) {
+        match project.plan_build(&store, cache_use, &mut memory) {
             Ok(events) if last.as_ref().is_some_and(|last| facts(last) == facts(&events)) => {}
             Ok(events) => {
                 let took = began.elapsed();
                 let state = BuildState::fold(&events);
-                let code = show(context, &state)?;
+                let code = show(context, &store, &state)?;
                 if !context.output.json {
                     context.output.write(|out| {
                         writeln!(out, "planned in {} ms; watching, ctrl-c ends\n", took.as_millis())?;

@@ -33,7 +33,7 @@ pub fn run(context: &Context, args: &ReplayArgs) -> Result<u8, EngineError> {
     let proposed = args.dockerfile.as_deref().map(read).transpose()?;
     let request = ReplayRequest { commits: usize::try_from(args.commits).unwrap_or(usize::MAX), proposed };
     let git = context.sources()?.git;
-    let done = replay(&project, &context.store()?, &git, &request)?;
+    let done = replay(&project, &context.store_to_read()?, &git, &request)?;
     if context.output.json {
         return context.output.write(|out| report::json(out, &done));
     }

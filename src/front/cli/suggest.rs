@@ -41,7 +41,8 @@ pub struct SuggestArgs {
 pub fn run(context: &Context, args: &SuggestArgs) -> Result<u8, EngineError> {
     let project = build::project(context, &args.project)?;
     project.require_folder()?;
-    let store = context.store()?;
+    // Only a rewrite is written down.
+    let store = if args.apply || args.undo { context.store()? } else { context.store_to_read()? };
     if args.undo {
         let done = rewrite::undo(&project, &store)?;
         return context.output.write(|out| writeln!(out, "{} is what it was before the last --apply", shown(&done.path)));

@@ -29,7 +29,7 @@ pub struct TimelineArgs {
 }
 
 pub fn run(context: &Context, args: &TimelineArgs) -> Result<u8, EngineError> {
-    let store = context.store()?;
+    let store = context.store_to_read()?;
     let state = match &args.build {
         Some(name) => last::named(&store, name)?.1,
         None => {

@@ -6,12 +6,22 @@ use super::Context;
 use super::args::{CheckArgs, DuArgs, PruneArgs};
 use crate::engine::EngineError;
 use crate::engine::protocol::settings::parse_size;
-use crate::engine::upkeep::{Filter, Item, ItemKind, Limits};
+use crate::engine::upkeep::check::Report;
+use crate::engine::upkeep::{Filter, Inventory, Item, ItemKind, Limits};
 use crate::front::report::upkeep as report;
 use crate::front::text;
 
 pub fn du(context: &Context, args: &DuArgs) -> Result<u8, EngineError> {
     let filters = filters(&args.filter)?;
+    if let Some(words) = context.without_store()? {
+        if let Some(wanted) = &args.cache {
+            cache(&[], wanted)?;
+        }
+        return context.output.write(|out| match context.output.json {
+            true => report::usage_json(out, &Inventory::default()),
+            false => writeln!(out, "{words}"),
+        });
+    }
     let engine = context.engine()?;
     let mut inventory = engine.disk_use()?;
     if let Some(wanted) = &args.cache {
@@ -46,6 +56,12 @@ pub fn prune(context: &Context, args: &PruneArgs) -> Result<u8, EngineError> {
     let keep = args.keep_storage.as_deref().map(parse_size).transpose();
     let keep = keep.map_err(|message| EngineError::usage(format!("--keep-storage: {message}"), None))?;
     let limits = Limits { all: args.all, filters: filters(&args.filter)?, keep };
+    if let Some(words) = context.without_store()? {
+        return context.output.write(|out| match context.output.json {
+            true => report::pruned_json(out, &[], &[], args.dry_run),
+            false => writeln!(out, "{words}"),
+        });
+    }
     let engine = context.engine()?;
     let selection = engine.selection(&limits)?;
     if args.dry_run {
@@ -95,6 +111,12 @@ fn words(args: &PruneArgs) -> String {
 }
 
 pub fn check(context: &Context, args: &CheckArgs) -> Result<u8, EngineError> {
+    if let Some(words) = context.without_store()? {
+        return context.output.write(|out| match context.output.json {
+            true => report::checked_json(out, &Report::default(), args.repair),
+            false => writeln!(out, "{words}"),
+        });
+    }
     let found = context.engine()?.check(args.repair)?;
     let ended = match context.output.json {
         true => context.output.write(|out| report::checked_json(out, &found, args.repair)),

@@ -49,7 +49,7 @@ impl ChangeArgs {
 pub fn run(context: &Context, args: &WhatIfArgs) -> Result<u8, EngineError> {
     let project = build::project(context, &args.project)?;
     project.require_folder()?;
-    let answer = what_if(&project, &context.store()?, &args.change.question()?)?;
+    let answer = what_if(&project, &context.store_to_read()?, &args.change.question()?)?;
     if context.output.json {
         return context.output.write(|out| whatif::json(out, &answer));
     }

@@ -21,7 +21,7 @@ pub fn run(context: &Context, args: &WhyArgs) -> Result<u8, EngineError> {
         return reads(context, &project, line);
     }
     if args.builders {
-        let state = last::state(&context.store()?, &project)?;
+        let state = last::state(&context.store_to_read()?, &project)?;
         return context.output.write(|out| match context.output.json {
             true => builders::json(out, &state),
             false => builders::plain(out, &state),
@@ -35,7 +35,7 @@ pub fn run(context: &Context, args: &WhyArgs) -> Result<u8, EngineError> {
 
 /// What a step read; without a line, every step that was watched.
 fn reads(context: &Context, project: &Project, line: Option<u32>) -> Result<u8, EngineError> {
-    let store = context.store()?;
+    let store = context.store_to_read()?;
     let state = last::state(&store, project)?;
     if let Some(line) = line.filter(|line| state.at_line(*line).is_none()) {
         let hint = "lines of steps are those of `rbuild-tui why`".to_owned();
@@ -61,7 +61,7 @@ fn reads(context: &Context, project: &Project, line: Option<u32>) -> Result<u8, 
 
 /// What the key of a step was made of in the last build, beside another build's.
 fn key(context: &Context, project: &Project, line: Option<u32>, against: Option<&str>) -> Result<u8, EngineError> {
-    let store = context.store()?;
+    let store = context.store_to_read()?;
     let state = last::state(&store, project)?;
     let known = || state.steps.iter().map(|step| step.line.to_string()).collect::<Vec<_>>().join(", ");
     let hint = || Some(format!("steps stand on lines {}", known()));

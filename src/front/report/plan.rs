@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::document::{self, StepDocument};
 use super::table;
 use crate::engine::event::{Role, Verdict, VertexId};
+use crate::engine::verdict::HitReason;
 use crate::front::text;
 use crate::insight::model::cascade::root_of;
 use crate::insight::model::forecast::dependence;
@@ -106,6 +107,10 @@ fn whys(state: &BuildState, step: &Step) -> Vec<String> {
             out
         }
         Some(Verdict::Hit { from: Some(from), .. }) => vec![format!("from the cache at `{from}`")],
+        // Hits that need a word: the steps above run, or another one of this build does.
+        Some(Verdict::Hit { how: how @ (HitReason::Traced | HitReason::Merged), .. }) => {
+            vec![format!("{}: {how}", how.code())]
+        }
         Some(Verdict::Hit { .. }) | None => Vec::new(),
     }
 }
@@ -173,9 +178,9 @@ fn planned(state: &BuildState, mut step: StepDocument, of: &Step) -> Planned {
     step.cause = root_of(state, of).and_then(|root| state.step(root)).map(|root| root.line);
     let (depends_on, depends) = match &of.verdict {
         Some(Verdict::Unknown { on }) => {
-            use crate::engine::event::Dependence::{Output, Server, Unseen};
+            use crate::engine::event::Dependence::{Output, Reads, Server, Unseen};
             let line = match on {
-                Output { vertex } | Unseen { vertex } => state.step(*vertex).map(|step| step.line),
+                Output { vertex } | Unseen { vertex } | Reads { vertex, .. } => state.step(*vertex).map(|step| step.line),
                 Server { .. } => None,
             };
             (line, Some(dependence(state, on)))

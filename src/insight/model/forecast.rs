@@ -97,13 +97,20 @@ impl Forecast {
     }
 }
 
-/// What an undecided step depends on, in words that follow "unknown: ". Addresses in it are untrusted.
+/// What an undecided step depends on, in words that follow "unknown: ". Addresses and paths in it are untrusted.
 pub fn dependence(state: &BuildState, on: &Dependence) -> String {
     let line = |vertex: VertexId| state.step(vertex).map_or_else(|| "?".to_owned(), |step| step.line.to_string());
     match on {
         Dependence::Output { vertex } => format!("it depends on what line {} gives", line(*vertex)),
         Dependence::Unseen { vertex } => {
             format!("it depends on what lies in the result of line {}, which nobody has looked at yet", line(*vertex))
+        }
+        Dependence::Reads { vertex, path: Some(path) } => format!(
+            "a recorded run may stand in for it; what it read at `/{path}` then is of line {}, which gives something else now",
+            line(*vertex)
+        ),
+        Dependence::Reads { vertex, path: None } => {
+            format!("a recorded run may stand in for it, if line {} leaves alone what it read then", line(*vertex))
         }
         Dependence::Server { address } => format!("it depends on what {address} has now, and a plan asks nobody"),
     }

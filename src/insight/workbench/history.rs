@@ -59,6 +59,40 @@ impl Repository {
         Ok(Some(Self { git: git.clone(), top: top.into(), prefix: prefix.to_owned() }))
     }
 
+    /// The same where nothing can be done without one. Errors: why there is none, and what to do.
+    pub fn needed(git: &GitSettings, folder: &Path) -> Result<Self, EngineError> {
+        if let Some(found) = Self::around(git, folder)? {
+            if found.has_commits()? {
+                return Ok(found);
+            }
+            let hint = "commit the files first (`git add -A`, `git commit`); until then `plan` and `whatif` answer for the files \
+                        as they are";
+            let message = "the git repository around the build context has no commit yet, so it has no history";
+            return Err(EngineError::user(message, Some(hint.into())));
+        }
+        let output = reading(git, folder)?.args(["rev-parse", "--show-toplevel"]).output().map_err(|e| failed(&e))?;
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        let (message, hint) = if words.contains("must be run in a work tree") {
+            (
+                "the build context lies in git's own folder, which has no files to build from",
+                "give a folder of a clone, with its files checked out",
+            )
+        } else {
+            (
+                "the build context lies in no git repository, so there is no history",
+                "run it in a clone; `plan` and `whatif` answer for the files as they are",
+            )
+        };
+        Err(EngineError::user(message, Some(hint.into())))
+    }
+
+    /// Whether HEAD leads to a commit: in a new repository it names a branch that does not exist yet.
+    fn has_commits(&self) -> Result<bool, EngineError> {
+        let mut command = reading(&self.git, &self.top)?;
+        let output = command.args(["rev-parse", "--verify", "--quiet", "HEAD"]).output().map_err(|e| failed(&e))?;
+        Ok(output.status.success())
+    }
+
     /// The last commits of HEAD's first parents, oldest first. Errors: there is none.
     pub fn commits(&self, count: usize) -> Result<Vec<Commit>, EngineError> {
         let limit = format!("--max-count={count}");
@@ -97,7 +131,8 @@ impl Repository {
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         let why: String = words.lines().last().unwrap_or("it said nothing").chars().take(300).collect();
         let why = why.trim_start_matches("fatal: ").escape_debug().to_string().replace("\\'", "'");
-        Err(EngineError::user(format!("git cannot read the history: {why}"), None))
+        let hint = "`git fsck` tells what of the repository is missing or damaged".to_owned();
+        Err(EngineError::user(format!("git cannot read the history: {why}"), Some(hint)))
     }
 }
 

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::context::{Entry, EntryKind, IgnoreFile, Selector, list};
 use crate::engine::handle::CancelToken;
 use crate::engine::oci::{ImageConfig, LayerId, RunConfig};
 use crate::engine::protocol::{Reply, Request};
 use crate::engine::worker::Snapshots;
-use crate::engine::{BuildRequest, Engine, EngineError, Project, Scratch};
+use crate::engine::{BuildRequest, Engine, EngineError, ErrorKind, Project, Scratch};
 use crate::ground::fs::{PathError, PathResultExt};
 use crate::insight::suggest::{Measured, Suggestion, Verification};
 
@@ -44,7 +45,35 @@ struct Image {
 /// Verifies a suggestion for a project. Errors: the machine is at fault, or it was cancelled; a build that fails is an outcome.
 pub fn verify(bench: &Bench<'_>, project: &Project, suggestion: &Suggestion) -> Result<Verification, EngineError> {
     let scratch = bench.engine.scratch(bench.snapshots)?;
-    let place = Place::make(&scratch, project)?;
+    let (done, cancel) = (AtomicBool::new(false), &bench.cancel);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                if cancel.is_cancelled() {
+                    return scratch.abandon();
+                }
+                std::thread::park_timeout(std::time::Duration::from_millis(50));
+            }
+        });
+        let found = verify_in(bench, &scratch, project, suggestion);
+        done.store(true, Ordering::SeqCst);
+        watcher.thread().unpark();
+        // Whatever broke when it was abandoned broke because of that.
+        if bench.cancel.is_cancelled() { Err(cancelled()) } else { found }
+    })
+}
+
+fn cancelled() -> EngineError {
+    EngineError { kind: ErrorKind::Cancelled, message: "the verification was cancelled".into(), hint: None }
+}
+
+fn verify_in(
+    bench: &Bench<'_>,
+    scratch: &Scratch,
+    project: &Project,
+    suggestion: &Suggestion,
+) -> Result<Verification, EngineError> {
+    let place = Place::make(scratch, project, &bench.cancel)?;
     let say = bench.say;
     let build = |text: &str, name: &str, again: bool| -> Result<Result<Image, String>, EngineError> {
         say(&format!("building {name}"));
@@ -116,11 +145,14 @@ struct Place<'s> {
 }
 
 impl<'s> Place<'s> {
-    fn make(scratch: &'s Scratch, project: &Project) -> Result<Self, EngineError> {
+    fn make(scratch: &'s Scratch, project: &Project, cancel: &CancelToken) -> Result<Self, EngineError> {
         project.require_folder()?;
         let ignore = IgnoreFile::find(&project.context, Some(&project.dockerfile))?;
         let context = scratch.folder().join("context");
-        copy_context(&project.context, &ignore, &context).map_err(crate::engine::store::StoreError::from)?;
+        copy_context(&project.context, &ignore, &context, cancel).map_err(crate::engine::store::StoreError::from)?;
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
         Ok(Self { scratch, project: project.clone(), context })
     }
 
@@ -184,11 +216,14 @@ impl<'s> Place<'s> {
     }
 }
 
-/// Copies what the ignore file leaves: kinds, modes, links and times.
-fn copy_context(from: &Path, ignore: &IgnoreFile, to: &Path) -> Result<(), PathError> {
+/// Copies what the ignore file leaves: kinds, modes, links and times. Ends early when it is cancelled.
+fn copy_context(from: &Path, ignore: &IgnoreFile, to: &Path, cancel: &CancelToken) -> Result<(), PathError> {
     std::fs::create_dir_all(to).at("create", to)?;
     let mut directories = Vec::new();
     for (path, kind, (seconds, nanos)) in list(from, ignore)? {
+        if cancel.is_cancelled() {
+            return Ok(());
+        }
         if path.is_empty() {
             continue;
         }

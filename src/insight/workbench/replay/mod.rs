@@ -158,10 +158,7 @@ impl Totals {
 /// Replays the history of a project. Errors: there is no git, no repository, no commit, or nothing to build.
 pub fn replay(project: &Project, store: &Store, git: &GitSettings, request: &ReplayRequest) -> Result<Replay, EngineError> {
     let began = Instant::now();
-    let repository = Repository::around(git, &project.context)?.ok_or_else(|| {
-        let hint = "there is no history to replay; `whatif` answers for the files as they are".to_owned();
-        EngineError::user("the build context lies in no git repository", Some(hint))
-    })?;
+    let repository = Repository::needed(git, &project.context)?;
     let commits = repository.commits(request.commits)?;
     let record = project.last_record(store)?.map(|(_, record)| record).unwrap_or_default();
     let places = Places::new(&repository, project)?;
