@@ -9,22 +9,22 @@
 //!
 //! - [`ground`]: what all stand on. Digests, files, hints, configuration.
 //! - [`language`]: text. Dockerfiles as lossless trees, and the shell as far as analysis needs it.
-//! - [`engine`]: builds. `oci`, `context`, `verdict` (the words for hits and misses), `reads` (what a RUN read), `event`, `protocol` (what the worker
-//!   can be asked), `http`, `graph`, `store`, `registry`, `fetch` (what ADD takes from servers and repositories), `snapshot`,
-//!   `sandbox`, `worker`, `cache`, `image`, `exchange` (caches that go
-//!   from one store to another), `upkeep` (disk use, collection, check), `solver`, the door to them all in
-//!   `engine/mod.rs`, and `forecast` (what a change would make run).
+//! - [`engine`]: builds. `oci`, `context`, `verdict` (the words for hits and misses), `reads` (what a RUN read), `event`,
+//!   `protocol` (what the worker can be asked), `http`, `graph`, `store`, `registry`, `fetch` (what ADD takes from servers and
+//!   repositories), `snapshot`, `sandbox`, `worker`, `cache`, `image`, `exchange` (caches that go from one store to another),
+//!   `upkeep` (disk use, collection, check), `solver`, `door` (the one way in for front ends), and `forecast` (what a change
+//!   would make run).
 //! - [`insight`]: understands builds. `model` folds events, `suggest` knows rules, `workbench` has hands, `bridge` reads builds
 //!   that others made.
 //! - [`front`]: people and scripts. `text`, `report`, `tui`, `cli`.
 //!
 //! # How a build walks
-//! `main → cli → engine::build → language::parse → bases → graph::lower → context::scan → solver (probe, cache::links,
+//! `main → cli → door::build → language::parse → bases → graph::lower → context::scan → solver (probe, cache::links,
 //! content, execute through worker) → image::assemble → image::export`. Every step speaks in `engine::event`,
 //! `insight::model` folds it, `tui` or `report` draws it.
 //!
 //! # How a plan walks
-//! The same way, without the worker: `engine::plan` lowers and scans as a build does, `solver::foresee` asks the cache by the very
+//! The same way, without the worker: `door::plan` lowers and scans as a build does, `solver::foresee` asks the cache by the very
 //! probe and says *will run* or *unknown* where a build would execute. `model::forecast` reads the same events.
 //!
 //! # Two processes

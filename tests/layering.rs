@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// From the ground up. The door of the engine and `main` stand where their callers can see them.
+/// From the ground up. What `engine` itself gives is the door's.
 const ROOMS: &[&str] = &[
     "ground/hint",
     "ground/digest",

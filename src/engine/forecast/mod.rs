@@ -13,12 +13,12 @@ pub use change::{
 pub use reach::Reach;
 pub use times::Times;
 
-use super::bases::Resolver;
-use super::error::EngineError;
 use super::graph::BuildGraph;
-use super::project::{Loaded, Project};
 use super::solver::record::BuildRecord;
 use super::store::Store;
+use crate::engine::door::bases::Resolver;
+use crate::engine::door::error::EngineError;
+use crate::engine::door::project::{Loaded, Project};
 use standin::StandIns;
 
 /// Steps that a change runs again, and what they cost.

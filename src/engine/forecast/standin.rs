@@ -1,7 +1,7 @@
 //! Base images for what only looks ahead: where the store has none, an empty one stands in, so that nothing has to be fetched
 //! before somebody may ask what a change would cost.
 
-use crate::engine::bases::Resolver;
+use crate::engine::door::bases::Resolver;
 use crate::engine::graph::ResolvedBase;
 use crate::engine::graph::lower::{BaseError, Bases};
 use crate::engine::oci::{ImageConfig, Platform, Reference};

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::EngineError;
-use super::fetch::{FetchError, Fetched, Fetcher};
-use super::graph::{BuildGraph, Fetch, SourceRef, Vertex};
-use super::solver::{SolveError, Speaker};
 use super::sources::Remote;
-use super::store::{Lease, Store};
+use crate::engine::fetch::{FetchError, Fetched, Fetcher};
+use crate::engine::graph::{BuildGraph, Fetch, SourceRef, Vertex};
+use crate::engine::solver::{SolveError, Speaker};
+use crate::engine::store::{Lease, Store};
 use crate::ground::hint::Hint;
 
 /// Transfers at a time.

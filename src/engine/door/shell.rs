@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Engine;
 use super::contexts::{Memory, scan_contexts};
 use super::error::EngineError;
-use super::exchange::Imports;
 use super::fetching::fetch_sources;
-use super::graph::{BuildGraph, Vertex};
 use super::handle::CancelToken;
 use super::project::{Loaded, Project};
-use super::protocol::{Changes, FailureKind, Opened, Reply, Request, TerminalSize, frame};
-use super::reads::{CacheUse, TraceWhen};
-use super::solver::record::BuildRecord;
-use super::solver::{Side, Solver, Speaker, Standing, State};
 use super::sources::Remote;
-use super::store::{Lease, StoreError};
-use super::worker::WorkerError;
+use crate::engine::exchange::Imports;
+use crate::engine::graph::{BuildGraph, Vertex};
+use crate::engine::protocol::{Changes, FailureKind, Opened, Reply, Request, TerminalSize, frame};
+use crate::engine::reads::{CacheUse, TraceWhen};
+use crate::engine::solver::record::BuildRecord;
+use crate::engine::solver::{Side, Solver, Speaker, Standing, State};
+use crate::engine::store::{Lease, StoreError};
+use crate::engine::worker::WorkerError;
 
 /// Which step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,20 +7,20 @@
 use std::collections::BTreeMap;
 
 use super::build::{new_build_name, registrations, unix_micros};
-use super::cache::explain::{Evidence, own_reasons};
-use super::cache::ingredients::KEY_FORMAT;
-use super::cache::{Cache, Content, Ingredients, Source};
-use super::context::{Entry, content_key, pack_list, unpack_list};
 use super::contexts::{Memory, scan_contexts};
 use super::error::EngineError;
-use super::event::log::EventLog;
-use super::event::{BuildEvent, Outcome, Role, Stream, Verdict, VertexId};
-use super::graph::{BuildGraph, Edge, Operation, SourceRef, Vertex, slots};
 use super::project::Project;
-use super::solver::record::BuildRecord;
-use super::solver::{ScannedContext, Speaker, selected};
-use super::store::{BuildRow, Store};
-use super::verdict::{HitReason, MissReason};
+use crate::engine::cache::explain::{Evidence, own_reasons};
+use crate::engine::cache::ingredients::KEY_FORMAT;
+use crate::engine::cache::{Cache, Content, Ingredients, Source};
+use crate::engine::context::{Entry, content_key, pack_list, unpack_list};
+use crate::engine::event::log::EventLog;
+use crate::engine::event::{BuildEvent, Outcome, Role, Stream, Verdict, VertexId};
+use crate::engine::graph::{BuildGraph, Edge, Operation, SourceRef, Vertex, slots};
+use crate::engine::solver::record::BuildRecord;
+use crate::engine::solver::{ScannedContext, Speaker, selected};
+use crate::engine::store::{BuildRow, Store};
+use crate::engine::verdict::{HitReason, MissReason};
 use crate::ground::digest::Digest;
 
 /// A step as the other builder told of it.
@@ -322,7 +322,7 @@ impl Adoption<'_> {
         let finish = BuildEvent::BuildFinished { error, cancelled: false, environment: false, image: None, micros };
         events.push((micros, finish));
         for (seq, (at, event)) in (0..).zip(events) {
-            log.append(&super::event::Stamped { seq, at, event }).map_err(fail)?;
+            log.append(&crate::engine::event::Stamped { seq, at, event }).map_err(fail)?;
         }
         Ok(())
     }

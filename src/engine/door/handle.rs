@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::event::Stamped;
+use crate::engine::event::Stamped;
 
 /// Set once; everything that waits in a build looks at it.
 #[derive(Clone, Default)]

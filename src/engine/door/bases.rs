@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::error::EngineError;
-use super::graph::fetch::elsewhere;
-use super::graph::lower::{BaseError, Bases};
-use super::graph::{BaseLayer, Fetch, ResolvedBase, redacted};
-use super::image::{import, layout_image, peek_layout};
-use super::oci::{ImageConfig, Platform, Reference};
 use super::sources::{Remote, is_whole, stored_name};
-use super::store::Store;
-use super::store::image::{DAEMON_PREFIX, ImageRecord};
+use crate::engine::graph::fetch::elsewhere;
+use crate::engine::graph::lower::{BaseError, Bases};
+use crate::engine::graph::{BaseLayer, Fetch, ResolvedBase, redacted};
+use crate::engine::image::{import, layout_image, peek_layout};
+use crate::engine::oci::{ImageConfig, Platform, Reference};
+use crate::engine::store::Store;
+use crate::engine::store::image::{DAEMON_PREFIX, ImageRecord};
 use crate::ground::fs::{AtomicFile, PathResultExt};
 use crate::ground::hint::Hint;
 
@@ -73,7 +73,7 @@ impl NamedContext {
 }
 
 /// Resolves names for one build.
-pub(super) struct Resolver<'a> {
+pub(in crate::engine) struct Resolver<'a> {
     pub store: &'a Store,
     pub named: &'a BTreeMap<String, NamedContext>,
     /// None where nothing but the store may be asked, as for a forecast.
@@ -139,7 +139,7 @@ impl Resolver<'_> {
 
     /// The image of the store under this very name, or under this very digest.
     fn stored(&self, reference: &Reference, platform: &Platform, strict: bool) -> Result<Option<ImageRecord>, BaseError> {
-        let fail = |e: super::store::StoreError| environment(e.to_string(), e.hint());
+        let fail = |e: crate::engine::store::StoreError| environment(e.to_string(), e.hint());
         if let Some(found) = self.store.index.image(&stored_name(reference, platform)).map_err(fail)? {
             return Ok(Some(found));
         }
@@ -202,7 +202,7 @@ impl Resolver<'_> {
             .map_err(|e| environment(format!("the configuration of `{name}` is malformed: {e}"), None))?;
         let mut layers = Vec::new();
         for layer in &record.layers {
-            let at_hand = |d: &super::oci::Descriptor| self.store.content.contains(&d.digest);
+            let at_hand = |d: &crate::engine::oci::Descriptor| self.store.content.contains(&d.digest);
             let blob = layer.blob.clone().filter(at_hand).map(|d| (d.clone(), self.store.content.path(&d.digest)));
             if blob.is_none() && !self.store.layout.layer(&layer.layer).exists() {
                 let message = format!("the image `{name}` misses the layer {}", layer.diff_id.short());
@@ -214,7 +214,7 @@ impl Resolver<'_> {
     }
 
     fn peeked(&self, name: &str, (record, config): (ImageRecord, ImageConfig)) -> ResolvedBase {
-        let layer = |layer: super::store::image::ImageLayer| {
+        let layer = |layer: crate::engine::store::image::ImageLayer| {
             let blob = layer.blob.map(|blob| (blob.clone(), self.store.content.path(&blob.digest)));
             BaseLayer { layer: layer.layer, diff_id: layer.diff_id, blob }
         };

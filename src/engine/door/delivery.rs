@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use super::build::{Run, cancelled, unix_micros};
 use super::error::EngineError;
-use super::event::BuildEvent;
-use super::graph::BuildGraph;
-use super::image::{Assembled, ExportFormat, ExportRequest, Packaging, export};
-use super::oci::{LayerId, Reference};
-use super::protocol::{Reply, Request};
-use super::snapshot::archive::Archive;
-use super::snapshot::unpack::Apply;
-use super::solver::Solver;
 use super::sources::{Remote, ToPush};
-use super::worker::WorkerError;
+use crate::engine::event::BuildEvent;
+use crate::engine::graph::BuildGraph;
+use crate::engine::image::{Assembled, ExportFormat, ExportRequest, Packaging, export};
+use crate::engine::oci::{LayerId, Reference};
+use crate::engine::protocol::{Reply, Request};
+use crate::engine::snapshot::archive::Archive;
+use crate::engine::snapshot::unpack::Apply;
+use crate::engine::solver::Solver;
+use crate::engine::worker::WorkerError;
 use crate::ground::digest::Digest;
 use crate::ground::fs::{AtomicFile, PathResultExt, RootDir};
 

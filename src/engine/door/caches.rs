@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::build::{Run, cancelled};
 use super::error::EngineError;
-use super::event::BuildEvent;
-use super::exchange::{CachePlace, CacheTo, Import, Imports, Packed, Source};
-use super::oci::media_type;
 use super::project::Project;
-use super::registry::{PushImage, RegistryClient};
-use super::solver::{Solver, Speaker};
 use super::sources::Remote;
-use super::store::Store;
+use crate::engine::event::BuildEvent;
+use crate::engine::exchange::{CachePlace, CacheTo, Import, Imports, Packed, Source};
+use crate::engine::oci::media_type;
+use crate::engine::registry::{PushImage, RegistryClient};
+use crate::engine::solver::{Solver, Speaker};
+use crate::engine::store::Store;
 use crate::ground::hint::Hint;
 
 impl Project {
@@ -51,7 +51,7 @@ impl Project {
     }
 }
 
-fn open(place: &CachePlace, remote: Option<&Remote<'_>>) -> Result<(Source, super::oci::Manifest), String> {
+fn open(place: &CachePlace, remote: Option<&Remote<'_>>) -> Result<(Source, crate::engine::oci::Manifest), String> {
     match (place, remote) {
         (CachePlace::Folder { path, tag }, _) => Source::folder(path, tag),
         (CachePlace::Registry(_), None) => Err("is in a registry, and a plan asks nobody".into()),

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bases::{NamedContext, Resolver};
-use super::context::IgnoreFile;
 use super::error::EngineError;
-use super::exchange::CachePlace;
-use super::graph::fetch::elsewhere;
-use super::graph::lower::{Bases, LowerRequest};
-use super::graph::{BuildGraph, Fetch, MainContext, lower, slots};
-use super::oci::Platform;
-use super::protocol::Network;
-use super::protocol::settings::{Limits, RunSettings};
-use super::solver::record::BuildRecord;
 use super::sources::Remote;
-use super::store::Store;
+use crate::engine::context::IgnoreFile;
+use crate::engine::exchange::CachePlace;
+use crate::engine::graph::fetch::elsewhere;
+use crate::engine::graph::lower::{Bases, LowerRequest};
+use crate::engine::graph::{BuildGraph, Fetch, MainContext, lower, slots};
+use crate::engine::oci::Platform;
+use crate::engine::protocol::Network;
+use crate::engine::protocol::settings::{Limits, RunSettings};
+use crate::engine::solver::record::BuildRecord;
+use crate::engine::store::Store;
 use crate::ground::digest::Digest;
 use crate::language::dockerfile::{Dockerfile, encoding, parse};
 
@@ -260,7 +260,7 @@ impl Project {
     }
 
     /// The same on whatever finds the base images.
-    pub(super) fn lower_on(
+    pub(in crate::engine) fn lower_on(
         &self,
         loaded: &Loaded,
         previous: Option<&BuildRecord>,

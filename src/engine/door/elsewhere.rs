@@ -10,13 +10,13 @@ use std::path::{Component, Path};
 
 use super::build::Run;
 use super::error::EngineError;
-use super::fetch::{FetchError, Fetched, Fetcher};
-use super::graph::fetch::Archive;
-use super::graph::{Fetch, MainContext, SourceRef};
 use super::project::{DOCKERFILE_LIMIT, Project};
-use super::snapshot::packing::Packing;
 use super::sources::Remote;
-use super::store::Lease;
+use crate::engine::fetch::{FetchError, Fetched, Fetcher};
+use crate::engine::graph::fetch::Archive;
+use crate::engine::graph::{Fetch, MainContext, SourceRef};
+use crate::engine::snapshot::packing::Packing;
+use crate::engine::store::Lease;
 use crate::ground::fs::RootDir;
 use crate::ground::fs::error::describe;
 use crate::ground::hint::Hint;

@@ -12,22 +12,22 @@ use super::contexts::{Memory, scan_contexts};
 use super::delivery::{ExportTo, PushTo};
 use super::elsewhere::Prepared;
 use super::error::{EngineError, ErrorKind};
-use super::event::log::EventLog;
-use super::event::{BuildEvent, Outcome, Stamped, VertexId};
-use super::exchange::CacheTo;
 use super::fetching::fetch_sources;
-use super::graph::op::Operation;
-use super::graph::{BuildGraph, Vertex, slots};
 use super::handle::{BuildHandle, CancelToken};
-use super::image::assemble;
-use super::oci::LayerId;
 use super::project::{Loaded, Project};
-use super::protocol::{Network, Reply, Request};
-use super::reads::{CacheUse, TraceWhen};
-use super::solver::record::BuildRecord;
-use super::solver::{Solver, Speaker, State};
 use super::sources::Remote;
-use super::store::{BuildRow, Lease, Store};
+use crate::engine::event::log::EventLog;
+use crate::engine::event::{BuildEvent, Outcome, Stamped, VertexId};
+use crate::engine::exchange::CacheTo;
+use crate::engine::graph::op::Operation;
+use crate::engine::graph::{BuildGraph, Vertex, slots};
+use crate::engine::image::assemble;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{Network, Reply, Request};
+use crate::engine::reads::{CacheUse, TraceWhen};
+use crate::engine::solver::record::BuildRecord;
+use crate::engine::solver::{Solver, Speaker, State};
+use crate::engine::store::{BuildRow, Lease, Store};
 use crate::ground::digest::Digest;
 
 /// What is asked of a build.
@@ -284,7 +284,7 @@ impl Run<'_> {
         let layers = target.as_ref().map(|r| r.layers.as_slice()).unwrap_or_default();
         let steps: Vec<VertexId> = graph.history.iter().filter_map(|step| step.vertex).collect();
         let own = &layers[layers.len().saturating_sub(steps.len())..];
-        let made: BTreeMap<VertexId, super::oci::LayerId> = steps.iter().copied().zip(own.iter().cloned()).collect();
+        let made: BTreeMap<VertexId, crate::engine::oci::LayerId> = steps.iter().copied().zip(own.iter().cloned()).collect();
         let times = layer_times(self.store(), own)?;
         let layer_of = |vertex: VertexId| {
             let layer = made.get(&vertex)?;
@@ -389,8 +389,11 @@ pub(super) fn cancelled() -> EngineError {
 }
 
 /// When each layer was made.
-fn layer_times(store: &Store, layers: &[super::oci::LayerId]) -> Result<BTreeMap<super::oci::LayerId, u64>, EngineError> {
-    let cache = super::cache::Cache::new(&store.index);
+fn layer_times(
+    store: &Store,
+    layers: &[crate::engine::oci::LayerId],
+) -> Result<BTreeMap<crate::engine::oci::LayerId, u64>, EngineError> {
+    let cache = crate::engine::cache::Cache::new(&store.index);
     let mut out = BTreeMap::new();
     for layer in layers {
         if let Some(created) = cache.layer_created(layer)? {
@@ -402,7 +405,7 @@ fn layer_times(store: &Store, layers: &[super::oci::LayerId]) -> Result<BTreeMap
 
 /// The events that introduce the steps of a graph.
 pub fn registrations(graph: &BuildGraph, previous: Option<&BuildRecord>) -> Vec<BuildEvent> {
-    let register = |vertex: &super::graph::Vertex| BuildEvent::VertexRegistered {
+    let register = |vertex: &crate::engine::graph::Vertex| BuildEvent::VertexRegistered {
         vertex: vertex.id,
         slot: vertex.slot.clone(),
         name: vertex.name.clone(),

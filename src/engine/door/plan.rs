@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::build::registrations;
-use super::context::Kept;
 use super::contexts::{Memory, scan_contexts};
 use super::error::EngineError;
-use super::event::{BuildEvent, Stamped};
 use super::handle::CancelToken;
 use super::project::Project;
-use super::reads::{CacheUse, TraceWhen};
-use super::solver::{Lists, Solver, Speaker, State};
-use super::store::Store;
+use crate::engine::context::Kept;
+use crate::engine::event::{BuildEvent, Stamped};
+use crate::engine::reads::{CacheUse, TraceWhen};
+use crate::engine::solver::{Lists, Solver, Speaker, State};
+use crate::engine::store::Store;
 
 /// What is kept from plan to plan of one project, so that the next one is quick. Start with an empty one.
 #[derive(Default)]
@@ -56,7 +56,7 @@ impl Project {
         let plan = || self.look_ahead(store, &text, cache_use, memory);
         // A chain of 500 instructions is decided by recursion.
         std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().stack_size(super::solver::STACK).spawn_scoped(scope, plan);
+            let thread = std::thread::Builder::new().stack_size(crate::engine::solver::STACK).spawn_scoped(scope, plan);
             let thread = thread.map_err(|e| EngineError::environment(format!("cannot start a thread: {e}"), None))?;
             thread.join().unwrap_or_else(|_| Err(EngineError::environment("the plan broke off", None)))
         })

@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cache::Cache;
 use super::error::EngineError;
-use super::event::{BuildEvent, Role, StageName, VertexId, log};
-use super::image::import::look;
-use super::image::inspect::{LayerSource, Listing, Preview, Stack, Tar, preview, read_all};
-use super::oci::{ImageConfig, LayerId, Packing, Platform, Reference};
 use super::project::Project;
-use super::solver::record::BuildRecord;
 use super::sources::Remote;
-use super::store::image::{ImageLayer, ImageRecord};
-use super::store::{Lease, Store, StoreError};
 use super::{Chosen, Engine};
+use crate::engine::cache::Cache;
+use crate::engine::event::{BuildEvent, Role, StageName, VertexId, log};
+use crate::engine::image::import::look;
+use crate::engine::image::inspect::{LayerSource, Listing, Preview, Stack, Tar, preview, read_all};
+use crate::engine::oci::{ImageConfig, LayerId, Packing, Platform, Reference};
+use crate::engine::solver::record::BuildRecord;
+use crate::engine::store::image::{ImageLayer, ImageRecord};
+use crate::engine::store::{Lease, Store, StoreError};
 
 /// Layers to look into; protected from collection as long as this lives.
 #[derive(Clone)]

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::bases::NamedContext;
-use super::context::{IgnoreFile, Kept, Selector, StatIndex, scan};
 use super::error::EngineError;
-use super::event::BuildEvent;
-use super::fetch::Fetched;
-use super::graph::BuildGraph;
 use super::project::Project;
-use super::solver::{ScannedContext, Speaker};
-use super::store::Store;
+use crate::engine::context::{IgnoreFile, Kept, Selector, StatIndex, scan};
+use crate::engine::event::BuildEvent;
+use crate::engine::fetch::Fetched;
+use crate::engine::graph::BuildGraph;
+use crate::engine::solver::{ScannedContext, Speaker};
+use crate::engine::store::Store;
 
 /// Where it is remembered what `stat` said of files, from one scan to the next.
 pub(super) enum Memory<'m> {

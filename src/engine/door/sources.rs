@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock};
 use super::daemon::Daemon;
 use super::error::{EngineError, ErrorKind};
 use super::handle::CancelToken;
-use super::image::Packaging;
-use super::image::export::packed_manifest;
-use super::image::layer::Form;
-use super::oci::{Descriptor, Manifest, Platform, Reference, media_type};
-use super::protocol::Compression;
-use super::registry::{PushImage, RegistryClient, RegistryError, RegistrySettings, Report};
-use super::store::{ImageRecord, Store};
-use super::worker::Worker;
+use crate::engine::image::Packaging;
+use crate::engine::image::export::packed_manifest;
+use crate::engine::image::layer::Form;
+use crate::engine::oci::{Descriptor, Manifest, Platform, Reference, media_type};
+use crate::engine::protocol::Compression;
+use crate::engine::registry::{PushImage, RegistryClient, RegistryError, RegistrySettings, Report};
+use crate::engine::store::{ImageRecord, Store};
+use crate::engine::worker::Worker;
 use crate::ground::digest::Digest;
 use crate::ground::hint::Hint;
 
@@ -23,7 +23,7 @@ pub struct Sources {
     /// How registries are asked.
     pub registry: Arc<RegistrySettings>,
     /// How git is started.
-    pub git: super::fetch::GitSettings,
+    pub git: crate::engine::fetch::GitSettings,
     /// Sockets of daemons, in the order in which they are tried.
     pub daemons: Vec<PathBuf>,
     /// DOCKER_HOST, when it is no socket of this machine: it cannot be used, and is named then.
@@ -172,7 +172,7 @@ fn as_it_came(store: &Store, record: &ImageRecord) -> Option<(Vec<u8>, Manifest)
 
 /// Whether everything that a record names is at hand.
 pub(super) fn is_whole(store: &Store, record: &ImageRecord) -> bool {
-    let layer = |layer: &super::store::image::ImageLayer| {
+    let layer = |layer: &crate::engine::store::image::ImageLayer| {
         layer.blob.as_ref().is_some_and(|blob| store.content.contains(&blob.digest))
             || store.layout.layer(&layer.layer).exists()
     };

@@ -1,12 +1,12 @@
 //! The store, looked after: what takes space, what may go, what is damaged.
 
-use super::oci::LayerId;
-use super::protocol::{Reply, Request};
-use super::store::{Leased, StoreError};
-use super::upkeep::check::Report;
-use super::upkeep::{self, Collected, Inventory, Limits, Selection, UpkeepError};
 use super::{Engine, EngineError};
 use crate::engine::event::LayerStat;
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::{Reply, Request};
+use crate::engine::store::{Leased, StoreError};
+use crate::engine::upkeep::check::Report;
+use crate::engine::upkeep::{self, Collected, Inventory, Limits, Selection, UpkeepError};
 
 impl Engine {
     /// What is in the store.

@@ -3,14 +3,14 @@
 use crate::ground::fs::PathError;
 use crate::ground::hint::Hint;
 
-use super::context::ignore_file::IgnoreFileError;
-use super::image::inspect::InspectError;
-use super::image::layer::ImageError;
-use super::image::{HostBaseError, ImportError};
-use super::solver::{FailureSource, SolveError};
-use super::store::StoreError;
-use super::upkeep::UpkeepError;
-use super::worker::WorkerError;
+use crate::engine::context::ignore_file::IgnoreFileError;
+use crate::engine::image::inspect::InspectError;
+use crate::engine::image::layer::ImageError;
+use crate::engine::image::{HostBaseError, ImportError};
+use crate::engine::solver::{FailureSource, SolveError};
+use crate::engine::store::StoreError;
+use crate::engine::upkeep::UpkeepError;
+use crate::engine::worker::WorkerError;
 
 /// Whose fault: it decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::cache::Cache;
 use super::error::EngineError;
 use super::project::Project;
-use super::reads::ReadSet;
-use super::store::Store;
+use crate::engine::cache::Cache;
+use crate::engine::reads::ReadSet;
+use crate::engine::store::Store;
 
 /// What a step read, and who provided it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Project {
         let Some(id) = record.results.get(slot) else { return Ok(None) };
         let (Some(set), Some(result)) = (cache.read_set(id)?, cache.result(id)?) else { return Ok(None) };
         let made: BTreeMap<&str, &String> = record.layers.iter().map(|(slot, layer)| (layer.as_str(), slot)).collect();
-        let maker = |(at, layer): (usize, &super::oci::LayerId)| {
+        let maker = |(at, layer): (usize, &crate::engine::oci::LayerId)| {
             Some((u32::try_from(at).ok()?, made.get(layer.as_str()).map(|slot| (*slot).clone())?))
         };
         let makers = result.layers.iter().enumerate().filter_map(maker).collect();

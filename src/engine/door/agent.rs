@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::error::EngineError;
-use super::graph::op::MountKind;
-use super::graph::{BuildGraph, Operation};
+use crate::engine::graph::op::MountKind;
+use crate::engine::graph::{BuildGraph, Operation};
 use crate::ground::fs::PathResultExt;
 
 /// What an id of `--ssh` stands for.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::Engine;
 use super::error::EngineError;
-use super::oci::LayerId;
-use super::protocol::Request;
-use super::store::{Lease, Store};
-use super::worker::{Snapshots, Worker};
+use crate::engine::oci::LayerId;
+use crate::engine::protocol::Request;
+use crate::engine::store::{Lease, Store};
+use crate::engine::worker::{Snapshots, Worker};
 use crate::ground::fs::PathResultExt;
 
 /// An engine on a store of its own.
@@ -50,19 +50,21 @@ impl Engine {
             lock.lock()?;
             Ok(lock)
         });
-        let lock = lock.at("lock", &folder).map_err(super::store::StoreError::from)?;
+        let lock = lock.at("lock", &folder).map_err(crate::engine::store::StoreError::from)?;
         let make = || -> Result<Store, EngineError> {
-            std::fs::create_dir_all(&root).at("create", &root).map_err(super::store::StoreError::from)?;
+            std::fs::create_dir_all(&root).at("create", &root).map_err(crate::engine::store::StoreError::from)?;
             let blobs = root.join("blobs");
-            symlink(own.root().join("blobs"), &blobs).at("create", &blobs).map_err(super::store::StoreError::from)?;
+            symlink(own.root().join("blobs"), &blobs)
+                .at("create", &blobs)
+                .map_err(crate::engine::store::StoreError::from)?;
             let store = Store::open(&root)?;
             for (name, record, created) in self.store.index.images()? {
                 for layer in record.layers.iter().filter(|layer| layer.blob.is_none()) {
-                    lease.note([layer.layer.as_str()]).map_err(super::store::StoreError::from)?;
+                    lease.note([layer.layer.as_str()]).map_err(crate::engine::store::StoreError::from)?;
                     let link = store.layout.layer(&layer.layer);
                     if std::fs::symlink_metadata(&link).is_err() {
                         let from = own.layer(&layer.layer);
-                        symlink(from, &link).at("create", &link).map_err(super::store::StoreError::from)?;
+                        symlink(from, &link).at("create", &link).map_err(crate::engine::store::StoreError::from)?;
                     }
                 }
                 store.index.put_image(&name, &record, created)?;
