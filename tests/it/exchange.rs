@@ -54,7 +54,8 @@ impl Two {
     }
 
     fn layers(&self) -> Vec<String> {
-        let names = fs::read_dir(self.program.store.join("layers")).unwrap().flatten();
+        // A plan makes no store where there is none.
+        let names = fs::read_dir(self.program.store.join("layers")).into_iter().flatten().flatten();
         let mut names: Vec<String> = names.map(|name| name.file_name().into_string().unwrap()).collect();
         names.retain(|name| !name.ends_with(".stat"));
         names.sort();

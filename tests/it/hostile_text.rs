@@ -24,7 +24,8 @@ fn c39_texts_that_grow_or_never_end_are_answered_in_time() {
         fs::write(program.context.join("Dockerfile"), text).unwrap();
         let begun = Instant::now();
         let ended = program.run(&["build"]);
-        assert!(begun.elapsed() < Duration::from_secs(10), "{name}: {:?}", begun.elapsed());
+        // A second or two on a free machine, unoptimized; here other tests run beside it.
+        assert!(begun.elapsed() < Duration::from_secs(40), "{name}: {:?}", begun.elapsed());
         if fine && !can_build("c39") {
             continue;
         }
