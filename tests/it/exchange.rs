@@ -248,7 +248,7 @@ fn a_damaged_folder_is_a_warning_and_the_build_goes_on() {
         fs::write(two.cache.join("index.json"), index.to_string()).unwrap();
     };
     type Damage<'a> = &'a dyn Fn(&Two);
-    let cases: [(&str, Damage<'_>, &str); 15] = [
+    let cases: [(&str, Damage<'_>, &str); 16] = [
         ("bits of the layers", &|two| all(two, &flip), "is damaged"),
         ("layers are cut off", &|two| all(two, &|blob| fs::write(blob, "x").unwrap()), "has 1 bytes instead of"),
         ("layers are gone", &|two| all(two, &|blob| fs::remove_file(blob).unwrap()), "(ENOENT)"),
@@ -279,6 +279,11 @@ fn a_damaged_folder_is_a_warning_and_the_build_goes_on() {
         ("an index that is none", &|two| index(two, "{"), "`index.json` is malformed"),
         ("an empty index", &|two| index(two, r#"{"schemaVersion":2,"manifests":[]}"#), "holds nothing under the tag"),
         ("no folder", &|two| fs::remove_dir_all(&two.cache).unwrap(), "cannot be opened"),
+        (
+            "words of its own",
+            &|two| documents(two, r#""mode":"max""#, r#""mode":"x\nforged line""#),
+            r"unknown variant `x\nforged line`",
+        ),
         ("a later version", &|two| documents(two, r#""version":1"#, r#""version":2"#), "is of version 2"),
         ("other keys", &|two| documents(two, r#""keyFormat":1"#, r#""keyFormat":9"#), "has keys of version 9"),
         ("a layer beyond the last", &|two| documents(two, r#""layers":[1"#, r#""layers":[77"#), "a layer that is not there"),
@@ -332,6 +337,78 @@ fn only_what_is_damaged_is_built_and_said_to_be() {
     assert_eq!(codes(line(&second, 5)), ["M25"]);
     assert!(line(&second, 5)["reasons"][0]["text"].as_str().unwrap().contains("cannot give it: is damaged"), "{second}");
     two.check().says(0, &["all is well"]);
+}
+
+/// The same step gave other content on two machines: here by a secret, which is in no key.
+#[test]
+fn what_one_cache_says_of_a_step_is_no_answer_of_another() {
+    let Some(layout) = busybox("what_one_cache_says_of_a_step_is_no_answer_of_another") else { return };
+    let base = format!("base=oci-layout://{}", layout.display());
+    let text = "FROM base AS src\nRUN --mount=type=secret,id=s cp /run/secrets/s /tag\n\
+                FROM base\nCOPY --from=src /tag /tag\nRUN cp /tag /again\n";
+    let mut two = Two::new(text);
+    let (one, other, out) = (two.program.path("one"), two.program.path("other"), two.program.path("out"));
+    let secret = |two: &Two, text: &str| {
+        fs::write(two.program.path("secret"), text).unwrap();
+        format!("id=s,src={}", two.program.path("secret").display())
+    };
+    for (folder, text) in [(&one, "one"), (&other, "other")] {
+        two.fresh_store();
+        let to = format!("type=local,dest={},mode=max", folder.display());
+        two.program.build(&["--build-context", &base, "--secret", &secret(&two, text), "--cache-to", &to]);
+    }
+    // Another step that gives what the first machine had: only its cache knows what is made of that.
+    two.program.write("Dockerfile", &text.replace("/tag\nFROM", "/tag; true\nFROM"));
+    two.fresh_store();
+    let from = [&one, &other].map(|folder| format!("type=local,src={}", folder.display()));
+    let secret = secret(&two, "one");
+    let to = format!("type=local,dest={}", out.display());
+    let from =
+        ["--build-context", &base, "--secret", &secret, "--cache-from", &from[0], "--cache-from", &from[1], "-o", &to];
+    let built = two.program.build(&from);
+    assert_eq!(results(&built, &[2, 4, 5]), ["ran", "imported", "imported"], "{built}");
+    assert_eq!(line(&built, 5)["from"].as_str(), one.to_str());
+    assert_eq!((fs::read(out.join("tag")).unwrap(), fs::read(out.join("again")).unwrap()), (b"one".into(), b"one".into()));
+    two.check().says(0, &["all is well"]);
+}
+
+#[test]
+fn an_export_writes_damaged_blobs_again() {
+    if !can_build("an_export_writes_damaged_blobs_again") {
+        return;
+    }
+    let mut two = Two::new(STAGES);
+    two.export("max", &[]);
+    for blob in two.layer_blobs() {
+        let size = fs::metadata(&blob).unwrap().len() as usize;
+        fs::write(&blob, "x".repeat(size)).unwrap();
+    }
+    two.export("max", &[]);
+    two.fresh_store();
+    assert_eq!(results(&two.import(&[]), &[2, 4, 5]), ["imported"; 3]);
+}
+
+#[test]
+fn exports_beside_each_other_lose_no_tag() {
+    if !can_build("exports_beside_each_other_lose_no_tag") {
+        return;
+    }
+    let two = Two::new(STAGES);
+    two.export("max", &[]);
+    let export = |tag: u32| {
+        let to = format!("type=local,dest={},tag=t{tag}", two.cache.display());
+        two.program.build(&["--cache-to", &to]);
+    };
+    std::thread::scope(|scope| {
+        (0..8).for_each(|tag| {
+            drop(scope.spawn({
+                let export = &export;
+                move || export(tag)
+            }))
+        })
+    });
+    let index: Value = read(&two.cache.join("index.json"));
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 9, "{index}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::in_short;
 use crate::engine::oci::{Descriptor, ImageIndex};
 use crate::ground::digest::Digest;
 use crate::ground::fs::RootDir;
@@ -74,7 +75,8 @@ impl Folder {
             return Err("is no cache: it has no `index.json`".into());
         }
         let bytes = self.bytes(name, INDEX_LIMIT)?;
-        serde_json::from_slice(&bytes).map_err(|error| format!("is damaged: its `index.json` is malformed ({error})"))
+        serde_json::from_slice(&bytes)
+            .map_err(|error| format!("is damaged: its `index.json` is malformed ({})", in_short(&error)))
     }
 
     /// A small blob, verified.

@@ -99,7 +99,7 @@ impl Solver<'_> {
         image: &BTreeSet<LayerId>,
     ) -> Result<Option<StepLayers>, SolveError> {
         let known = match self.known_result(vertex.id) {
-            None if mode == CacheMode::Max => self.import(vertex, &self.keys(vertex.id)?.ids)?,
+            None if mode == CacheMode::Max => self.import(vertex, &self.keys(vertex.id)?)?,
             known => known,
         };
         let Some(result) = known.filter(|result| self.is_present(&result.layers)) else { return Ok(None) };

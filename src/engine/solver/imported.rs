@@ -56,16 +56,16 @@ impl Solver<'_> {
     }
 
     /// The result of a step from whatever cache has it. None: no cache can give it, so it has to be made.
-    pub(super) fn import(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
+    pub(super) fn import(&self, vertex: &Vertex, keys: &Keys) -> Result<Option<StepResult>, SolveError> {
         if self.imports.is_empty() || self.is_foreseeing() {
             return Ok(None);
         }
         let _one_at_a_time = guard(&self.state.importing);
         // Somebody who needed a step that stands on this one may have brought it in meanwhile.
-        if let Some(result) = self.loadable(vertex, ids)? {
+        if let Some(result) = self.loadable(vertex, &keys.ids)? {
             return Ok(Some(result));
         }
-        while let Some(imported) = self.imports.result(ids) {
+        while let Some(imported) = self.imports.result(&keys.offered) {
             if let Some(result) = self.bring_in(vertex, &imported)? {
                 return Ok(Some(result));
             }
@@ -207,7 +207,7 @@ impl Solver<'_> {
         for id in self.at_and_above(vertex) {
             let (above, keys) = (self.vertex(id), self.keys(id)?);
             let (Some(operation), Some(key)) = (&above.operation, keys.ids.first().cloned()) else { continue };
-            let of = if id == vertex.id { Some(imported.clone()) } else { self.imports.result(&keys.ids) };
+            let of = if id == vertex.id { Some(imported.clone()) } else { self.imports.result(&keys.offered) };
             let result = of.as_ref().and_then(&result_of);
             let known = self.cache().load(&keys.ids).map_err(fail)?;
             let known = result.as_ref().and_then(|result| known.into_iter().find(|known| known.layers == result.layers));

@@ -38,7 +38,7 @@ pub use standing::{Side, Standing};
 use super::cache::{Cache, Content, Ingredients, KeyId, StepResult};
 use super::context::Tree;
 use super::event::{BuildEvent, Outcome, VertexId};
-use super::exchange::{ImportedResult, Imports};
+use super::exchange::{ImportedResult, Imports, Offered};
 use super::graph::BuildGraph;
 use super::handle::CancelToken;
 use super::oci::LayerId;
@@ -192,6 +192,8 @@ struct Keys {
     loadable: Option<StepResult>,
     /// A result that a cache has which was brought in, when the store has none.
     imported: Option<ImportedResult>,
+    /// Which of the keys each of these caches has.
+    offered: Offered,
     /// In a plan: how sure the keys are.
     fate: foresee::Fate,
 }
