@@ -357,19 +357,50 @@ fn what_one_cache_says_of_a_step_is_no_answer_of_another() {
         let to = format!("type=local,dest={},mode=max", folder.display());
         two.program.build(&["--build-context", &base, "--secret", &secret(&two, text), "--cache-to", &to]);
     }
-    // Another step that gives what the first machine had: only its cache knows what is made of that.
-    two.program.write("Dockerfile", &text.replace("/tag\nFROM", "/tag; true\nFROM"));
     two.fresh_store();
     let from = [&one, &other].map(|folder| format!("type=local,src={}", folder.display()));
     let secret = secret(&two, "one");
     let to = format!("type=local,dest={}", out.display());
     let from =
         ["--build-context", &base, "--secret", &secret, "--cache-from", &from[0], "--cache-from", &from[1], "-o", &to];
+    let tags = || ["tag", "again"].map(|name| fs::read_to_string(out.join(name)).unwrap());
+    // The newest one of the same step is the other one.
+    let built = two.program.build(&from);
+    assert_eq!((line(&built, 5)["from"].as_str(), tags()), (other.to_str(), ["other", "other"].map(str::to_owned)));
+    // Another step that gives what the first machine had: only its cache knows what is made of that, and not the store, which
+    // has what the other one gave.
+    let changed = text.replace("/tag\nFROM", "/tag; true\nFROM");
+    two.program.write("Dockerfile", &changed);
     let built = two.program.build(&from);
     assert_eq!(results(&built, &[2, 4, 5]), ["ran", "imported", "imported"], "{built}");
-    assert_eq!(line(&built, 5)["from"].as_str(), one.to_str());
-    assert_eq!((fs::read(out.join("tag")).unwrap(), fs::read(out.join("again")).unwrap()), (b"one".into(), b"one".into()));
+    assert_eq!((line(&built, 5)["from"].as_str(), tags()), (one.to_str(), ["one", "one"].map(str::to_owned)));
+    // And each goes on from there in the store.
+    for (dockerfile, want) in [(text, "other"), (&changed, "one")] {
+        two.program.write("Dockerfile", dockerfile);
+        two.program.build(&["--build-context", &base, "--secret", &secret, "-o", &to]);
+        assert_eq!(tags(), [want, want].map(str::to_owned));
+    }
     two.check().says(0, &["all is well"]);
+}
+
+/// A traced hit is of its own space, also where a cache gives what is made of it.
+#[test]
+fn a_cache_makes_no_exact_hit_of_a_traced_one() {
+    let Some(layout) = busybox("a_cache_makes_no_exact_hit_of_a_traced_one") else { return };
+    let base = format!("--build-context=base=oci-layout://{}", layout.display());
+    let stage = "FROM base AS one\nCOPY a /a\nCOPY b /b\nRUN cat /b > /o\n";
+    let text = format!("{stage}FROM base\nCOPY --from=one /o /o\nRUN cp /o /again\n");
+    let mut two = Two::new(&text);
+    two.export("max", &[&base]);
+    two.fresh_store();
+    two.program.write("Dockerfile", stage);
+    two.program.build(&[&base, "--trace=always"]);
+    two.program.write("Dockerfile", &text);
+    two.program.write("a", "another\n");
+    let traced = two.import(&[&base, "--cache=traced"]);
+    assert_eq!(results(&traced, &[2, 4, 6, 7]), ["ran", "traced", "imported", "imported"], "{traced}");
+    let exact = two.program.build(&[&base]);
+    assert_eq!(results(&exact, &[2, 4, 6, 7]), ["content", "ran", "content", "definition"], "{exact}");
 }
 
 #[test]
@@ -428,10 +459,15 @@ fn a_folder_of_something_else_is_neither_read_nor_written_over() {
     assert_eq!(fs::read(two.cache.join("index.json")).unwrap(), before);
     let ended = two.program.run(&["build", "--cache-to", &format!("{to},ignore-error=true")]);
     ended.says(0, &["warning: the cache was not written"]);
-    // Beside it, under a tag of its own, there is room.
+    // Beside it, under a tag of its own, there is room; what others wrote stays to the letter.
+    let mut theirs: Value = read(&two.cache.join("index.json"));
+    theirs["manifests"][0]["artifactType"] = "text/x".into();
+    theirs["annotations"] = serde_json::json!({"a": "b"});
+    fs::write(two.cache.join("index.json"), theirs.to_string()).unwrap();
     two.program.build(&["--cache-to", &format!("{to},tag=mine")]);
     let index: Value = read(&two.cache.join("index.json"));
     assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+    assert_eq!((&index["manifests"][0], &index["annotations"]), (&theirs["manifests"][0], &theirs["annotations"]));
     let from = format!("{},tag=mine", two.from());
     let said = two.program.run(&["build", "--plain", "--cache-from", &from]).stdout;
     assert!(said.contains("2 with their results (mode=min)"), "{said}");

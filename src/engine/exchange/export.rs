@@ -20,6 +20,7 @@ use crate::engine::store::{Store, StoreError};
 use crate::engine::worker::Worker;
 use crate::ground::digest::{Digest, Digester};
 use crate::ground::fs::{AtomicFile, PathResultExt};
+use serde_json::Value;
 
 pub use super::format::CachedInput as StepInput;
 
@@ -106,10 +107,11 @@ impl Packed {
         let lock = fs::File::open(folder).at("open", folder)?;
         // A file system without locks is written all the same.
         let _ = rustix::fs::flock(&lock, FlockOperation::LockExclusive);
-        let index = present_index(folder, tag)?;
-        let mut manifests: Vec<Descriptor> = index.manifests.into_iter().filter(|entry| !has_tag(entry, tag)).collect();
-        manifests.push(entry);
-        let index = ImageIndex { schema_version: 2, media_type: Some(media_type::INDEX.into()), manifests };
+        let mut index = present_index(folder, tag)?;
+        if let Some(entries) = index.get_mut("manifests").and_then(Value::as_array_mut) {
+            entries.retain(|entry| entry.pointer(&format!("/annotations/{REF_NAME}")).and_then(Value::as_str) != Some(tag));
+            entries.push(serde_json::to_value(&entry).unwrap_or_default());
+        }
         write(&folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         write(&folder.join("index.json"), &serde_json::to_vec(&index).unwrap_or_default())
     }
@@ -120,19 +122,20 @@ fn descriptor(kind: &str, bytes: &[u8]) -> Descriptor {
     Descriptor { media_type, digest, size, platform: None, annotations: BTreeMap::new() }
 }
 
-/// The index of the folder as it is; an empty one where there is none yet.
-fn present_index(folder: &Path, tag: &str) -> Result<ImageIndex, ExchangeError> {
+/// The index of the folder as it is, with all that others wrote into it; an empty one where there is none yet.
+fn present_index(folder: &Path, tag: &str) -> Result<Value, ExchangeError> {
     let occupied = |why: String| ExchangeError::Occupied { folder: folder.to_owned(), why };
-    let none = ImageIndex { schema_version: 2, media_type: None, manifests: Vec::new() };
+    let none = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": []});
     if !folder.join("index.json").exists() {
         return Ok(none);
     }
-    let index = Folder::open(folder).and_then(|folder| folder.index()).map_err(occupied)?;
+    let opened = Folder::open(folder).map_err(occupied)?;
+    let index: ImageIndex = opened.index().map_err(occupied)?;
     match index.manifests.iter().find(|entry| has_tag(entry, tag)) {
         Some(entry) if !entry.annotations.contains_key(MARK) => {
             Err(occupied(format!("holds something else under the tag `{tag}`, which the cache would replace")))
         }
-        _ => Ok(index),
+        _ => opened.index().map_err(occupied),
     }
 }
 

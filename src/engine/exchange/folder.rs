@@ -6,9 +6,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use serde::de::DeserializeOwned;
 
 use super::in_short;
-use crate::engine::oci::{Descriptor, ImageIndex};
+use crate::engine::oci::Descriptor;
 use crate::ground::digest::Digest;
 use crate::ground::fs::RootDir;
 use crate::ground::fs::error::describe;
@@ -67,7 +68,7 @@ impl Folder {
     }
 
     /// `index.json`.
-    pub fn index(&self) -> Result<ImageIndex, String> {
+    pub fn index<T: DeserializeOwned>(&self) -> Result<T, String> {
         let name = Path::new("index.json");
         if let Err(error) = self.root.open_beneath(name, OFlags::PATH | OFlags::NOFOLLOW)
             && error.kind() == std::io::ErrorKind::NotFound

@@ -16,8 +16,12 @@ use crate::ground::digest::Digest;
 /// The key of an empty file system.
 pub const SCRATCH: &str = "scratch";
 
-/// What the names of keys begin with that came from elsewhere. No key that is made here is named so.
-const PREFIX: &str = "imported-";
+/// What the names of keys begin with that a cache offers. The store never has them: caches, and builds of other days, may mean
+/// other content by them.
+const OFFERED: &str = "offered-";
+
+/// What the names of keys begin with under which the store keeps what came from elsewhere. No other key is named so.
+const IMPORTED: &str = "imported-";
 
 /// All caches of one build.
 #[derive(Default)]
@@ -200,9 +204,19 @@ impl Import {
     }
 }
 
+/// Whether a key is one that a cache offers, and that the store does not know.
+pub fn is_offered(key: &KeyId) -> bool {
+    key.0.starts_with(OFFERED)
+}
+
 /// Whether a key came from a cache.
 pub fn is_imported(key: &KeyId) -> bool {
-    key.0.starts_with(PREFIX)
+    is_offered(key) || key.0.starts_with(IMPORTED)
+}
+
+/// A new key under which the store keeps what a cache offers.
+pub fn new_key() -> KeyId {
+    KeyId(format!("{IMPORTED}{}", crate::ground::random_hex(16)))
 }
 
 impl Imports {
@@ -312,5 +326,5 @@ fn name(operation: &Digest, inputs: &[Ends]) -> KeyId {
         let content = content.as_ref().filter(|_| definition.is_empty());
         text.push_str(&format!("\n{definition:?} {selector:?} {content:?}"));
     }
-    KeyId(format!("{PREFIX}{}", Digest::of(text).hex()))
+    KeyId(format!("{OFFERED}{}", Digest::of(text).hex()))
 }

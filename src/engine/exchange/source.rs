@@ -3,7 +3,7 @@
 use super::folder::{Folder, has_tag};
 use super::format::CONFIG_TYPE;
 use super::in_short;
-use crate::engine::oci::{Descriptor, Manifest, Packing, Platform, Reference, media_type};
+use crate::engine::oci::{Descriptor, ImageIndex, Manifest, Packing, Platform, Reference, media_type};
 use crate::engine::registry::resolve::Resolved;
 use crate::engine::registry::{RegistryClient, RegistryError};
 use crate::engine::store::{Store, StoreError};
@@ -34,7 +34,7 @@ impl Source {
     /// A folder, and the manifest of a tag in it.
     pub fn folder(path: &std::path::Path, tag: &str) -> Result<(Self, Manifest), Why> {
         let folder = Folder::open(path)?;
-        let index = folder.index()?;
+        let index: ImageIndex = folder.index()?;
         let Some(entry) = index.manifests.iter().find(|entry| has_tag(entry, tag)) else {
             return Err(format!("holds nothing under the tag `{}`", tag.escape_debug()));
         };

@@ -133,7 +133,8 @@ impl Solver<'_> {
         if candidates.is_empty() {
             return self.will_run(vertex, digest, &links);
         }
-        self.open(vertex, candidates, on)
+        let offered = self.offered(vertex, digest, &bound)?;
+        Ok(Keys { offered, ..self.open(vertex, candidates, on)? })
     }
 
     /// What an input depends on whose own keys are not sure.

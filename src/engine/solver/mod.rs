@@ -119,6 +119,8 @@ pub struct State {
     slots: Slots,
     unpacking: Mutex<()>,
     importing: Mutex<()>,
+    /// The keys of the store for what caches offer, by the keys that they offer for a step.
+    stored: Mutex<BTreeMap<Vec<KeyId>, KeyId>>,
     tokens: AtomicU64,
     /// What this build made, by the names of the locks: identical steps are run once even under `--no-cache`.
     made: Mutex<BTreeMap<String, Remembered>>,
@@ -213,6 +215,7 @@ impl State {
             slots: Slots { free: Mutex::new(jobs.max(1)), freed: Condvar::new() },
             unpacking: Mutex::new(()),
             importing: Mutex::new(()),
+            stored: Mutex::default(),
             tokens: AtomicU64::new(1),
             made: Mutex::new(BTreeMap::new()),
             running: Mutex::new(Vec::new()),

@@ -135,11 +135,13 @@ impl Solver<'_> {
     }
 
     pub(super) fn lookup(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<Vec<KeyId>, SolveError> {
-        let complete = links.iter().all(|link| !link.definition.is_empty() || link.content.is_some());
-        if !complete {
-            return Ok(Vec::new());
-        }
-        let found = if self.is_foreseeing() { self.cache().peek(digest, links) } else { self.cache().lookup(digest, links) };
+        let of_store = self.links_of_store(links);
+        let complete = of_store.iter().all(|link| !link.definition.is_empty() || link.content.is_some());
+        let found = match (complete, self.is_foreseeing()) {
+            (false, _) => Ok(Vec::new()),
+            (true, true) => self.cache().peek(digest, &of_store),
+            (true, false) => self.cache().lookup(digest, &of_store),
+        };
         let mut found = found.map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))?;
         let imported = self.offered(vertex, digest, links)?.keys();
         found.extend(imported.difference(&found.iter().cloned().collect()).cloned().collect::<Vec<_>>());
@@ -147,7 +149,7 @@ impl Solver<'_> {
     }
 
     /// The keys that the caches have which were brought in.
-    fn offered(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<Offered, SolveError> {
+    pub(super) fn offered(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<Offered, SolveError> {
         let of = |import| {
             let links = links.iter().map(|link| self.link_within(vertex, link, import)).collect::<Result<Vec<_>, _>>()?;
             Ok((import, self.imports.candidates(import, digest, &links)))
@@ -239,6 +241,7 @@ impl Solver<'_> {
                 return Ok(true);
             }
         }
+        let parent = &self.links_of_store(std::slice::from_ref(parent))[0];
         self.cache().has_child(digest, parent).map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
     }
 
