@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// A result of the lab holds as long as this is the same.
 pub const DOCKERFILE: &str = r##"FROM busybox
@@ -35,8 +36,11 @@ echo "$1:x:$gid:" >> /etc/group
 EOF
 "##;
 
-/// Builds it once, by the lab's BuildKit. Errors: what is missing, or why it cannot be built.
+/// Builds it once, by the lab's BuildKit; of tests that ask at once one waits for the other. Errors: what is missing, or why it
+/// cannot be built.
 pub fn make(script: &Path, busybox: &Path, layout: &Path) -> Result<(), String> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     if layout.join("index.json").is_file() {
         return Ok(());
     }

@@ -249,7 +249,7 @@ fn a_damaged_folder_is_a_warning_and_the_build_goes_on() {
         fs::write(two.cache.join("index.json"), index.to_string()).unwrap();
     };
     type Damage<'a> = &'a dyn Fn(&Two);
-    let cases: [(&str, Damage<'_>, &str); 15] = [
+    let cases: [(&str, Damage<'_>, &str); 16] = [
         ("bits of the layers", &|two| all(two, &flip), "is damaged"),
         ("layers are cut off", &|two| all(two, &|blob| fs::write(blob, "x").unwrap()), "has 1 bytes instead of"),
         ("layers are gone", &|two| all(two, &|blob| fs::remove_file(blob).unwrap()), "(ENOENT)"),
@@ -280,6 +280,11 @@ fn a_damaged_folder_is_a_warning_and_the_build_goes_on() {
         ("an index that is none", &|two| index(two, "{"), "`index.json` is malformed"),
         ("an empty index", &|two| index(two, r#"{"schemaVersion":2,"manifests":[]}"#), "holds nothing under the tag"),
         ("no folder", &|two| fs::remove_dir_all(&two.cache).unwrap(), "cannot be opened"),
+        (
+            "words of its own",
+            &|two| documents(two, r#""mode":"max""#, r#""mode":"x\nforged line""#),
+            r"unknown variant `x\nforged line`",
+        ),
         ("a later version", &|two| documents(two, r#""version":1"#, r#""version":2"#), "is of version 2"),
         ("other keys", &|two| documents(two, r#""keyFormat":1"#, r#""keyFormat":9"#), "has keys of version 9"),
         ("a layer beyond the last", &|two| documents(two, r#""layers":[1"#, r#""layers":[77"#), "a layer that is not there"),
@@ -335,6 +340,109 @@ fn only_what_is_damaged_is_built_and_said_to_be() {
     two.check().says(0, &["all is well"]);
 }
 
+/// The same step gave other content on two machines: here by a secret, which is in no key.
+#[test]
+fn what_one_cache_says_of_a_step_is_no_answer_of_another() {
+    let Some(layout) = busybox("what_one_cache_says_of_a_step_is_no_answer_of_another") else { return };
+    let base = format!("base=oci-layout://{}", layout.display());
+    let text = "FROM base AS src\nRUN --mount=type=secret,id=s cp /run/secrets/s /tag\n\
+                FROM base\nCOPY --from=src /tag /tag\nRUN cp /tag /again\n";
+    let mut two = Two::new(text);
+    let (one, other, out) = (two.program.path("one"), two.program.path("other"), two.program.path("out"));
+    let secret = |two: &Two, text: &str| {
+        fs::write(two.program.path("secret"), text).unwrap();
+        format!("id=s,src={}", two.program.path("secret").display())
+    };
+    for (folder, text) in [(&one, "one"), (&other, "other")] {
+        two.fresh_store();
+        let to = format!("type=local,dest={},mode=max", folder.display());
+        two.program.build(&["--build-context", &base, "--secret", &secret(&two, text), "--cache-to", &to]);
+    }
+    two.fresh_store();
+    let from = [&one, &other].map(|folder| format!("type=local,src={}", folder.display()));
+    let secret = secret(&two, "one");
+    let to = format!("type=local,dest={}", out.display());
+    let from =
+        ["--build-context", &base, "--secret", &secret, "--cache-from", &from[0], "--cache-from", &from[1], "-o", &to];
+    let tags = || ["tag", "again"].map(|name| fs::read_to_string(out.join(name)).unwrap());
+    // The newest one of the same step is the other one.
+    let built = two.program.build(&from);
+    assert_eq!((line(&built, 5)["from"].as_str(), tags()), (other.to_str(), ["other", "other"].map(str::to_owned)));
+    // Another step that gives what the first machine had: only its cache knows what is made of that, and not the store, which
+    // has what the other one gave.
+    let changed = text.replace("/tag\nFROM", "/tag; true\nFROM");
+    two.program.write("Dockerfile", &changed);
+    let built = two.program.build(&from);
+    assert_eq!(results(&built, &[2, 4, 5]), ["ran", "imported", "imported"], "{built}");
+    assert_eq!((line(&built, 5)["from"].as_str(), tags()), (one.to_str(), ["one", "one"].map(str::to_owned)));
+    // And each goes on from there in the store.
+    for (dockerfile, want) in [(text, "other"), (&changed, "one")] {
+        two.program.write("Dockerfile", dockerfile);
+        two.program.build(&["--build-context", &base, "--secret", &secret, "-o", &to]);
+        assert_eq!(tags(), [want, want].map(str::to_owned));
+    }
+    two.check().says(0, &["all is well"]);
+}
+
+/// A traced hit is of its own space, also where a cache gives what is made of it.
+#[test]
+fn a_cache_makes_no_exact_hit_of_a_traced_one() {
+    let Some(layout) = busybox("a_cache_makes_no_exact_hit_of_a_traced_one") else { return };
+    let base = format!("--build-context=base=oci-layout://{}", layout.display());
+    let stage = "FROM base AS one\nCOPY a /a\nCOPY b /b\nRUN cat /b > /o\n";
+    let text = format!("{stage}FROM base\nCOPY --from=one /o /o\nRUN cp /o /again\n");
+    let mut two = Two::new(&text);
+    two.export("max", &[&base]);
+    two.fresh_store();
+    two.program.write("Dockerfile", stage);
+    two.program.build(&[&base, "--trace=always"]);
+    two.program.write("Dockerfile", &text);
+    two.program.write("a", "another\n");
+    let traced = two.import(&[&base, "--cache=traced"]);
+    assert_eq!(results(&traced, &[2, 4, 6, 7]), ["ran", "traced", "imported", "imported"], "{traced}");
+    let exact = two.program.build(&[&base]);
+    assert_eq!(results(&exact, &[2, 4, 6, 7]), ["content", "ran", "content", "definition"], "{exact}");
+}
+
+#[test]
+fn an_export_writes_damaged_blobs_again() {
+    if !can_build("an_export_writes_damaged_blobs_again") {
+        return;
+    }
+    let mut two = Two::new(STAGES);
+    two.export("max", &[]);
+    for blob in two.layer_blobs() {
+        let size = fs::metadata(&blob).unwrap().len() as usize;
+        fs::write(&blob, "x".repeat(size)).unwrap();
+    }
+    two.export("max", &[]);
+    two.fresh_store();
+    assert_eq!(results(&two.import(&[]), &[2, 4, 5]), ["imported"; 3]);
+}
+
+#[test]
+fn exports_beside_each_other_lose_no_tag() {
+    if !can_build("exports_beside_each_other_lose_no_tag") {
+        return;
+    }
+    let two = Two::new(STAGES);
+    two.export("max", &[]);
+    let export = |tag: u32| {
+        let to = format!("type=local,dest={},tag=t{tag}", two.cache.display());
+        two.program.build(&["--cache-to", &to]);
+    };
+    std::thread::scope(|scope| {
+        (0..8).for_each(|tag| {
+            drop(scope.spawn({
+                let export = &export;
+                move || export(tag)
+            }))
+        })
+    });
+    let index: Value = read(&two.cache.join("index.json"));
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 9, "{index}");
+}
+
 #[test]
 fn a_folder_of_something_else_is_neither_read_nor_written_over() {
     if !can_build("a_folder_of_something_else_is_neither_read_nor_written_over") {
@@ -352,10 +460,15 @@ fn a_folder_of_something_else_is_neither_read_nor_written_over() {
     assert_eq!(fs::read(two.cache.join("index.json")).unwrap(), before);
     let ended = two.program.run(&["build", "--cache-to", &format!("{to},ignore-error=true")]);
     ended.says(0, &["warning: the cache was not written"]);
-    // Beside it, under a tag of its own, there is room.
+    // Beside it, under a tag of its own, there is room; what others wrote stays to the letter.
+    let mut theirs: Value = read(&two.cache.join("index.json"));
+    theirs["manifests"][0]["artifactType"] = "text/x".into();
+    theirs["annotations"] = serde_json::json!({"a": "b"});
+    fs::write(two.cache.join("index.json"), theirs.to_string()).unwrap();
     two.program.build(&["--cache-to", &format!("{to},tag=mine")]);
     let index: Value = read(&two.cache.join("index.json"));
     assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+    assert_eq!((&index["manifests"][0], &index["annotations"]), (&theirs["manifests"][0], &theirs["annotations"]));
     let from = format!("{},tag=mine", two.from());
     let said = two.program.run(&["build", "--plain", "--cache-from", &from]).stdout;
     assert!(said.contains("2 with their results (mode=min)"), "{said}");

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::fs::FlockOperation;
 
 use super::folder::{Folder, MARK, REF_NAME, blob_path, has_tag};
 use super::format::{CONFIG_TYPE, CacheConfig, CachedResult, CachedStep, VERSION};
@@ -18,6 +20,7 @@ use crate::engine::store::{Store, StoreError};
 use crate::engine::worker::Worker;
 use crate::ground::digest::{Digest, Digester};
 use crate::ground::fs::{AtomicFile, PathResultExt};
+use serde_json::Value;
 
 pub use super::format::CachedInput as StepInput;
 
@@ -89,7 +92,7 @@ impl Packed {
     /// Writes it into a folder under a tag. Other tags stay, and so do blobs that nothing names any more (as with BuildKit):
     /// somebody may be reading them. Errors: the folder cannot be written, or the tag is something else's.
     pub fn write(&self, store: &Store, folder: &Path, tag: &str) -> Result<(), ExchangeError> {
-        let index = present_index(folder, tag)?;
+        present_index(folder, tag)?;
         let blobs = folder.join("blobs/sha256");
         fs::create_dir_all(&blobs).at("create", &blobs)?;
         for layer in &self.manifest.layers {
@@ -100,9 +103,15 @@ impl Packed {
         write(&folder.join(blob_path(&self.manifest.config.digest)), &self.config)?;
         write(&folder.join(blob_path(&entry.digest)), &manifest)?;
         entry.annotations = [(REF_NAME, tag), (MARK, "1")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let mut manifests: Vec<Descriptor> = index.manifests.into_iter().filter(|entry| !has_tag(entry, tag)).collect();
-        manifests.push(entry);
-        let index = ImageIndex { schema_version: 2, media_type: Some(media_type::INDEX.into()), manifests };
+        // Of two builds that write beside each other neither loses what the other one wrote.
+        let lock = fs::File::open(folder).at("open", folder)?;
+        // A file system without locks is written all the same.
+        let _ = rustix::fs::flock(&lock, FlockOperation::LockExclusive);
+        let mut index = present_index(folder, tag)?;
+        if let Some(entries) = index.get_mut("manifests").and_then(Value::as_array_mut) {
+            entries.retain(|entry| entry.pointer(&format!("/annotations/{REF_NAME}")).and_then(Value::as_str) != Some(tag));
+            entries.push(serde_json::to_value(&entry).unwrap_or_default());
+        }
         write(&folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         write(&folder.join("index.json"), &serde_json::to_vec(&index).unwrap_or_default())
     }
@@ -113,19 +122,20 @@ fn descriptor(kind: &str, bytes: &[u8]) -> Descriptor {
     Descriptor { media_type, digest, size, platform: None, annotations: BTreeMap::new() }
 }
 
-/// The index of the folder as it is; an empty one where there is none yet.
-fn present_index(folder: &Path, tag: &str) -> Result<ImageIndex, ExchangeError> {
+/// The index of the folder as it is, with all that others wrote into it; an empty one where there is none yet.
+fn present_index(folder: &Path, tag: &str) -> Result<Value, ExchangeError> {
     let occupied = |why: String| ExchangeError::Occupied { folder: folder.to_owned(), why };
-    let none = ImageIndex { schema_version: 2, media_type: None, manifests: Vec::new() };
+    let none = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": []});
     if !folder.join("index.json").exists() {
         return Ok(none);
     }
-    let index = Folder::open(folder).and_then(|folder| folder.index()).map_err(occupied)?;
+    let opened = Folder::open(folder).map_err(occupied)?;
+    let index: ImageIndex = opened.index().map_err(occupied)?;
     match index.manifests.iter().find(|entry| has_tag(entry, tag)) {
         Some(entry) if !entry.annotations.contains_key(MARK) => {
             Err(occupied(format!("holds something else under the tag `{tag}`, which the cache would replace")))
         }
-        _ => Ok(index),
+        _ => opened.index().map_err(occupied),
     }
 }
 
@@ -182,7 +192,7 @@ fn document(steps: &[Step], packed: &BTreeMap<LayerId, Written>, mode: CacheMode
 /// A blob of the store, verified on its way.
 fn copy(store: &Store, layer: &Descriptor, folder: &Path) -> Result<(), ExchangeError> {
     let path = folder.join(blob_path(&layer.digest));
-    if is_there(&path, layer.size) {
+    if is_there(&path, layer) {
         return Ok(());
     }
     let mut from = store.content.open(&layer.digest)?;
@@ -204,9 +214,20 @@ fn copy(store: &Store, layer: &Descriptor, folder: &Path) -> Result<(), Exchange
     Ok(file.commit()?)
 }
 
-/// A blob is written whole or not at all: its size says whether it is one that was damaged since.
-fn is_there(path: &PathBuf, size: u64) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
+/// Whether the blob lies there as it should be: one that was damaged since is written again.
+fn is_there(path: &Path, layer: &Descriptor) -> bool {
+    let has_size = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == layer.size);
+    has_size && digest_of(path).is_ok_and(|digest| digest == layer.digest)
+}
+
+fn digest_of(path: &Path) -> io::Result<Digest> {
+    let (mut file, mut digester, mut buffer) = (fs::File::open(path)?, Digester::default(), vec![0; 256 << 10]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(digester.finish()),
+            n => digester.update(&buffer[..n]),
+        }
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ExchangeError> {

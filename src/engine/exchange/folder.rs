@@ -6,8 +6,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use serde::de::DeserializeOwned;
 
-use crate::engine::oci::{Descriptor, ImageIndex};
+use super::in_short;
+use crate::engine::oci::Descriptor;
 use crate::ground::digest::Digest;
 use crate::ground::fs::RootDir;
 use crate::ground::fs::error::describe;
@@ -66,7 +68,7 @@ impl Folder {
     }
 
     /// `index.json`.
-    pub fn index(&self) -> Result<ImageIndex, String> {
+    pub fn index<T: DeserializeOwned>(&self) -> Result<T, String> {
         let name = Path::new("index.json");
         if let Err(error) = self.root.open_beneath(name, OFlags::PATH | OFlags::NOFOLLOW)
             && error.kind() == std::io::ErrorKind::NotFound
@@ -74,7 +76,8 @@ impl Folder {
             return Err("is no cache: it has no `index.json`".into());
         }
         let bytes = self.bytes(name, INDEX_LIMIT)?;
-        serde_json::from_slice(&bytes).map_err(|error| format!("is damaged: its `index.json` is malformed ({error})"))
+        serde_json::from_slice(&bytes)
+            .map_err(|error| format!("is damaged: its `index.json` is malformed ({})", in_short(&error)))
     }
 
     /// A small blob, verified.

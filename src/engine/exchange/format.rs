@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::CacheMode;
+use super::{CacheMode, in_short};
 use crate::engine::cache::ingredients::KEY_FORMAT;
 use crate::ground::digest::Digest;
 
@@ -15,6 +15,8 @@ pub const VERSION: u32 = 1;
 /// More of anything is no cache.
 const STEP_LIMIT: usize = 100_000;
 const INPUT_LIMIT: usize = 1_000;
+/// Ways from one step to another; each takes a few hundred bytes of memory.
+const LINK_LIMIT: usize = 200_000;
 /// So many layers the kernel can stack.
 const LAYER_LIMIT: usize = 500;
 
@@ -93,7 +95,8 @@ impl CacheConfig {
     /// Reads a document and checks that all places in it exist. Errors: why it cannot be used, as the end of a sentence that
     /// begins with the cache.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let malformed = |error: serde_json::Error| format!("is damaged: its configuration is malformed ({error})");
+        let malformed =
+            |error: serde_json::Error| format!("is damaged: its configuration is malformed ({})", in_short(&error));
         let versions: Versions = serde_json::from_slice(bytes).map_err(malformed)?;
         if versions.version != VERSION {
             return Err(format!("is of version {}, and this program reads version {VERSION}", versions.version));
@@ -110,6 +113,10 @@ impl CacheConfig {
     fn check(&self) -> Result<(), String> {
         if self.steps.len() > STEP_LIMIT || self.layers.len() > STEP_LIMIT {
             return Err(format!("it has more than {STEP_LIMIT} steps or layers"));
+        }
+        let links = |input: &CachedInput| input.steps.len() + input.roots.len() + 1;
+        if self.steps.iter().flat_map(|step| &step.inputs).map(links).sum::<usize>() > LINK_LIMIT {
+            return Err(format!("its steps are reached in more than {LINK_LIMIT} ways"));
         }
         for (at, step) in self.steps.iter().enumerate() {
             if step.inputs.is_empty() || step.inputs.len() > INPUT_LIMIT {
@@ -178,13 +185,17 @@ mod tests {
         };
         assert!(broken(|c| c.version = 2).contains("is of version 2"));
         assert!(broken(|c| c.key_format += 1).contains("has keys of version"));
-        let damaged: [fn(&mut CacheConfig); 7] = [
+        let damaged: [fn(&mut CacheConfig); 8] = [
             |c| c.steps[0].inputs.clear(),
             |c| c.steps[0].inputs[0].steps.push(0),
             |c| c.steps[0].inputs[0].roots = vec!["../../etc".into()],
             |c| c.steps[0].inputs[0].selector = "x".into(),
             |c| c.steps[0].inputs[0].roots.clear(),
             |c| c.layers.clear(),
+            |c| {
+                c.steps[0].inputs[0].roots = vec!["scratch".into(); 900];
+                c.steps[0].inputs = vec![c.steps[0].inputs[0].clone(); 900];
+            },
             |c| c.steps[0].result.as_mut().unwrap().layers = vec![0; 501],
         ];
         for change in damaged {

@@ -16,8 +16,12 @@ use crate::ground::digest::Digest;
 /// The key of an empty file system.
 pub const SCRATCH: &str = "scratch";
 
-/// What the names of keys begin with that came from elsewhere. No key that is made here is named so.
-const PREFIX: &str = "imported-";
+/// What the names of keys begin with that a cache offers. The store never has them: caches, and builds of other days, may mean
+/// other content by them.
+const OFFERED: &str = "offered-";
+
+/// What the names of keys begin with under which the store keeps what came from elsewhere. No other key is named so.
+const IMPORTED: &str = "imported-";
 
 /// All caches of one build.
 #[derive(Default)]
@@ -63,6 +67,29 @@ pub struct ImportedResult {
     pub micros: u64,
     /// Which of the caches.
     import: usize,
+}
+
+/// The keys that every cache has for a step, by its own links alone. Caches may know the same step with other content, where it
+/// gave that on the machine that made them: what one of them says of a key is no answer of another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offered(BTreeMap<usize, BTreeSet<KeyId>>);
+
+impl Offered {
+    /// Of all caches.
+    pub fn keys(&self) -> BTreeSet<KeyId> {
+        self.0.values().flatten().cloned().collect()
+    }
+
+    /// Of one of them.
+    pub fn of(&self, import: usize) -> Vec<KeyId> {
+        self.0.get(&import).into_iter().flatten().cloned().collect()
+    }
+}
+
+impl FromIterator<(usize, BTreeSet<KeyId>)> for Offered {
+    fn from_iter<T: IntoIterator<Item = (usize, BTreeSet<KeyId>)>>(found: T) -> Self {
+        Self(found.into_iter().filter(|(_, keys)| !keys.is_empty()).collect())
+    }
 }
 
 /// A step that a cache knows, and whose result it does not give.
@@ -177,9 +204,19 @@ impl Import {
     }
 }
 
+/// Whether a key is one that a cache offers, and that the store does not know.
+pub fn is_offered(key: &KeyId) -> bool {
+    key.0.starts_with(OFFERED)
+}
+
 /// Whether a key came from a cache.
 pub fn is_imported(key: &KeyId) -> bool {
-    key.0.starts_with(PREFIX)
+    is_offered(key) || key.0.starts_with(IMPORTED)
+}
+
+/// A new key under which the store keeps what a cache offers.
+pub fn new_key() -> KeyId {
+    KeyId(format!("{IMPORTED}{}", crate::ground::random_hex(16)))
 }
 
 impl Imports {
@@ -193,20 +230,28 @@ impl Imports {
         Self { imports }
     }
 
-    /// The keys that are reachable from all inputs at once, in any of the caches.
-    pub fn candidates(&self, operation: &Digest, links: &[Link]) -> BTreeSet<KeyId> {
-        self.imports.iter().flat_map(|import| import.candidates(operation, links)).collect()
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.imports.len()
     }
 
-    /// Whether any key leads from this input through `operation` at all.
-    pub fn has_child(&self, operation: &Digest, link: &Link) -> bool {
-        self.imports.iter().any(|import| !import.children(operation, link).is_empty())
+    /// The keys of one of the caches that are reachable from all inputs at once.
+    pub fn candidates(&self, import: usize, operation: &Digest, links: &[Link]) -> BTreeSet<KeyId> {
+        self.imports.get(import).map(|import| import.candidates(operation, links)).unwrap_or_default()
     }
 
-    /// The newest result of any of these keys.
-    pub fn result(&self, keys: &[KeyId]) -> Option<ImportedResult> {
-        let of = |(at, import): (usize, &Import)| keys.iter().filter_map(|key| import.result(at, key)).collect::<Vec<_>>();
-        let found = self.imports.iter().enumerate().flat_map(of);
+    /// Whether any key of one of the caches leads from this input through `operation` at all.
+    pub fn has_child(&self, import: usize, operation: &Digest, link: &Link) -> bool {
+        self.imports.get(import).is_some_and(|import| !import.children(operation, link).is_empty())
+    }
+
+    /// The newest result of any of these keys, each in the caches that offer it.
+    pub fn result(&self, offered: &Offered) -> Option<ImportedResult> {
+        let of = |(at, keys): (&usize, &BTreeSet<KeyId>)| {
+            let import = self.imports.get(*at)?;
+            Some(keys.iter().filter_map(|key| import.result(*at, key)).collect::<Vec<_>>())
+        };
+        let found = offered.0.iter().filter_map(of).flatten();
         // Of equally old ones the one of the cache that was named first.
         found.min_by_key(|result| (std::cmp::Reverse(result.created), result.import))
     }
@@ -216,6 +261,10 @@ impl Imports {
         let of = |import: &Import| {
             let known = keys.iter().find_map(|key| import.steps.get(key))?;
             let damage = known.as_ref().and_then(|result| import.damage_of(result));
+            if known.is_some() && damage.is_none() {
+                // It has a result, for other content.
+                return None;
+            }
             Some(Lack { cache: import.shown.clone(), mode: import.mode, damage })
         };
         self.imports.iter().find_map(of)
@@ -277,5 +326,5 @@ fn name(operation: &Digest, inputs: &[Ends]) -> KeyId {
         let content = content.as_ref().filter(|_| definition.is_empty());
         text.push_str(&format!("\n{definition:?} {selector:?} {content:?}"));
     }
-    KeyId(format!("{PREFIX}{}", Digest::of(text).hex()))
+    KeyId(format!("{OFFERED}{}", Digest::of(text).hex()))
 }

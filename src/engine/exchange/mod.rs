@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use export::{Packed, Step, StepInput, StepLayers};
-pub use import::{Import, ImportedLayer, ImportedResult, Imports, Lack};
+pub use import::{Import, ImportedLayer, ImportedResult, Imports, Lack, Offered};
 pub use source::Source;
 
 use super::image::layer::ImageError;
@@ -29,6 +29,11 @@ use super::oci::Reference;
 use super::store::StoreError;
 use crate::ground::fs::PathError;
 use crate::ground::hint::Hint;
+
+/// What an error says that may quote what others wrote, however long that is: on one line.
+fn in_short(error: &dyn fmt::Display) -> String {
+    error.to_string().chars().take(300).collect::<String>().escape_debug().to_string()
+}
 
 /// How much is exported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

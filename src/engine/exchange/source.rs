@@ -2,14 +2,15 @@
 
 use super::folder::{Folder, has_tag};
 use super::format::CONFIG_TYPE;
-use crate::engine::oci::{Descriptor, Manifest, Packing, Platform, Reference, media_type};
+use super::in_short;
+use crate::engine::oci::{Descriptor, ImageIndex, Manifest, Packing, Platform, Reference, media_type};
 use crate::engine::registry::resolve::Resolved;
 use crate::engine::registry::{RegistryClient, RegistryError};
 use crate::engine::store::{Store, StoreError};
 use crate::ground::fs::PathError;
 
 const MANIFEST_LIMIT: u64 = 32 << 20;
-const CONFIG_LIMIT: u64 = 128 << 20;
+const CONFIG_LIMIT: u64 = 32 << 20;
 
 /// An open cache.
 pub enum Source {
@@ -33,7 +34,7 @@ impl Source {
     /// A folder, and the manifest of a tag in it.
     pub fn folder(path: &std::path::Path, tag: &str) -> Result<(Self, Manifest), Why> {
         let folder = Folder::open(path)?;
-        let index = folder.index()?;
+        let index: ImageIndex = folder.index()?;
         let Some(entry) = index.manifests.iter().find(|entry| has_tag(entry, tag)) else {
             return Err(format!("holds nothing under the tag `{}`", tag.escape_debug()));
         };
@@ -41,8 +42,8 @@ impl Source {
             return Err(foreign(&entry.media_type));
         }
         let bytes = folder.document(entry, MANIFEST_LIMIT)?;
-        let manifest: Manifest =
-            serde_json::from_slice(&bytes).map_err(|error| format!("is damaged: its manifest is malformed ({error})"))?;
+        let manifest: Manifest = serde_json::from_slice(&bytes)
+            .map_err(|error| format!("is damaged: its manifest is malformed ({})", in_short(&error)))?;
         is_ours(&manifest)?;
         Ok((Self::Folder(folder), manifest))
     }
@@ -110,7 +111,7 @@ impl Source {
 }
 
 fn cannot_be_had(error: &RegistryError) -> Why {
-    format!("cannot be had: {error}")
+    format!("cannot be had: {}", in_short(error))
 }
 
 fn is_ours(manifest: &Manifest) -> Result<(), Why> {

@@ -132,12 +132,14 @@ impl Solver<'_> {
         reads: Option<&ReadSet>,
     ) -> Result<Vec<KeyId>, SolveError> {
         let mut ids = self.lookup(vertex, digest, links)?;
-        if ids.is_empty() {
-            ids.push(KeyId::random());
-        }
+        let key = self.key_in_store(&ids, KeyId::random);
+        let links = &self.links_of_store(links);
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
         let run = reads.map(|_| self.run_digest(vertex)).transpose()?;
-        self.cache().save_traced(digest, links, &ids[0], result, run.as_ref().zip(reads)).map_err(fail)?;
+        self.cache().save_traced(digest, links, &key, result, run.as_ref().zip(reads)).map_err(fail)?;
+        if !ids.contains(&key) {
+            ids.push(key);
+        }
         Ok(ids)
     }
 

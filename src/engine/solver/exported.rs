@@ -27,7 +27,7 @@ impl Solver<'_> {
         let target = self.graph.target.and_then(|id| self.known_result(id));
         let image: BTreeSet<LayerId> = target.map(|result| result.layers.into_iter().collect()).unwrap_or_default();
         let (mut places, mut out) = (Places::new(), Vec::new());
-        for id in self.used_steps() {
+        for id in self.graph.target.map(|id| self.standing_on(id)).unwrap_or_default() {
             let vertex = self.vertex(id);
             let Some(operation) = vertex.operation.as_ref().filter(|_| vertex.base.is_none() && !self.is_traced(id)) else {
                 continue;
@@ -40,10 +40,9 @@ impl Solver<'_> {
         Ok(out)
     }
 
-    /// Everything that the target stands on, inputs first.
-    fn used_steps(&self) -> Vec<VertexId> {
-        let (mut out, mut seen) = (Vec::new(), BTreeSet::new());
-        let mut todo: Vec<(VertexId, bool)> = self.graph.target.map(|id| (id, false)).into_iter().collect();
+    /// A step and everything that it stands on, inputs first.
+    pub(super) fn standing_on(&self, id: VertexId) -> Vec<VertexId> {
+        let (mut out, mut seen, mut todo) = (Vec::new(), BTreeSet::new(), vec![(id, false)]);
         while let Some((id, inputs_are_done)) = todo.pop() {
             if inputs_are_done {
                 out.push(id);
@@ -99,7 +98,7 @@ impl Solver<'_> {
         image: &BTreeSet<LayerId>,
     ) -> Result<Option<StepLayers>, SolveError> {
         let known = match self.known_result(vertex.id) {
-            None if mode == CacheMode::Max => self.import(vertex, &self.keys(vertex.id)?.ids)?,
+            None if mode == CacheMode::Max => self.import(vertex, &self.keys(vertex.id)?)?,
             known => known,
         };
         let Some(result) = known.filter(|result| self.is_present(&result.layers)) else { return Ok(None) };

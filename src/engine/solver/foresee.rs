@@ -149,7 +149,9 @@ impl Solver<'_> {
         if candidates.is_empty() {
             return Ok(None);
         }
-        self.open(vertex, candidates, on, (digest, &links, &free)).map(Some)
+        let offered = self.offered(vertex, digest, &bound)?;
+        let keys = self.open(vertex, candidates, on, (digest, &links, &free))?;
+        Ok(Some(Keys { offered, ..keys }))
     }
 
     /// What an input depends on whose own keys are not sure.

@@ -4,16 +4,14 @@
 //! Source: BuildKit `solver/combinedcache.go` (`Load` saves what it loaded, with its parents, in the store's own cache) and
 //! `cache/remotecache/v1/cachestorage.go` (`LoadWithParents`: parents are those whose layers are among the result's).
 
-use std::collections::BTreeSet;
-
 use super::error::{FailureSource, SolveError};
 use super::probe::LinkUse;
 use super::{Keys, Solver, guard};
-use crate::engine::cache::links::Saved;
+use crate::engine::cache::links::{Link, Saved};
 use crate::engine::cache::preimage::operation_digest;
 use crate::engine::cache::{KeyId, ResultId, StepResult};
-use crate::engine::event::{BuildEvent, LayerStat, Outcome, Verdict, VertexId};
-use crate::engine::exchange::import::is_imported;
+use crate::engine::event::{BuildEvent, LayerStat, Outcome, Verdict};
+use crate::engine::exchange::import::{is_imported, is_offered, new_key};
 use crate::engine::exchange::{ImportedLayer, ImportedResult, Lack};
 use crate::engine::graph::{BaseLayer, Vertex};
 use crate::engine::image::layer::{ImageError, adopt_blob, measure};
@@ -56,16 +54,17 @@ impl Solver<'_> {
     }
 
     /// The result of a step from whatever cache has it. None: no cache can give it, so it has to be made.
-    pub(super) fn import(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
+    pub(super) fn import(&self, vertex: &Vertex, keys: &Keys) -> Result<Option<StepResult>, SolveError> {
         if self.imports.is_empty() || self.is_foreseeing() {
             return Ok(None);
         }
         let _one_at_a_time = guard(&self.state.importing);
         // Somebody who needed a step that stands on this one may have brought it in meanwhile.
-        if let Some(result) = self.loadable(vertex, ids)? {
+        let ids: Vec<KeyId> = keys.ids.iter().cloned().chain(self.stored(&keys.ids)).collect();
+        if let Some(result) = self.loadable(vertex, &ids)? {
             return Ok(Some(result));
         }
-        while let Some(imported) = self.imports.result(ids) {
+        while let Some(imported) = self.imports.result(&keys.offered) {
             if let Some(result) = self.bring_in(vertex, &imported)? {
                 return Ok(Some(result));
             }
@@ -162,11 +161,13 @@ impl Solver<'_> {
         let stat = match self.ask(vertex, request, Vec::new()) {
             Ok(Reply::Layer { stat }) => stat,
             Ok(other) => return Err(self.unexpected(vertex, &other)),
-            Err(error) if error.fault == FailureSource::User => {
+            Err(error) if error.fault == FailureSource::Cancelled => return Err(error),
+            // Where the machine cannot do it (an owner that it has no id for), the step itself may do without.
+            Err(error) => {
                 let cause = error.message.split_once(": ").map_or(error.message.as_str(), |(_, cause)| cause);
-                return Ok(Err(format!("is damaged: {cause}")));
+                let damaged = if error.fault == FailureSource::User { "is damaged" } else { "cannot be unpacked" };
+                return Ok(Err(format!("{damaged}: {cause}")));
             }
-            Err(error) => return Err(error),
         };
         let Some(worker) = self.worker else { return Ok(Err("cannot be unpacked without a worker".into())) };
         let fail = |error: ImageError| SolveError::environment(&self.speaker.file, vertex, &error, error.hint());
@@ -204,14 +205,18 @@ impl Solver<'_> {
             })
         };
         let (mut saved, mut brought) = (Vec::new(), Vec::new());
-        for id in self.at_and_above(vertex) {
+        for id in self.standing_on(vertex.id) {
             let (above, keys) = (self.vertex(id), self.keys(id)?);
-            let (Some(operation), Some(key)) = (&above.operation, keys.ids.first().cloned()) else { continue };
-            let of = if id == vertex.id { Some(imported.clone()) } else { self.imports.result(&keys.ids) };
+            // What no cache offers is on record already, or is kept apart: a traced hit.
+            let is_offered = above.base.is_none() && !keys.traced && keys.ids.iter().any(is_offered);
+            let Some(operation) = above.operation.as_ref().filter(|_| is_offered) else { continue };
+            let key = self.key_in_store(&keys.ids, new_key);
+            let of = if id == vertex.id { Some(imported.clone()) } else { self.imports.result(&keys.offered) };
             let result = of.as_ref().and_then(&result_of);
-            let known = self.cache().load(&keys.ids).map_err(fail)?;
+            let known = self.cache().load(std::slice::from_ref(&key)).map_err(fail)?;
             let known = result.as_ref().and_then(|result| known.into_iter().find(|known| known.layers == result.layers));
-            let (links, operation) = (self.links(above, LinkUse::Probe)?, operation_digest(operation));
+            let links = self.links_of_store(&self.links(above, LinkUse::Probe)?);
+            let operation = operation_digest(operation);
             let new = result.clone().filter(|_| known.is_none());
             saved.push(Saved { operation, links, key, result: new });
             brought.extend(known.or(result).zip(of).map(|(result, of)| (id, result, of)));
@@ -231,17 +236,31 @@ impl Solver<'_> {
         own.ok_or_else(|| SolveError::environment(&self.speaker.file, vertex, "a cache gave a step without a key", None))
     }
 
-    /// The step, and all that it stands on; a base has no part in it.
-    fn at_and_above(&self, vertex: &Vertex) -> Vec<VertexId> {
-        let (mut out, mut seen, mut todo) = (Vec::new(), BTreeSet::new(), vec![vertex.id]);
-        while let Some(id) = todo.pop() {
-            let above = self.vertex(id);
-            if seen.insert(id.0) && above.base.is_none() {
-                out.push(id);
-                todo.extend(self.graph.inputs(above));
-            }
+    /// Links as the store knows them: with its own keys for what caches offer, as far as it has some.
+    pub(super) fn links_of_store(&self, links: &[Link]) -> Vec<Link> {
+        let of = |link: &Link| {
+            let stored = self.stored(&link.definition);
+            let own = link.definition.iter().filter(|key| !is_offered(key)).cloned();
+            let definition = own.chain(stored.filter(|key| !link.definition.contains(key))).collect();
+            Link { definition, ..link.clone() }
+        };
+        links.iter().map(of).collect()
+    }
+
+    /// The key of the store for a step that has these, if this build gave it one.
+    fn stored(&self, ids: &[KeyId]) -> Option<KeyId> {
+        guard(&self.state.stored).get(&offered_of(ids)).cloned()
+    }
+
+    /// The key of the store for a step that has these keys; one is made where it has none, and kept for this build.
+    pub(super) fn key_in_store(&self, ids: &[KeyId], make: impl FnOnce() -> KeyId) -> KeyId {
+        let own = ids.iter().find(|key| !is_offered(key)).cloned();
+        let offered = offered_of(ids);
+        match own {
+            Some(own) => own,
+            None if offered.is_empty() => make(),
+            None => guard(&self.state.stored).entry(offered).or_insert_with(make).clone(),
         }
-        out
     }
 
     /// Why the result of a step is not there whose key is known: the store lost it, or a cache came without it.
@@ -261,4 +280,10 @@ impl Solver<'_> {
             (false, lack) => [MissReason::ResultGone { collected }].into_iter().chain(lack).collect(),
         }
     }
+}
+
+fn offered_of(ids: &[KeyId]) -> Vec<KeyId> {
+    let mut offered: Vec<KeyId> = ids.iter().filter(|key| is_offered(key)).cloned().collect();
+    offered.sort();
+    offered
 }

@@ -41,7 +41,7 @@ pub use standing::{Side, Standing};
 use super::cache::{Cache, Content, Ingredients, KeyId, StepResult};
 use super::context::Tree;
 use super::event::{BuildEvent, Outcome, VertexId};
-use super::exchange::{ImportedResult, Imports};
+use super::exchange::{ImportedResult, Imports, Offered};
 use super::graph::BuildGraph;
 use super::handle::CancelToken;
 use super::oci::LayerId;
@@ -122,6 +122,8 @@ pub struct State {
     slots: Slots,
     unpacking: Mutex<()>,
     importing: Mutex<()>,
+    /// The keys of the store for what caches offer, by the keys that they offer for a step.
+    stored: Mutex<BTreeMap<Vec<KeyId>, KeyId>>,
     tokens: AtomicU64,
     /// What this build made, by the names of the locks: identical steps are run once even under `--no-cache`.
     made: Mutex<BTreeMap<String, Remembered>>,
@@ -195,6 +197,8 @@ struct Keys {
     loadable: Option<StepResult>,
     /// A result that a cache has which was brought in, when the store has none.
     imported: Option<ImportedResult>,
+    /// Which of the keys each of these caches has.
+    offered: Offered,
     /// In a plan: how sure the keys are.
     fate: foresee::Fate,
     /// In a plan: the layer of a recorded run that will stand in for the step.
@@ -216,6 +220,7 @@ impl State {
             slots: Slots { free: Mutex::new(jobs.max(1)), freed: Condvar::new() },
             unpacking: Mutex::new(()),
             importing: Mutex::new(()),
+            stored: Mutex::default(),
             tokens: AtomicU64::new(1),
             made: Mutex::new(BTreeMap::new()),
             running: Mutex::new(Vec::new()),

@@ -5,6 +5,7 @@ use super::{Keys, Solver, guard};
 use crate::engine::cache::preimage::{chain_digest, operation_digest};
 use crate::engine::cache::{KeyId, Link, ResultId, StepResult};
 use crate::engine::event::{BuildEvent, LayerStat, Outcome, Verdict, VertexId};
+use crate::engine::exchange::Offered;
 use crate::engine::graph::{Counts, Edge, Operation, SourceRef, Vertex};
 use crate::engine::oci::LayerId;
 use crate::engine::verdict::{HitReason, MissReason};
@@ -134,15 +135,42 @@ impl Solver<'_> {
     }
 
     pub(super) fn lookup(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<Vec<KeyId>, SolveError> {
-        let complete = links.iter().all(|link| !link.definition.is_empty() || link.content.is_some());
-        if !complete {
-            return Ok(Vec::new());
-        }
-        let found = if self.is_foreseeing() { self.cache().peek(digest, links) } else { self.cache().lookup(digest, links) };
+        let of_store = self.links_of_store(links);
+        let complete = of_store.iter().all(|link| !link.definition.is_empty() || link.content.is_some());
+        let found = match (complete, self.is_foreseeing()) {
+            (false, _) => Ok(Vec::new()),
+            (true, true) => self.cache().peek(digest, &of_store),
+            (true, false) => self.cache().lookup(digest, &of_store),
+        };
         let mut found = found.map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))?;
-        let imported = self.imports.candidates(digest, links);
+        let imported = self.offered(vertex, digest, links)?.keys();
         found.extend(imported.difference(&found.iter().cloned().collect()).cloned().collect::<Vec<_>>());
         Ok(found)
+    }
+
+    /// The keys that the caches have which were brought in.
+    pub(super) fn offered(&self, vertex: &Vertex, digest: &Digest, links: &[Link]) -> Result<Offered, SolveError> {
+        let of = |import| {
+            let links = links.iter().map(|link| self.link_within(vertex, link, import)).collect::<Result<Vec<_>, _>>()?;
+            Ok((import, self.imports.candidates(import, digest, &links)))
+        };
+        (0..self.imports.len()).map(of).collect()
+    }
+
+    /// A link with the keys that one of the caches has for its input.
+    fn link_within(&self, vertex: &Vertex, link: &Link, import: usize) -> Result<Link, SolveError> {
+        let input = match (link.input as usize).checked_sub(1) {
+            None => vertex.parent,
+            Some(at) => vertex.edges.get(at).and_then(Edge::vertex),
+        };
+        let mut link = link.clone();
+        // Keys that are withheld are not in the link. Those of a base are the same everywhere.
+        if let Some(id) = input.filter(|id| self.vertex(*id).base.is_none())
+            && !link.definition.is_empty()
+        {
+            link.definition = self.keys(id)?.offered.of(import);
+        }
+        Ok(link)
     }
 
     /// The keys that these links lead to, if there are any. A key may be known although its result is gone: steps below may
@@ -168,15 +196,16 @@ impl Solver<'_> {
             }
             self.say_hit(vertex, if maker.is_some() { HitReason::Merged } else { how }, result);
         }
+        let offered = self.offered(vertex, digest, links)?;
         // The store first: what it has needs not be fetched.
-        let imported = if loadable.is_none() { self.imports.result(&ids) } else { None };
+        let imported = if loadable.is_none() { self.imports.result(&offered) } else { None };
         if let Some(imported) = &imported {
             self.note_ingredients(vertex);
             if self.is_foreseeing() {
                 self.say_imported(vertex, imported, None);
             }
         }
-        Ok(Some(Keys { ids, loadable, imported, ..Keys::default() }))
+        Ok(Some(Keys { ids, loadable, imported, offered, ..Keys::default() }))
     }
 
     pub(super) fn loadable(&self, vertex: &Vertex, ids: &[KeyId]) -> Result<Option<StepResult>, SolveError> {
@@ -212,9 +241,12 @@ impl Solver<'_> {
             return Ok(false);
         }
         let parent = &links[0];
-        if self.imports.has_child(digest, parent) {
-            return Ok(true);
+        for import in 0..self.imports.len() {
+            if self.imports.has_child(import, digest, &self.link_within(vertex, parent, import)?) {
+                return Ok(true);
+            }
         }
+        let parent = &self.links_of_store(std::slice::from_ref(parent))[0];
         self.cache().has_child(digest, parent).map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))
     }
 
@@ -271,11 +303,11 @@ impl Solver<'_> {
         if let Some(known) = slot.as_ref() {
             return known.clone();
         }
-        let found = match keys.loadable {
+        let found = match keys.loadable.clone() {
             Some(result) => Ok(result),
             // In a plan nobody makes anything: whoever asks learns that this is not known.
             None if self.is_foreseeing() => Err(SolveError::cancelled(id)),
-            None => self.import(self.vertex(id), &keys.ids).and_then(|result| match result {
+            None => self.import(self.vertex(id), &keys).and_then(|result| match result {
                 Some(result) => Ok(result),
                 None => self.remake(self.vertex(id)),
             }),
@@ -296,7 +328,7 @@ impl Solver<'_> {
                 if let Some(result) = keys.loadable {
                     return Ok(result);
                 }
-                if let Some(result) = self.import(vertex, &keys.ids)? {
+                if let Some(result) = self.import(vertex, &keys)? {
                     return Ok(result);
                 }
             }

@@ -156,7 +156,7 @@ impl Solver<'_> {
         let id = ResultId(crate::ground::random_hex(16));
         let result = StepResult { id, layers, created: now_micros(), micros: old.micros, stat: old.stat };
         let key = KeyId(format!("traced-{}", crate::ground::random_hex(16)));
-        let links = self.links(vertex, LinkUse::Record)?;
+        let links = self.links_of_store(&self.links(vertex, LinkUse::Record)?);
         let saved = self.cache().save_traced(&traced_digest(exact), &links, &key, &result, Some((run, set)));
         saved.map_err(|e| SolveError::store(&self.speaker.file, vertex, &e))?;
         self.note_ingredients(vertex);

@@ -169,8 +169,10 @@ fn read_secret(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
 /// The request of `build`.
 fn request(context: &Context, args: &BuildArgs) -> Result<BuildRequest, EngineError> {
     let mut project = project(context, &args.project)?;
-    project.cache_from = args.cache_from.iter().map(|spec| cache_from(spec)).collect::<Result<_, _>>()?;
-    let cache_to = args.cache_to.iter().map(|spec| cache_to(spec)).collect::<Result<_, _>>()?;
+    project.cache_from =
+        args.cache_from.iter().filter(|spec| !spec.is_empty()).map(|spec| cache_from(spec)).collect::<Result<_, _>>()?;
+    let cache_to =
+        args.cache_to.iter().filter(|spec| !spec.is_empty()).map(|spec| cache_to(spec)).collect::<Result<_, _>>()?;
     for tag in &args.tag {
         Reference::parse(tag).map_err(|e| usage(e.to_string()))?;
     }

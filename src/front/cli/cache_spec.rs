@@ -35,7 +35,9 @@ pub fn cache_to(spec: &str) -> Result<CacheTo, EngineError> {
             ("ignore-error", "true" | "1") => to.ignore_error = true,
             ("ignore-error", "false" | "0") => to.ignore_error = false,
             // What is written is just that.
-            ("image-manifest" | "oci-mediatypes", "true" | "1") => {}
+            ("image-manifest" | "oci-mediatypes", "true" | "1")
+            | ("compression", "gzip")
+            | ("force-compression", "false" | "0") => {}
             _ => {
                 let given = format!("{key}={value}");
                 let why = "there is type, dest, tag, ref, mode and ignore-error";
@@ -126,6 +128,7 @@ mod tests {
         assert_eq!(cache_from("type=registry,ref=a").unwrap(), registry("a"));
         assert_eq!(cache_to("type=registry,ref=a:1,image-manifest=true").unwrap().place, registry("a:1"));
         let says = |error: EngineError, part: &str| assert!(error.message.contains(part), "{}", error.message);
+        assert!(cache_to("type=local,dest=c,compression=gzip,oci-mediatypes=true").is_ok(), "what is written is that");
         says(cache_to("type=inline").unwrap_err(), "Give type=local,dest=DIR or type=registry");
         says(cache_from("type=gha,scope=x").unwrap_err(), "Give type=local,src=DIR or type=registry");
         says(cache_to("type=local").unwrap_err(), "add dest=DIR");

@@ -33,7 +33,8 @@ pub struct PlanArgs {
 
 pub fn run(context: &Context, args: &PlanArgs) -> Result<u8, EngineError> {
     let mut project = build::project(context, &args.project)?;
-    project.cache_from = args.cache_from.iter().map(|spec| cache_from(spec)).collect::<Result<_, _>>()?;
+    project.cache_from =
+        args.cache_from.iter().filter(|spec| !spec.is_empty()).map(|spec| cache_from(spec)).collect::<Result<_, _>>()?;
     let cache_use = args.cache.cache_use()?;
     let store = context.store_to_read()?;
     if args.watch {
