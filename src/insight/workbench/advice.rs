@@ -55,7 +55,15 @@ pub fn advise_with_history(
         let pricing = Pricing { project, store, changed: changed.clone(), view: &view };
         let mut offered = Vec::new();
         for mut suggestion in std::mem::take(&mut report.offered) {
-            suggestion.saving = pricing.saving(&suggestion)?;
+            // A rewrite that cannot be built is no reason to keep the others back.
+            match pricing.saving(&suggestion) {
+                Ok(saving) => suggestion.saving = saving,
+                Err(error) => {
+                    let reason = format!("\u{201c}{}\u{201d} cannot be built: {error}", suggestion.title);
+                    report.refused.push(Refusal { rule: suggestion.rule, line: suggestion.line, reason });
+                    continue;
+                }
+            }
             match &suggestion.saving {
                 Some(saving) if saved(saving) < NIL_MICROS && suggestion.trigger != Trigger::Sources => {
                     report.refused.push(Refusal {
@@ -118,6 +126,7 @@ fn watched(
                         listed: set.listed.clone(),
                         missing: set.missing.clone(),
                         seen: set.read.iter().chain(&set.looked).chain(set.links.keys()).cloned().collect(),
+                        links: set.links.keys().cloned().collect(),
                         wrote: &set.changed | &set.added,
                         ..RunReads::default()
                     };

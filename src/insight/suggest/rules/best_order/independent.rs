@@ -70,9 +70,12 @@ impl Brought<'_> {
     }
 }
 
+/// Files that say who users are.
+pub(super) const USERS: [&str; 2] = ["etc/passwd", "etc/group"];
+
 /// Whether a RUN wrote who users are: then a COPY that names an owner means another one above it.
 pub(super) fn wrote_users(run: &RunReads) -> bool {
-    ["etc/passwd", "etc/group"].iter().any(|file| run.wrote.contains(*file))
+    USERS.iter().any(|file| run.wrote.contains(*file))
 }
 
 /// Whether a set has a path, or one below it. The root is above all.

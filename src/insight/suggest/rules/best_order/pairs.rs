@@ -1,10 +1,12 @@
 //! What has to stay above what, and what is liked above what.
 
+use std::collections::BTreeSet;
+
 use super::super::super::order::{Step, Task};
 use super::super::copy_what_is_read::{Case, RunReads};
-use super::super::place::{below, unquoted, working_folder};
+use super::super::place::{self, below, overlap, unquoted, working_folder};
 use super::cargo::in_image;
-use super::independent::{Brought, conflict, wrote_users};
+use super::independent::{Brought, USERS, above, conflict, wrote_users};
 use super::steps::{Bill, Kind, Table, Unit};
 use crate::language::dockerfile::{Arguments, Instruction, Keyword};
 
@@ -63,8 +65,46 @@ impl Table<'_> {
             }
             (Kind::Part { .. }, Kind::Part { .. }) if above.at == below.at => false,
             (_, _) if above.at == below.at => true,
-            (_, _) => self.with_brought(above, |brought| self.with_brought(below, |other| brought.meets(other))),
+            (_, _) => {
+                self.with_brought(above, |brought| self.with_brought(below, |other| brought.meets(other)))
+                    || self.names_its_owner(above.at, below.at)
+                    || self.owns_its_folders(above.at, below.at)
+            }
         }
+    }
+
+    /// Whether files of a COPY have to wait for a step that is not placed yet and that stands above the COPY.
+    pub(super) fn has_to_wait(&self, copy: usize, files: BTreeSet<String>, placed: &dyn Fn(usize) -> bool) -> bool {
+        let kind = Kind::Part { files, readers: BTreeSet::new() };
+        let part = Unit { kind, at: copy, bill: Bill::default() };
+        self.whole().any(|unit| unit.at < copy && !placed(unit.at) && self.stays_above(unit, &part))
+    }
+
+    /// Whether a COPY brings the users of whom another one names an owner.
+    fn names_its_owner(&self, above: usize, below: usize) -> bool {
+        let (Some(users), Some(owned)) = (self.cargo.get(&above), self.cargo.get(&below)) else { return true };
+        let brings = |file: &&str| match &users.files {
+            Some(files) => files.contains(*file),
+            None => overlap(&users.folder, file),
+        };
+        owned.named_owner && USERS.iter().any(brings)
+    }
+
+    /// Whether two COPYs give the same folder, which no WORKDIR made, to different owners: the last, or the first, decides.
+    fn owns_its_folders(&self, one: usize, other: usize) -> bool {
+        let flags = |at: usize| {
+            let value = |name| self.instruction(at).flag(name).and_then(|flag| flag.value.clone());
+            [value("chown"), value("chmod")]
+        };
+        if flags(one) == flags(other) {
+            return false;
+        }
+        let made = working_folder(self.stages, self.stage, one.min(other));
+        let folders = |at: usize| -> BTreeSet<&str> {
+            let files = self.cargo.get(&at).and_then(|cargo| cargo.files.as_ref()).into_iter().flatten();
+            files.flat_map(|file| above(file)).filter(|folder| place::below(folder, &made).is_none()).collect()
+        };
+        !folders(one).is_disjoint(&folders(other))
     }
 
     /// Why two RUNs keep their order: the path on account of which, or none where it is not known what they read and wrote.

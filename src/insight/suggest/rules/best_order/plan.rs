@@ -65,7 +65,7 @@ pub(super) fn bill(steps: &[Bill], below_all: &BTreeSet<usize>, commits: usize) 
 }
 
 impl Plan {
-    /// Of an order of the table's units. Errors: the file would not be understood.
+    /// Of an order of the table's units. Errors: it cannot be written, or would not be understood.
     pub(super) fn of(table: &Table<'_>, order: &[usize]) -> Result<Self, String> {
         let mut writer = Writer::new(table);
         for unit in order.iter().filter_map(|at| table.units.get(*at)) {
@@ -105,6 +105,8 @@ struct Writer<'t, 'c> {
     pending: BTreeMap<usize, BTreeSet<String>>,
     covered: BTreeMap<usize, BTreeSet<String>>,
     done: BTreeSet<usize>,
+    /// Why a line cannot be written.
+    unwritten: Option<String>,
     /// Behind the last instruction that can be a WORKDIR: a line here works in that folder.
     here: usize,
 }
@@ -123,6 +125,7 @@ impl<'t, 'c> Writer<'t, 'c> {
             pending: BTreeMap::new(),
             covered: BTreeMap::new(),
             done: BTreeSet::new(),
+            unwritten: None,
             here: 0,
         }
     }
@@ -171,11 +174,24 @@ impl<'t, 'c> Writer<'t, 'c> {
             if fresh.is_empty() {
                 continue;
             }
-            let cover = Cover::of(&fresh, &case.files, &case.source.folder);
+            let mut cover = Cover::of(&fresh, &case.files, &case.source.folder);
+            // A folder that is taken whole brings files that may have to stay below what comes next.
+            let more: BTreeSet<String> = cover.files.difference(&fresh).cloned().collect();
+            let placed = |at: usize| self.items.iter().any(|item| item.place() == Some(at));
+            if !more.is_empty() && table.has_to_wait(copy, more, &placed) {
+                cover = Cover::only(&fresh);
+            }
             covered.extend(cover.files.iter().cloned());
             if covered.len() == case.files.len() {
                 self.rest(copy, before);
                 continue;
+            }
+            match case.lines(&cover.folders, &cover.single, self.here) {
+                Ok(lines) => self.items.push(Item::New(lines.join("\n"))),
+                Err(reason) => {
+                    self.unwritten = Some(reason);
+                    return;
+                }
             }
             // Line by line, as they are written.
             let single = cover.single.values().map(|files| (files.iter().cloned().collect(), BTreeSet::new()));
@@ -187,12 +203,14 @@ impl<'t, 'c> Writer<'t, 'c> {
                 let changed_by = table.commits_of(copy, &files, &folders);
                 self.steps.push(Bill { micros: table.share(copy, files.len()), changed_by });
             }
-            self.items.push(Item::New(case.lines(&cover.folders, &cover.single, self.here).join("\n")));
             self.portions.push(Portion { copy, before });
         }
     }
 
     fn finish(mut self) -> Result<Plan, String> {
+        if let Some(reason) = self.unwritten.take() {
+            return Err(reason);
+        }
         let (table, kept) = (self.table, self.kept());
         let index = |at: usize| table.stage.first + 1 + at;
         let mut anchor = table.stage.first;

@@ -234,6 +234,50 @@ fn whole_copies_change_places_with_their_steps() {
 }
 
 #[test]
+fn a_folder_that_is_taken_whole_does_not_go_above_what_must_not_see_all_of_it() {
+    let source = "FROM a\nWORKDIR /app\nCOPY d/gen src/gen\nRUN use\nCOPY . .\nRUN make\n";
+    let files =
+        ["d/gen", "readme", "src/1", "src/2", "src/3", "src/4", "src/5", "src/6", "src/7", "src/8", "src/9", "src/gen"];
+    let project = |own: &str| {
+        let mut project = Project::new(source, &files, &[&["d/gen"], &["d/gen"], &["readme"]])
+            .run(4, 2, 3, &[own], &["first"])
+            .run(6, 10, 5, &files[2..11], &["lib"]);
+        project.reads.destinations.insert(3, format!("/app/{own}"));
+        project
+    };
+    // The first step reads a file of which the folder has another.
+    let after = project("src/gen").after();
+    let lines =
+        "WORKDIR /app\nCOPY src/1 src/2 src/3 src/4 src/5 src/6 src/7 src/8 src/9 src/\nRUN make\nCOPY d/gen src/gen\n";
+    assert!(after.contains(lines), "{after}");
+    // Elsewhere, it may be there.
+    let after = project("gen").after();
+    assert!(after.contains("WORKDIR /app\nCOPY src src/\nRUN make\nCOPY d/gen"), "{after}");
+}
+
+#[test]
+fn owners_keep_the_order_of_copies() {
+    let of = |one: &'static str, other: &'static str, files: &[&'static str], place: &str, commits: &[&[&str]]| {
+        let source = format!("FROM a\nWORKDIR /app\nCOPY {one}\nCOPY {other}\nRUN make\n");
+        let mut project =
+            Project::new(Box::leak(source.into_boxed_str()), files, commits).run(5, 9, 4, &["sub/b"], &["lib"]);
+        project.reads.destinations.insert(3, place.to_owned());
+        project.check().offered.len()
+    };
+    let files = ["x/sub/a", "x/sub/b1", "y/sub/b", "y/sub/c"];
+    let commits: [&[&str]; 2] = [&["x/sub/a"], &["x/sub/a"]];
+    // Both make a folder: the second one's owner has it.
+    assert_eq!(of("--chown=1 x /app/", "--chown=2 y /app/", &files, "/app", &commits), 0);
+    assert_eq!(of("--chown=1 x /app/", "--chown=1 y /app/", &files, "/app", &commits), 1);
+    assert_eq!(of("--chown=1 x /o/", "--chown=2 y /app/", &files, "/o", &commits), 1);
+    // The first one says who the owner is.
+    let files = ["users", "y/sub/b", "y/sub/c"];
+    let commits: [&[&str]; 2] = [&["users"], &["users"]];
+    assert_eq!(of("users /etc/passwd", "--chown=me y /app/", &files, "/etc/passwd", &commits), 0);
+    assert_eq!(of("users /etc/passwd", "--chown=1 y /app/", &files, "/etc/passwd", &commits), 1);
+}
+
+#[test]
 fn what_another_stage_made_goes_below_what_needs_nothing_of_it() {
     let source = "FROM b AS build\nFROM a\nCOPY --from=build /o /out/o\nCOPY vendor /app/\nRUN make docs\nEXPOSE 8\n";
     let mut project =

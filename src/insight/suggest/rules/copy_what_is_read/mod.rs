@@ -28,6 +28,9 @@ pub static PAGE: Page = Page {
     good: "FROM node:22\nWORKDIR /app\nCOPY vendor.list Makefile ./\nRUN make vendor\nCOPY . .\nRUN make all\n",
 };
 
+/// Each line is a layer: a step for which more would be needed is left alone.
+const LINES: usize = 20;
+
 /// What the steps of a Dockerfile read when they were watched.
 #[derive(Debug, Clone, Default)]
 pub struct Reads {
@@ -50,6 +53,8 @@ pub struct RunReads {
     pub missing: BTreeSet<String>,
     /// All that it read or looked at and that was there, whoever brought it.
     pub seen: BTreeSet<String>,
+    /// Links that it followed, or looked at as links.
+    pub links: BTreeSet<String>,
     /// What it changed, removed or made; of a folder that it made, not what is in it.
     pub wrote: BTreeSet<String>,
 }
@@ -116,7 +121,7 @@ impl<'c> Case<'c> {
         let [word] = sources else { return None };
         let source = BroadSource::of(&word.text)?;
         let simple = |flag: &&str| copy.flag(flag).is_none();
-        if source.wildcard || !["exclude", "parents", "unpack", "checksum"].iter().all(simple) {
+        if source.wildcard || !["exclude", "parents", "unpack", "checksum", "keep-git-dir"].iter().all(simple) {
             return None;
         }
         let destination = reads.destinations.get(&copy.line)?.trim_matches('/').to_owned();
@@ -156,7 +161,7 @@ impl<'c> Case<'c> {
             if covered.len() == self.files.len() {
                 break;
             }
-            let lines = self.lines(&cover.folders, &cover.single, at);
+            let lines = self.lines(&cover.folders, &cover.single, at)?;
             let lists = self.listed(found, &covered);
             let missed = found.missing.iter().filter(|path| below(&self.destination, path).is_some()).count();
             portions.push(Portion { run, at, lines, read, lists, missed });
@@ -204,9 +209,20 @@ impl<'c> Case<'c> {
     /// Files of the context that a RUN needs. Errors: it read something that is not in the context any more.
     pub(super) fn wanted(&self, found: &RunReads, line: u32) -> Result<BTreeSet<String>, String> {
         let mut out = BTreeSet::new();
+        // Who made a link is not on record: where the COPY brings one of this name, it is taken to be that.
+        for path in &found.links {
+            let rest = below(&self.destination, path).filter(|rest| !rest.is_empty());
+            out.extend(rest.and_then(|rest| self.source.context_path(rest)).filter(|file| self.files.contains(file)));
+        }
         for path in found.from.get(&self.copy().line).into_iter().flatten() {
-            let Some(rest) = below(&self.destination, path).filter(|rest| !rest.is_empty()) else { continue };
-            let Some(source) = self.source.context_path(rest) else { continue };
+            let Some(rest) = below(&self.destination, path) else {
+                if below(path, &self.destination).is_some() {
+                    continue;
+                }
+                let copy = self.copy().line;
+                return Err(format!("line {line} read `/{path}`, where line {copy} put it through a link of the image"));
+            };
+            let Some(source) = self.source.context_path(rest).filter(|_| !rest.is_empty()) else { continue };
             if self.files.contains(&source) {
                 out.insert(source);
                 continue;
@@ -245,31 +261,47 @@ impl<'c> Case<'c> {
         found.listed.iter().filter(fewer).map(|folder| format!("/{folder}")).collect()
     }
 
-    /// COPY lines for folders and files of the context.
+    /// COPY lines for folders and files of the context. Errors: a name that cannot be written, or too many lines.
     pub(super) fn lines(
         &self,
         folders: &BTreeSet<String>,
         single: &BTreeMap<String, Vec<String>>,
         at: usize,
-    ) -> Vec<String> {
+    ) -> Result<Vec<String>, String> {
         let place = |path: &str| {
             let rest = below(&self.source.folder, path).unwrap_or(path);
             self.written(rest, at)
         };
+        if folders.len() + single.len() > LINES {
+            let line = self.copy().line;
+            return Err(format!("what a step reads of line {line} lies in too many folders to name them"));
+        }
         let mut out = Vec::new();
         for (folder, files) in single {
-            out.push(self.copy_line(files.iter().map(String::as_str), &place(folder)));
+            if let Some(link) = files.iter().find(|file| self.is_link(file)) {
+                return Err(format!("`{link}` is a link, and a COPY that names it would follow it"));
+            }
+            let sources = files.iter().map(|file| written_source(file)).collect::<Result<Vec<String>, String>>()?;
+            out.push(self.copy_line(sources, &place(folder)));
         }
-        out.extend(folders.iter().map(|folder| self.copy_line([folder.as_str()], &place(folder))));
-        out
+        for folder in folders {
+            out.push(self.copy_line(vec![written_source(folder)?], &place(folder)));
+        }
+        Ok(out)
+    }
+
+    /// Whether a step came upon a link where the COPY puts this file.
+    fn is_link(&self, file: &str) -> bool {
+        let Some(rest) = below(&self.source.folder, file) else { return false };
+        let path = format!("{}/{rest}", self.destination);
+        self.reads.runs.values().any(|run| run.links.contains(path.trim_start_matches('/')))
     }
 
     /// Where something below the COPY's destination goes, as a new line before instruction `at` writes it; ends with a slash.
     fn written(&self, rest: &str, at: usize) -> String {
-        let folder = |at| working_folder(self.stages, self.stage, at);
         let Arguments::Copy { destination, .. } = &self.copy().arguments else { return String::new() };
         let text = destination.text.trim_matches(['"', '\'']);
-        let stays = folder(self.copy_at) == folder(at) || text.starts_with('/');
+        let stays = self.works_in_the_same_folder(at) || text.starts_with('/');
         let base = match (stays, text) {
             (true, "." | "./") => "./".to_owned(),
             (true, text) => format!("{}/", text.trim_end_matches('/')),
@@ -282,25 +314,40 @@ impl<'c> Case<'c> {
         }
     }
 
-    fn copy_line<'w>(&self, sources: impl IntoIterator<Item = &'w str>, destination: &'w str) -> String {
+    fn copy_line(&self, sources: Vec<String>, destination: &str) -> String {
         let copy = self.copy();
-        let mut line = copy.keyword_span.text(&self.dockerfile.source).to_owned();
+        // ADD would unpack an archive that is named by itself.
+        let written = copy.keyword_span.text(&self.dockerfile.source);
+        let mut line = match copy.keyword {
+            Keyword::Add if written.chars().all(char::is_lowercase) => "copy".to_owned(),
+            Keyword::Add => "COPY".to_owned(),
+            _ => written.to_owned(),
+        };
         for flag in &copy.flags {
             line = format!("{line} {}", flag.span.text(&self.dockerfile.source));
         }
-        let words: Vec<&str> = sources.into_iter().chain([destination]).collect();
+        let words: Vec<&str> = sources.iter().map(String::as_str).chain([destination]).collect();
         if words.iter().any(|word| word.contains(char::is_whitespace)) {
             return format!("{line} {}", serde_json::json!(words));
         }
         format!("{line} {}", words.join(" "))
     }
 
+    /// Whether a line at instruction `at` surely works in the folder that the COPY works in.
+    fn works_in_the_same_folder(&self, at: usize) -> bool {
+        let (first, last) = (self.copy_at.min(at), self.copy_at.max(at));
+        let mut between = self.stage.instructions[first..last.min(self.stage.instructions.len())].iter();
+        let folder = working_folder(self.stages, self.stage, at);
+        // What a variable means may have changed since.
+        !between.any(|instruction| instruction.keyword == Keyword::Workdir)
+            || (!folder.contains('$') && folder == working_folder(self.stages, self.stage, self.copy_at))
+    }
+
     /// Below another WORKDIR a relative destination means another folder, so it is written in full.
     pub(super) fn destination_edit(&self, last: usize) -> Option<Edit> {
         let Arguments::Copy { destination, .. } = &self.copy().arguments else { return None };
-        let folder = |at| working_folder(self.stages, self.stage, at);
-        let relative = !destination.text.trim_matches(['"', '\'']).starts_with(['/', '$']);
-        let moves = relative && folder(self.copy_at) != folder(last + 1);
+        let relative = !destination.text.trim_matches(['"', '\'']).starts_with('/');
+        let moves = relative && !self.works_in_the_same_folder(last + 1);
         moves.then(|| Edit::ReplaceArgument { span: destination.span, text: join_slash(&self.destination) })
     }
 
@@ -351,6 +398,23 @@ impl<'c> Case<'c> {
             ..advice(self.dockerfile, &PAGE, copy.line)
         }
     }
+}
+
+/// A path of the context as a source of COPY, where it stands for itself only. Errors: it cannot be written so that every builder
+/// reads it as meant.
+fn written_source(path: &str) -> Result<String, String> {
+    if path.contains(['$', '\\', '`', '"', '\'', '<']) || path.contains(char::is_control) {
+        return Err(format!("`{path}` cannot be named in a COPY line by itself"));
+    }
+    let mut out = String::new();
+    for letter in path.chars() {
+        match letter {
+            '[' | '*' | '?' => out.extend(['[', letter, ']']),
+            letter => out.push(letter),
+        }
+    }
+    // Neither a flag nor a list.
+    Ok(if out.starts_with(['-', '[', '#']) { format!("./{out}") } else { out })
 }
 
 fn join_slash(path: &str) -> String {
@@ -418,6 +482,88 @@ mod tests {
         // A step that was not watched keeps everything above it.
         let found = reads(&[(4, &["app/manifest"]), (6, &[])]);
         assert!(after(&found).unwrap().contains("RUN deps\nCOPY . .\nRUN build\n"));
+    }
+
+    /// Files beside the others, of which the first step read one.
+    fn offered_of(file: &str, more: &[&'static str], read: &str) -> SuggestReport {
+        let found = reads(&[(4, &[read]), (5, &["app/lock"])]);
+        let mut all = files().0;
+        all.extend(more);
+        check(&parse(file), &Files(all), &found)
+    }
+
+    #[test]
+    fn names_are_written_so_that_they_stand_for_themselves() {
+        let line = |name: &'static str| {
+            let report = offered_of(FILE, &[name], &format!("app/{name}"));
+            let after = report.offered.first().map(|offered| offered.after.clone());
+            after
+                .and_then(|after| after.lines().nth(2).map(str::to_owned))
+                .unwrap_or_else(|| report.refused[0].reason.clone())
+        };
+        assert_eq!(line("pages[id].ts"), "COPY pages[[]id].ts ./");
+        assert_eq!(line("[id].ts"), "COPY ./[[]id].ts ./");
+        assert_eq!(line("a*b?"), "COPY a[*]b[?] ./");
+        assert_eq!(line("--link"), "COPY ./--link ./");
+        assert_eq!(line("a b"), "COPY [\"a b\",\"./\"]");
+        for name in ["a$b", "it's", "a\"b", "a\\b", "<<EOF", "a`b", "a\nb"] {
+            assert!(line(name).ends_with("cannot be named in a COPY line by itself"), "{}", line(name));
+        }
+    }
+
+    #[test]
+    fn an_archive_of_an_added_folder_is_not_unpacked() {
+        let report = offered_of(&FILE.replace("COPY", "ADD"), &["x.tar"], "app/x.tar");
+        assert!(report.offered[0].after.contains("\nCOPY x.tar ./\nRUN deps\n"), "{}", report.offered[0].after);
+        assert!(report.offered[0].after.contains("\nADD . .\n"));
+    }
+
+    #[test]
+    fn a_link_is_there_in_its_folder_and_never_by_itself() {
+        let with_link = |link: &str| {
+            let mut found = reads(&[(4, &["app/manifest"])]);
+            found.runs.get_mut(&4).unwrap().links.insert(link.to_owned());
+            check(&parse(FILE), &files(), &found)
+        };
+        assert_eq!(with_link("app/lock").refused[0].reason, "`lock` is a link, and a COPY that names it would follow it");
+        assert_eq!(with_link("bin/sh").offered.len(), 1);
+        // All that the folder has.
+        let mut found = reads(&[(4, &["app/src/b"])]);
+        found.runs.get_mut(&4).unwrap().links.insert("app/src/a".to_owned());
+        assert!(after(&found).unwrap().contains("COPY src src/\nRUN deps"), "{:?}", after(&found));
+    }
+
+    #[test]
+    fn what_was_put_elsewhere_through_a_link_is_not_narrowed() {
+        let report = check(&parse(FILE), &files(), &reads(&[(4, &["real/manifest"])]));
+        assert!(report.offered.is_empty());
+        assert_eq!(
+            report.refused[0].reason,
+            "line 4 read `/real/manifest`, where line 3 put it through a link of the image"
+        );
+        assert!(after(&reads(&[(4, &["app", "app/lock"])])).is_some());
+    }
+
+    #[test]
+    fn a_destination_with_another_meaning_below_is_written_in_full() {
+        let variable = FILE.replace("COPY . .\n", "COPY . $D\nWORKDIR /b\n").replace("WORKDIR /app", "ENV D=app");
+        let found = |line: u32| Reads {
+            runs: BTreeMap::from([(line, reads(&[(0, &["app/lock"])]).runs.remove(&0).unwrap())]),
+            destinations: BTreeMap::from([(3, "app".to_owned())]),
+        };
+        let report = check(&parse(&variable), &files(), &found(5));
+        assert!(
+            report.offered[0].after.contains("COPY lock /app/\nRUN deps\nCOPY . /app/\n"),
+            "{}",
+            report.offered[0].after
+        );
+        let folder = FILE.replace("WORKDIR /app", "WORKDIR $A").replace("COPY . .\n", "COPY . .\nENV A=/b\nWORKDIR $A\n");
+        let report = check(&parse(&folder), &files(), &found(6));
+        assert!(
+            report.offered[0].after.contains("COPY lock /app/\nRUN deps\nCOPY . /app/\n"),
+            "{}",
+            report.offered[0].after
+        );
     }
 
     #[test]
