@@ -225,6 +225,11 @@ impl<'c> Table<'c> {
         parts.into_iter().collect()
     }
 
+    /// Whether the context has a file.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.context.contains(path)
+    }
+
     /// Commits that change these files of a COPY, or anything in these folders. A file that is gone counts like those that are
     /// left in its folder, where they are all of the same kind.
     pub(super) fn commits_of(&self, copy: usize, files: &BTreeSet<String>, folders: &BTreeSet<String>) -> BTreeSet<usize> {

@@ -337,8 +337,13 @@ fn a_file_that_is_gone_counts_like_those_of_its_folder() {
     project.ledger.commits.push(vec!["src/gone.c".into()]);
     project.ledger.commits.push(vec!["gone".into()]);
     project.ledger.changed.insert(3, (0..6).collect());
-    let expected = project.check().offered.remove(0).expected.unwrap();
+    let offered = project.check().offered.remove(0);
+    let expected = offered.expected.clone().unwrap();
     assert_eq!((expected.now_micros, expected.after_micros), (12_000_000, (2 + 2 + 12 + 2) * 1_000_000 / 6));
+    // Where it went is not known, and that is said.
+    let said = |risk: &String| risk.starts_with("2 of 6 commits changed files that are not there any more");
+    assert!(offered.risks.iter().any(said), "{offered:?}");
+    assert!(!two().check().offered[0].risks.iter().any(|risk| risk.contains("not there any more")));
 }
 
 #[test]

@@ -178,8 +178,20 @@ fn risks(table: &Table<'_>, plan: &Plan) -> Vec<String> {
                 .to_owned(),
         );
     }
+    out.extend(moved(table));
     out.push("The next commits may change other files than those of the history.".to_owned());
     out
+}
+
+/// That files of the history have other names now, or are gone: what reads them may run more often than was counted.
+fn moved(table: &Table<'_>) -> Option<String> {
+    let commits = table.ledger.commits.len();
+    let gone = table.ledger.commits.iter().filter(|changed| changed.iter().any(|path| !table.has(path))).count();
+    (gone > 0).then(|| {
+        format!(
+            "{gone} of {commits} commits changed files that are not there any more: renames are not followed, and what reads such a file under its new name changes more often than was counted."
+        )
+    })
 }
 
 /// Whose names come or go, with those who list them: by folder, in the order of the folders.
