@@ -110,7 +110,12 @@ impl Table<'_> {
     /// Why two RUNs keep their order: the path on account of which, or none where it is not known what they read and wrote.
     pub(super) fn conflict(&self, above: usize, below: usize) -> Option<Option<&str>> {
         let (Some(one), Some(other)) = (self.watched.get(&above), self.watched.get(&below)) else { return Some(None) };
-        let caches = |at| self.instruction(at).span.text(&self.dockerfile.source).contains("type=cache");
+        // A kind in a variable may be this one.
+        let is_cache = |value: &str| value.contains('$') || value.to_ascii_lowercase().contains("type=cache");
+        let caches = |at| {
+            let mut mounts = self.instruction(at).flags.iter().filter(|flag| flag.name == "mount");
+            mounts.any(|flag| flag.value.as_deref().is_some_and(is_cache))
+        };
         // What one leaves in a cache the other may find.
         if caches(above) && caches(below) {
             return Some(None);

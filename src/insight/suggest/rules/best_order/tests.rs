@@ -142,6 +142,17 @@ fn steps_of_which_one_uses_what_the_other_wrote_keep_their_order() {
 }
 
 #[test]
+fn steps_with_caches_keep_their_order_however_the_mounts_are_written() {
+    const CACHES: &str = "FROM a\nWORKDIR /app\nCOPY . .\nRUN --mount=type=CACHE,target=/c make app\n# what others wrote\nRUN --mount=ty\\\npe=cache,target=/c make vendor\nCMD x\n";
+    let mut project = two();
+    project.source = CACHES;
+    let offered = project.check().offered;
+    assert!(offered.iter().all(|offer| offer.after.find("make app") < offer.after.find("make vendor")), "{offered:?}");
+    // Without the caches they change places.
+    assert!(two().after().find("make app") > two().after().find("make vendor"));
+}
+
+#[test]
 fn a_listing_in_which_names_come_or_go_is_a_risk() {
     let mut project = two();
     project.reads.runs.get_mut(&4).unwrap().listed.insert("app".into());
