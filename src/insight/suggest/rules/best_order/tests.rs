@@ -2,24 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::super::{BestOrder, ContextView, SuggestReport, Trigger, find_page};
+use super::super::super::{BestOrder, SuggestReport, Trigger, find_page};
+use super::super::copy_what_is_read::tests::Files;
 use super::super::copy_what_is_read::{self, Reads, RunReads};
 use super::{Ledger, PAGE, check};
 use crate::language::dockerfile::parse;
-
-struct Files(Vec<&'static str>);
-
-impl ContextView for Files {
-    fn exists(&self, path: &str) -> bool {
-        self.0.contains(&path)
-    }
-    fn read(&self, _: &str) -> Option<String> {
-        None
-    }
-    fn list(&self) -> Vec<String> {
-        self.0.iter().map(|path| (*path).to_owned()).collect()
-    }
-}
 
 fn set(paths: &[&str]) -> BTreeSet<String> {
     paths.iter().map(|path| (*path).to_owned()).collect()
