@@ -7,6 +7,7 @@ mod credentials;
 mod elsewhere;
 mod errors;
 mod exchange;
+mod foreseen;
 mod git;
 mod git_ssh;
 mod heat;

@@ -39,6 +39,8 @@ pub(super) struct Changes {
     place: usize,
     /// `--chmod` gives files of any mode the same.
     chmod: bool,
+    /// `--chown` gives files of any owner the same.
+    chown: bool,
 }
 
 /// A path that a step had read and that surely is another one now.
@@ -65,7 +67,7 @@ impl Changes {
         edges: usize,
         (layer, place): (&LayerId, usize),
     ) -> Option<Self> {
-        let Operation::Copy { destination, chmod, sources, .. } = operation else { return None };
+        let Operation::Copy { destination, chmod, chown, sources, .. } = operation else { return None };
         let root = RootDir::open(&layout.layer(layer)).ok()?;
         let several = edges > 1 || sources.len() > 1;
         let target = Target::new(&root, destination, several)?;
@@ -86,7 +88,7 @@ impl Changes {
             None => nearest_is_directory(&root, path, &paths),
         };
         let certain = paths.iter().all(|(path, (then, _))| at_its_place(path, then));
-        certain.then(|| Self { paths, place, chmod: chmod.is_some() })
+        certain.then(|| Self { paths, place, chmod: chmod.is_some(), chown: chown.is_some() })
     }
 
     /// Whether a run that read this on a chain with that layer gives the same now.
@@ -134,7 +136,8 @@ impl Changes {
         match pair {
             (Some(then), Some(now)) if set.read.contains(path) && of_this_layer => {
                 let files = then.kind == EntryKind::File && now.kind == EntryKind::File;
-                let told = files && (!self.chmod || then.size != now.size);
+                let lent = self.chmod || self.chown && (then.uid, then.gid) != (now.uid, now.gid);
+                let told = files && (!lent || then.size != now.size);
                 if told { touch(TouchKind::Content(now.clone())) } else { None }
             }
             (None, Some(_)) if set.missing.contains(path) && !hidden() => touch(TouchKind::Appeared),
