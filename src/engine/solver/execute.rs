@@ -409,7 +409,7 @@ fn fetched_sources(vertex: &Vertex) -> Vec<usize> {
 }
 
 /// Names the lock of a step: the same for every builder that would make the same result.
-fn lock_name(digest: &Digest, links: &[Link]) -> String {
+pub(super) fn lock_name(digest: &Digest, links: &[Link]) -> String {
     let of_link = |link: &Link| match &link.content {
         Some(content) => content.0.clone(),
         None => link.definition.iter().map(|key| key.0.as_str()).max().unwrap_or("").to_owned(),

@@ -13,10 +13,13 @@ use super::foresee_trace::Outlook;
 use super::probe::LinkUse;
 use super::twins::{Made, Maker};
 use super::{Keys, Mode, Solver, guard};
+use crate::engine::cache::preimage::traced_digest;
 use crate::engine::cache::{Content, KeyId, Link};
 use crate::engine::context::Entry;
 use crate::engine::event::{BuildEvent, Dependence, Outcome, Verdict, VertexId};
 use crate::engine::graph::{Counts, Edge, SourceRef, Vertex};
+use crate::engine::oci::LayerId;
+use crate::engine::reads::CacheUse;
 use crate::engine::verdict::HitReason;
 use crate::ground::digest::Digest;
 
@@ -43,6 +46,8 @@ pub(super) struct Foreseen {
     used: Mutex<BTreeSet<Digest>>,
     /// Steps that will or may run, in the order of the plan.
     pub(super) makers: Mutex<Vec<Maker>>,
+    /// Steps for which a recorded run will stand in, and the layer that it gives.
+    pub(super) stand_ins: Mutex<Vec<(Maker, Option<LayerId>)>>,
     /// Keys of base images that a build would write down.
     bases: Mutex<BTreeSet<String>>,
     /// Steps whose lost result is needed if something undecided runs.
@@ -117,7 +122,7 @@ impl Solver<'_> {
             }
         }
         match self.foresee_trace(vertex)? {
-            Outlook::Hit(old) => Ok(self.foreseen_stand_in(vertex, &old)),
+            Outlook::Hit(old) => self.foreseen_stand_in(vertex, exact, &old),
             Outlook::Runs => self.will_run(vertex, &own),
             Outlook::Open(on) => {
                 let links = self.links(vertex, LinkUse::Foresee)?;
@@ -145,9 +150,13 @@ impl Solver<'_> {
             return Ok(of_space(if by_content { self.served(vertex, digest, &links, content)? } else { None }));
         };
         let bound: Vec<Link> = links.iter().filter(|link| free.iter().all(|(at, _)| *at != link.input)).cloned().collect();
-        let candidates = self.lookup(vertex, digest, &bound)?;
+        let mut candidates = self.lookup(vertex, digest, &bound)?;
         if candidates.is_empty() {
             return Ok(None);
+        }
+        // What no exact record decides may still be a traced hit.
+        if !traced && self.cache_use != CacheUse::Exact {
+            candidates.extend(self.lookup(vertex, &traced_digest(digest), &bound)?);
         }
         let offered = self.offered(vertex, digest, &bound)?;
         let keys = self.open(vertex, candidates, on, (digest, &links, &free))?;
@@ -206,8 +215,9 @@ impl Solver<'_> {
         {
             return Ok(Keys { ids, withheld, fate: Fate::Runs, traced: self.stands_on_traced(vertex)?, ..Keys::default() });
         }
-        if let Some((ids, on)) = self.perhaps_merged(digest, &links, &free, shaky.as_ref()) {
-            return self.open(vertex, ids, on, (digest, &links, &free));
+        if let Some(on) = self.perhaps_merged((digest, &links, &free), shaky.as_ref()) {
+            let keys = self.open(vertex, Vec::new(), on, (digest, &links, &free))?;
+            return Ok(Keys { withheld, ..keys });
         }
         let ids = vec![KeyId(format!("foreseen:{}", vertex.id.0))];
         self.note_maker(vertex, (digest, &links, &free), &ids, None);
@@ -221,7 +231,13 @@ impl Solver<'_> {
         !guard(&self.state.foreseen.bases).insert(key.0.clone())
     }
 
-    fn open(&self, vertex: &Vertex, ids: Vec<KeyId>, on: Dependence, as_others: Made<'_>) -> Result<Keys, SolveError> {
+    fn open(&self, vertex: &Vertex, mut ids: Vec<KeyId>, on: Dependence, as_others: Made<'_>) -> Result<Keys, SolveError> {
+        // It may also be merged with a step above that runs.
+        for id in self.keys_of_alike(as_others) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
         for id in self.graph.inputs(vertex) {
             if self.is_lost(id) {
                 guard(&self.state.foreseen.perhaps).push((id, on.clone()));

@@ -8,10 +8,10 @@
 use super::changes::{Changes, Fit, Touch};
 use super::execute::unpacked;
 use super::foresee::Fate;
-use super::probe::now_micros;
+use super::probe::{LinkUse, now_micros};
 use super::{Keys, SolveError, Solver, guard};
-use crate::engine::cache::preimage::operation_digest;
-use crate::engine::cache::{Content, KeyId, StepResult};
+use crate::engine::cache::preimage::{operation_digest, traced_digest};
+use crate::engine::cache::{Content, StepResult};
 use crate::engine::event::{Dependence, VertexId};
 use crate::engine::graph::{Operation, Vertex};
 use crate::engine::oci::LayerId;
@@ -84,12 +84,15 @@ impl Solver<'_> {
     }
 
     /// The keys of a step for which a recorded run stands in.
-    pub(super) fn foreseen_stand_in(&self, vertex: &Vertex, old: &StepResult) -> Keys {
+    pub(super) fn foreseen_stand_in(&self, vertex: &Vertex, exact: &Digest, old: &StepResult) -> Result<Keys, SolveError> {
         self.note_ingredients(vertex);
         let shown = StepResult { created: now_micros(), ..old.clone() };
         self.say_hit(vertex, HitReason::Traced, &shown);
-        let ids = vec![KeyId(format!("foreseen:{}", vertex.id.0))];
-        Keys { ids, traced: true, fate: Fate::Runs, stands_in: old.layers.last().cloned(), ..Keys::default() }
+        let mut links = self.links(vertex, LinkUse::Foresee)?;
+        let free = self.fill_contents(vertex, &mut links)?;
+        let made = (&traced_digest(exact), links.as_slice(), free.as_slice());
+        let (ids, stands_in) = self.keys_of_stand_in(vertex, made, old.layers.last().cloned());
+        Ok(Keys { ids, traced: true, fate: Fate::Runs, stands_in, ..Keys::default() })
     }
 
     /// Whether a recorded run fits, or on what it depends. `met`: what another run was refused for already.

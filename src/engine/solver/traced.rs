@@ -5,6 +5,7 @@
 //! linked by other digests than those of an exact build, from keys that an exact build never has.
 
 use super::error::SolveError;
+use super::execute::lock_name;
 use super::probe::{LinkUse, now_micros};
 use super::{Keys, Mode, Solver, guard};
 use crate::engine::cache::preimage::{operation_digest, traced_digest};
@@ -88,6 +89,13 @@ impl Solver<'_> {
         }
         let parents = self.result(parent)?.layers;
         self.unpack(vertex, &parents)?;
+        let digest = traced_digest(exact);
+        let _lock = self.lock_step(vertex.id, &lock_name(&digest, &self.links(vertex, LinkUse::Record)?))?;
+        // Looked up again under the lock: an identical step may have been served meanwhile, in this build or beside it.
+        let links = self.links(vertex, LinkUse::ProbeContent)?;
+        if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Traced)? {
+            return Ok(Some(Keys { traced: true, ..keys }));
+        }
         let mut refused = None;
         for old in candidates {
             self.note(vertex, old.layers.iter().map(LayerId::as_str))?;

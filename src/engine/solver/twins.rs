@@ -6,6 +6,7 @@ use super::{SolveError, Solver, guard};
 use crate::engine::cache::{KeyId, Link, StepResult};
 use crate::engine::event::{BuildEvent, Dependence, Outcome, Verdict, VertexId};
 use crate::engine::graph::Vertex;
+use crate::engine::oci::LayerId;
 use crate::engine::verdict::HitReason;
 use crate::ground::digest::Digest;
 
@@ -91,22 +92,39 @@ impl Solver<'_> {
         Some(ids)
     }
 
-    /// The keys of earlier steps of this plan that may make the same, and on what it depends whether they do. `shaky`: on what
-    /// it depends which keys its own inputs have.
-    pub(super) fn perhaps_merged(
-        &self,
-        digest: &Digest,
-        links: &[Link],
-        free: &[(u32, Dependence)],
-        shaky: Option<&Dependence>,
-    ) -> Option<(Vec<KeyId>, Dependence)> {
+    /// On what it depends whether an earlier step of this plan makes the same; none when none can. `shaky`: on what it depends
+    /// which keys its own inputs have.
+    pub(super) fn perhaps_merged(&self, (digest, links, free): Made<'_>, shaky: Option<&Dependence>) -> Option<Dependence> {
         let makers = guard(&self.state.foreseen.makers);
-        let alike: Vec<&Maker> =
-            makers.iter().filter(|maker| maker.is_like(digest, links, free) > Likeness::Another).collect();
-        let theirs = alike.iter().find_map(|maker| maker.open.as_ref().or(maker.free.first().map(|(_, on)| on)));
-        let on = shaky.or(free.first().map(|(_, on)| on)).or(theirs)?;
-        let ids: Vec<KeyId> = alike.iter().flat_map(|maker| maker.ids.iter().cloned()).collect();
-        (!ids.is_empty()).then(|| (ids, on.clone()))
+        let mut alike = makers.iter().filter(|maker| maker.is_like(digest, links, free) > Likeness::Another).peekable();
+        alike.peek()?;
+        let theirs = alike.find_map(|maker| maker.open.as_ref().or(maker.free.first().map(|(_, on)| on)));
+        shaky.or(free.first().map(|(_, on)| on)).or(theirs).cloned()
+    }
+
+    /// The keys of earlier steps of this plan that make the same, or may.
+    pub(super) fn keys_of_alike(&self, (digest, links, free): Made<'_>) -> Vec<KeyId> {
+        let makers = guard(&self.state.foreseen.makers);
+        let alike = makers.iter().filter(|maker| maker.is_like(digest, links, free) > Likeness::Another);
+        alike.flat_map(|maker| maker.ids.iter().cloned()).collect()
+    }
+
+    /// The keys of a step for which a recorded run stands in, and the layer that this gives: those of an identical step above,
+    /// whose record it finds, else new ones.
+    pub(super) fn keys_of_stand_in(
+        &self,
+        vertex: &Vertex,
+        (digest, links, free): Made<'_>,
+        layer: Option<LayerId>,
+    ) -> (Vec<KeyId>, Option<LayerId>) {
+        let mut known = guard(&self.state.foreseen.stand_ins);
+        if let Some((same, layer)) = known.iter().find(|(one, _)| one.is_like(digest, links, free) == Likeness::Same) {
+            return (same.ids.clone(), layer.clone());
+        }
+        let ids = vec![KeyId(format!("foreseen:{}", vertex.id.0))];
+        let (links, free) = (links.to_vec(), free.to_vec());
+        known.push((Maker { by: vertex.id, digest: *digest, links, ids: ids.clone(), free, open: None }, layer.clone()));
+        (ids, layer)
     }
 
     /// Fills in the contents that can be known without running anything; returns the inputs whose content cannot, and what
