@@ -186,6 +186,12 @@ fn commands_that_only_look_make_no_store() {
     fs::create_dir(&program.store).unwrap();
     program.run(&["plan"]).says(0, &[nothing]);
     assert_eq!(fs::read_dir(&program.store).unwrap().count(), 0);
+    // Nor is a folder of something else.
+    fs::write(program.store.join("mine"), "1\n").unwrap();
+    for args in [&["plan"][..], &["du"], &["check"], &["prune", "--force"]] {
+        program.run(args).says(0, &[nothing]);
+    }
+    assert_eq!(fs::read_dir(&program.store).unwrap().count(), 1);
 }
 
 #[test]

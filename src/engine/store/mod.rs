@@ -210,13 +210,15 @@ impl Store {
     }
 }
 
-/// Whether there is a store, or something else in its place: what [`Store::open`] would neither make nor fill.
+/// Whether there is a store, or what is no folder in its place: what [`Store::open`] would not make.
 pub fn is_there(root: &Path) -> bool {
     // What cannot be looked at is left to who opens it.
-    match std::fs::read_dir(root) {
-        Ok(mut names) => names.next().is_some(),
+    let is_there = |path: &Path| match path.symlink_metadata() {
+        Ok(_) => true,
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    }
+    };
+    // A folder of something else is no store; one that has lost its index still is.
+    if root.is_dir() { ["index.db", "layers"].iter().any(|name| is_there(&root.join(name))) } else { is_there(root) }
 }
 
 /// A store is one user's: what another one writes in it the first could neither read nor remove. Nothing is changed before
