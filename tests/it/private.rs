@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-use super::program::{Program, busybox, line};
+use super::program::{Program, busybox, can_build, line};
 
 const CANARY: &str = "RB-S3CR3T-4711";
 
@@ -108,4 +108,19 @@ fn k08_keys_given_as_files_are_held_by_an_agent_that_ends_with_the_build() {
     let given = format!("k={}", program.path("broken").display());
     let ended = program.run(&["build", "--no-cache", "--build-context", &context, "--ssh", &given, "."]);
     ended.says(1, &["the ssh key", "cannot be used"]);
+}
+
+#[test]
+fn a_text_that_should_not_have_been_copied_is_gone_after_prune() {
+    let test = "a_text_that_should_not_have_been_copied_is_gone_after_prune";
+    if !can_build(test) {
+        return;
+    }
+    let program = Program::new("FROM scratch\nCOPY . /\n");
+    program.write(".env", &format!("TOKEN={CANARY}\n"));
+    program.build(&[]);
+    fs::remove_file(program.context.join(".env")).unwrap();
+    program.build(&[]);
+    program.run(&["prune", "--all", "--force"]).says(0, &["freed"]);
+    is_nowhere(&program, CANARY);
 }

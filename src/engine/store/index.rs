@@ -83,6 +83,8 @@ impl Index {
             return Err(StoreError::Format { store, found: version.to_string(), known: FORMAT });
         }
         connection.execute_batch("pragma journal_mode = wal; pragma synchronous = full;").map_err(wrap)?;
+        // What is removed is gone: texts of contexts may hold what nobody meant to keep.
+        connection.execute_batch("pragma secure_delete = on;").map_err(wrap)?;
         upgrade(&connection).map_err(wrap)?;
         Ok(Self { connection: Mutex::new(connection), store: store.clone() })
     }
