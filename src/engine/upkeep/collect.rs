@@ -79,6 +79,7 @@ pub fn collect(store: &Store, worker: &Worker, selection: Selection, now: u64, w
     }
     if !building {
         forget_trees(store)?;
+        forget_texts(store)?;
     }
     Ok(out)
 }
@@ -190,26 +191,52 @@ fn forget_trees(store: &Store) -> Result<(), UpkeepError> {
         for digest in digests.iter().filter(|digest| !named.contains(*digest)) {
             delete.execute([digest])?;
         }
-        forget_texts(db)
+        Ok(())
     })?)
 }
 
 /// Texts of files that no list names any more.
-fn forget_texts(db: &rusqlite::Connection) -> rusqlite::Result<()> {
-    let mut named = BTreeSet::new();
-    let mut lists = db.prepare("select entries from trees")?;
-    let mut rows = lists.query([])?;
-    while let Some(row) = rows.next()? {
-        let packed: Vec<u8> = row.get(0)?;
-        // A list that cannot be read is compared with nothing.
-        let list = crate::engine::context::unpack_list(&packed).unwrap_or_default();
-        named.extend(list.into_iter().map(|entry| entry.digest.to_string()));
+fn forget_texts(store: &Store) -> Result<(), UpkeepError> {
+    // Lists may be many and long: they are read while others may write, and those that came meanwhile afterwards.
+    let mut texts = store.index.with(|db| {
+        let mut texts = Texts { unnamed: names(db, "select digest from texts")?, read: BTreeSet::new() };
+        texts.spare_named(db)?;
+        Ok(texts)
+    })?;
+    if texts.unnamed.is_empty() {
+        return Ok(());
     }
-    let kept: Vec<String> =
-        db.prepare("select digest from texts")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let mut delete = db.prepare("delete from texts where digest = ?1")?;
-    for digest in kept.iter().filter(|digest| !named.contains(*digest)) {
-        delete.execute([digest])?;
+    Ok(store.index.transact(|db| {
+        texts.spare_named(db)?;
+        let mut delete = db.prepare("delete from texts where digest = ?1")?;
+        texts.unnamed.iter().try_for_each(|digest| delete.execute([digest]).map(|_| ()))
+    })?)
+}
+
+fn names(db: &rusqlite::Connection, query: &str) -> rusqlite::Result<BTreeSet<String>> {
+    db.prepare(query)?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Texts that no list named of those that were read.
+struct Texts {
+    unnamed: BTreeSet<String>,
+    read: BTreeSet<String>,
+}
+
+impl Texts {
+    /// Reads the lists that were not read yet.
+    fn spare_named(&mut self, db: &rusqlite::Connection) -> rusqlite::Result<()> {
+        let mut query = db.prepare("select entries from trees where digest = ?1")?;
+        for name in names(db, "select digest from trees")? {
+            if self.unnamed.is_empty() || !self.read.insert(name.clone()) {
+                continue;
+            }
+            let packed: Vec<u8> = query.query_row([&name], |row| row.get(0))?;
+            // A list that cannot be read is compared with nothing.
+            for entry in crate::engine::context::unpack_list(&packed).unwrap_or_default() {
+                self.unnamed.remove(&entry.digest.to_string());
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
