@@ -73,12 +73,13 @@ impl Engine {
         };
         let made = make().and_then(|store| {
             drop(store);
-            Ok(Worker::spawn(&root, snapshots)?)
+            let engine = Engine::open(&root, Worker::spawn(&root, snapshots)?)?;
+            // Nobody needs it after a power cut.
+            engine.store.index.with(|db| db.execute_batch("pragma synchronous = off"))?;
+            Ok(engine)
         });
-        match made.and_then(|worker| Engine::open(&root, worker)) {
+        match made {
             Ok(engine) => {
-                // Nobody needs it after a power cut.
-                engine.store.index.with(|db| db.execute_batch("pragma synchronous = off"))?;
                 let engine = Engine { sources: self.sources.clone(), ..engine };
                 Ok(Scratch { engine, folder, _lease: lease, _lock: lock })
             }
