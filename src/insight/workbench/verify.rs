@@ -5,7 +5,8 @@
 //! not, and neither is what two builds of the original do not have in common.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -238,7 +239,7 @@ fn copy_context(from: &Path, ignore: &IgnoreFile, to: &Path, cancel: &CancelToke
                 symlink(link, &target).at("create", &target)?;
             }
             EntryKind::File => {
-                std::fs::copy(&source, &target).at("copy", &source)?;
+                copy_file(&source, &target, cancel).at("copy", &source)?;
                 let time = std::time::UNIX_EPOCH + std::time::Duration::new(seconds.max(0) as u64, nanos);
                 let file = std::fs::File::options().write(true).open(&target);
                 // A file that may not be written keeps the time of now: no step's key knows times.
@@ -254,6 +255,16 @@ fn copy_context(from: &Path, ignore: &IgnoreFile, to: &Path, cancel: &CancelToke
         std::fs::set_permissions(&target, mode).at("set the mode of", &target)?;
     }
     Ok(())
+}
+
+/// So much of a file is copied before somebody looks whether it is still wanted.
+const PIECE: u64 = 8 << 20;
+
+/// Copies a file and its mode; a part of it when it is cancelled meanwhile.
+fn copy_file(from: &Path, to: &Path, cancel: &CancelToken) -> std::io::Result<()> {
+    let (mut source, mut target) = (File::open(from)?, File::create(to)?);
+    while !cancel.is_cancelled() && std::io::copy(&mut Read::by_ref(&mut source).take(PIECE), &mut target)? > 0 {}
+    target.set_permissions(source.metadata()?.permissions())
 }
 
 /// Everything of an image of a store that is compared.
