@@ -376,4 +376,21 @@ mod tests {
         changed.config.user = "x".into();
         assert_eq!(differences(&first, &changed, &left_out).len(), 1);
     }
+
+    #[test]
+    fn a_file_is_copied_whole_with_its_mode_and_not_at_all_once_it_is_cancelled() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        let bytes = vec![7; PIECE as usize + 1];
+        std::fs::write(&from, &bytes).unwrap();
+        std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o4751)).unwrap();
+        let cancel = CancelToken::default();
+        copy_file(&from, &to, &cancel).unwrap();
+        assert!(std::fs::read(&to).unwrap() == bytes);
+        assert_eq!(std::fs::metadata(&to).unwrap().permissions().mode() & 0o7777, 0o4751);
+        cancel.cancel();
+        copy_file(&from, &to, &cancel).unwrap();
+        assert_eq!(std::fs::metadata(&to).unwrap().len(), 0);
+    }
 }
