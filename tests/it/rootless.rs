@@ -163,3 +163,41 @@ fn a_shell_without_root_stands_where_the_step_does_with_a_terminal_too() {
         Ended::of(script.output().unwrap()).says(0, &["/dev/pts/0", "24 80", "xterm", "the shell was left"]);
     }
 }
+
+#[test]
+fn a_verification_without_root_leaves_nothing_of_folders_that_nobody_may_write() {
+    let test = "a_verification_without_root_leaves_nothing_of_folders_that_nobody_may_write";
+    let Some(layout) = busybox(test) else { return };
+    let dockerfile =
+        "FROM base\nWORKDIR /w\nCOPY . .\nRUN cat in/a > /out; mkdir /d; touch /d/x; chown -R 77:77 /d; sleep 1\n";
+    let Some(user) = AsUser::new(test, dockerfile) else { return };
+    for (path, text) in [("in/a", "a\n"), ("b", "b\n"), (".dockerignore", "Dockerfile\n.dockerignore\n")] {
+        user.program.write(path, text);
+    }
+    let inside = user.program.context.join("in");
+    std::fs::set_permissions(&inside, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    let base = format!("--build-context=base=oci-layout://{}", layout.display());
+    user.run(&["build", &base]).says(0, &[]);
+    let verify = ["suggest", &base, "--rule", "copy-what-is-read", "--verify"];
+    let scratch = user.program.store.join("scratch");
+    let stores =
+        || std::fs::read_dir(&scratch).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+    user.run(&verify).says(0, &["proven"]);
+    assert_eq!(stores(), Vec::<PathBuf>::new());
+    // What a killed one left, with layers of other owners, is taken away by the next.
+    let mut child = user.command(&verify).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let has_layers = || {
+        let layers = stores().into_iter().flat_map(|store| std::fs::read_dir(store.join("store/layers")));
+        layers.flatten().flatten().filter(|entry| entry.path().join("d").exists()).count() > 0
+    };
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    while !has_layers() {
+        assert!(std::time::Instant::now() < until, "no layer appeared");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(stores().len(), 1);
+    user.run(&verify).says(0, &["proven"]);
+    assert_eq!(stores(), Vec::<PathBuf>::new());
+}

@@ -2,8 +2,10 @@
 //! is gone when it is dropped.
 
 use std::fs::File;
-use std::os::unix::fs::symlink;
+use std::io::ErrorKind;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Engine;
 use super::error::EngineError;
@@ -12,6 +14,10 @@ use crate::engine::protocol::Request;
 use crate::engine::store::{Lease, Store};
 use crate::engine::worker::{Snapshots, Worker};
 use crate::ground::fs::PathResultExt;
+
+/// The store in the folder of a scratch store, and the file that says that somebody works there.
+const STORE: &str = "store";
+const LOCK: &str = "lock";
 
 /// An engine on a store of its own.
 pub struct Scratch {
@@ -27,9 +33,58 @@ pub struct Scratch {
 /// Removes what killed programs left.
 fn sweep(all: &Path) {
     for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
-        let free = |lock: File| lock.try_lock().is_ok();
-        if File::open(entry.path().join("lock")).is_ok_and(free) {
-            let _ = std::fs::remove_dir_all(entry.path());
+        let free = |lock: &File| lock.try_lock().is_ok();
+        if let Some(_lock) = File::open(entry.path().join(LOCK)).ok().filter(free) {
+            remove(&entry.path(), None);
+        }
+    }
+}
+
+/// Takes a scratch store away. Its lock goes last: what cannot be removed now is found again.
+fn remove(folder: &Path, worker: Option<&Worker>) {
+    let root = folder.join(STORE);
+    // Without root, layers belong to ids that only the worker can act for.
+    let layers = std::fs::read_dir(root.join("layers")).into_iter().flatten().flatten();
+    let own = layers.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let names: Vec<LayerId> = own.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let take = |worker: &Worker| worker.call(Request::Remove { layers: names.clone() }, Vec::new()).is_ok();
+    if !names.is_empty() && !worker.is_some_and(take) && !rustix::process::geteuid().is_root() {
+        // It was ended early. A new one begins by taking away what the dead one left.
+        let _ = Worker::spawn(&root, Snapshots::Best).map(|worker| take(&worker));
+    }
+    let gone = ["context", "Dockerfile", STORE].map(|name| is_removed(&folder.join(name)));
+    if gone == [true; 3] {
+        is_removed(folder);
+    }
+}
+
+fn is_removed(path: &Path) -> bool {
+    // A process that was killed a moment ago may still put something there.
+    for _ in 0..20 {
+        let removed = match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+            Ok(_) => std::fs::remove_file(path),
+            Err(error) => Err(error),
+        };
+        match removed.map_err(|error| error.kind()) {
+            Ok(()) | Err(ErrorKind::NotFound) => return true,
+            Err(ErrorKind::DirectoryNotEmpty) => std::thread::sleep(Duration::from_millis(20)),
+            // Copies of folders that nobody may write.
+            Err(ErrorKind::PermissionDenied) => open_up(path),
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+/// Gives the owner every right to a folder and those in it.
+fn open_up(folder: &Path) {
+    let mut todo = vec![folder.to_owned()];
+    while let Some(folder) = todo.pop() {
+        if std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).is_ok() {
+            let inside = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let folders = inside.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            todo.extend(folders.map(|entry| entry.path()));
         }
     }
 }
@@ -44,9 +99,9 @@ impl Engine {
         let all = own.root().join("scratch");
         sweep(&all);
         let folder = all.join(crate::ground::random_hex(8));
-        let root = folder.join("store");
+        let root = folder.join(STORE);
         let lock = std::fs::create_dir_all(&folder).and_then(|()| {
-            let lock = File::create(folder.join("lock"))?;
+            let lock = File::create(folder.join(LOCK))?;
             lock.lock()?;
             Ok(lock)
         });
@@ -84,7 +139,7 @@ impl Engine {
                 Ok(Scratch { engine, folder, _lease: lease, _lock: lock })
             }
             Err(error) => {
-                let _ = std::fs::remove_dir_all(&folder);
+                remove(&folder, None);
                 Err(error)
             }
         }
@@ -105,25 +160,6 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Without root, layers belong to ids that only the worker can act for.
-        let layers = std::fs::read_dir(self.engine.store.layout.root().join("layers")).into_iter().flatten().flatten();
-        let own = layers.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let names: Vec<LayerId> = own.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-        let remove = || Request::Remove { layers: names.clone() };
-        let gone = self.engine.worker.call(remove(), Vec::new()).is_err();
-        if gone && !rustix::process::geteuid().is_root() {
-            // It was ended early. A new one begins by taking away what the dead one left.
-            let again = Worker::spawn(self.engine.store.layout.root(), Snapshots::Best);
-            let _ = again.and_then(|worker| worker.call(remove(), Vec::new()));
-        }
-        // A process that was killed a moment ago may still put something there.
-        for _ in 0..20 {
-            match std::fs::remove_dir_all(&self.folder) {
-                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-                    std::thread::sleep(std::time::Duration::from_millis(20));
-                }
-                _ => break,
-            }
-        }
+        remove(&self.folder, Some(&self.engine.worker));
     }
 }
