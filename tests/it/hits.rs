@@ -262,3 +262,27 @@ fn the_difference_of_a_text_is_told_when_its_layer_is_gone() {
     program.run(&["prune", "--all", "--force"]).says(0, &[]);
     assert_eq!(kept(), ["one\nthree\n"]);
 }
+
+#[test]
+fn the_same_linked_copy_may_stand_in_a_chain_twice() {
+    if !can_build("the_same_linked_copy_may_stand_in_a_chain_twice") {
+        return;
+    }
+    let program = Program::new(
+        "FROM scratch AS one\nCOPY --link d /d/\nCOPY e /d/\nCOPY --link d /d/\n\
+         FROM scratch AS two\nCOPY --link d /d/\nCOPY --link d /d/\n\
+         FROM scratch\nCOPY --from=one / /one/\nCOPY --from=two / /two/\n",
+    );
+    program.write("d/f", "of d\n");
+    program.write("d/sub/g", "of d\n");
+    program.write("e/f", "of e\n");
+    program.write("e/h", "of e\n");
+    let (out, image) = (program.path("out"), program.path("image.tar"));
+    program.build(&[&format!("-o={}", out.display())]);
+    let read = |path: &str| std::fs::read_to_string(out.join(path)).unwrap();
+    assert_eq!([read("one/d/f"), read("one/d/sub/g"), read("one/d/h")], ["of d\n", "of d\n", "of e\n"]);
+    assert_eq!([read("two/d/f"), read("two/d/sub/g")], ["of d\n", "of d\n"]);
+    program.build(&["--target=one", "-o", &format!("type=docker,dest={}", image.display()), "-t", "one"]);
+    program.run(&["image", "load", image.to_str().unwrap()]).says(0, &["one"]);
+    program.run(&["check"]).says(0, &[]);
+}

@@ -389,3 +389,16 @@ fn a_plan_leaves_open_what_only_the_mounted_files_tell() {
     let (plan, built) = foretold(&bench);
     assert_eq!((how(&plan, 6).0, how(&built, 6).0), ("unknown", "hit"), "{plan}");
 }
+
+#[test]
+fn the_same_run_may_stand_in_for_two_steps_of_one_chain() {
+    let dockerfile = "FROM base AS build\nCOPY deps.lock /in/\nRUN cat /in/deps.lock\nCOPY src /src/\nRUN cat /in/deps.lock\n\
+                      RUN ls /src > /names\nFROM base\nCOPY --from=build /names /names\n";
+    let Some(bench) = Bench::new("the_same_run_may_stand_in_for_two_steps_of_one_chain", dockerfile) else { return };
+    let traced = bench.traced();
+    assert_eq!(
+        [3, 5, 6, 8].map(|at| how(&traced, at)),
+        [("ran", ""), ("hit", "traced"), ("ran", ""), ("ran", "")],
+        "{traced}"
+    );
+}

@@ -63,7 +63,8 @@ pub fn bind(path: &Path) -> Result<OwnedFd, Failure> {
 }
 
 impl Layers {
-    /// The directories of layers that must all be there.
+    /// The directories of layers that must all be there. overlayfs takes none twice: a layer that stands in a chain twice (the
+    /// same `COPY --link`, or the same recorded run) hides from its upper place all that it shows from the lower one.
     pub fn paths(&self, ids: &[LayerId]) -> Result<Vec<PathBuf>, Failure> {
         let path = |id: &LayerId| {
             let path = self.path(id);
@@ -71,7 +72,8 @@ impl Layers {
             let missing = || environment(format!("layer `{id}` is not in the store"), hint);
             path.is_dir().then_some(path).ok_or_else(missing)
         };
-        ids.iter().map(path).collect()
+        let uppermost = ids.iter().enumerate().filter(|(at, id)| !ids[at + 1..].contains(id));
+        uppermost.map(|(_, id)| path(id)).collect()
     }
 
     /// What a chain shows, for reading. A chain of one layer needs no mount: the lowest layer holds no whiteouts.
