@@ -118,3 +118,14 @@ fn what_stands_on_identical_traced_hits_runs_once() {
         }
     }
 }
+
+#[test]
+fn a_run_of_this_very_build_may_stand_in_for_another() {
+    let dockerfile = "FROM base\nCOPY f /f\nRUN cat /f\nCOPY other /other\nRUN cat /f\nCOPY z /z\n";
+    let test = "a_run_of_this_very_build_may_stand_in_for_another";
+    let Some(bench) = Bench::new(test, dockerfile, &[("f", "1\n"), ("other", "1\n"), ("z", "1\n")]) else { return };
+    let (plan, built) = bench.both(&["--cache=traced"]);
+    assert_eq!([3, 5, 6].map(|at| how(&built, at)), ["ran", "traced", "ran"], "{built}");
+    assert_eq!([3, 5, 6].map(|at| how(&plan, at)), ["ran", "unknown", "ran"], "{plan}");
+    assert_eq!(line(&plan, 5)["depends_on"], 3, "{plan}");
+}

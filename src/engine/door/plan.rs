@@ -111,7 +111,8 @@ impl Project {
             cancel: CancelToken::default(),
             secrets: &BTreeMap::new(),
             agents: &BTreeMap::new(),
-            trace: TraceWhen::Never,
+            // As a build does when nobody says otherwise.
+            trace: TraceWhen::Auto,
             cache_use,
             default_network: self.default_network(),
             limits: &self.limits,

@@ -48,6 +48,8 @@ pub(super) struct Foreseen {
     pub(super) makers: Mutex<Vec<Maker>>,
     /// Steps for which a recorded run will stand in, and the layer that it gives.
     pub(super) stand_ins: Mutex<Vec<(Maker, Option<LayerId>)>>,
+    /// Steps of this plan that will or may run and be watched, by what they run whatever they stand on.
+    pub(super) watched: Mutex<BTreeMap<Digest, VertexId>>,
     /// Keys of base images that a build would write down.
     bases: Mutex<BTreeSet<String>>,
     /// Steps whose lost result is needed if something undecided runs.
@@ -220,7 +222,11 @@ impl Solver<'_> {
             return Ok(Keys { withheld, ..keys });
         }
         let ids = vec![KeyId(format!("foreseen:{}", vertex.id.0))];
+        if let Some(on) = self.stands_in_here(vertex)? {
+            return self.open(vertex, ids, on, (digest, &links, &free));
+        }
         self.note_maker(vertex, (digest, &links, &free), &ids, None);
+        self.note_watched(vertex)?;
         let reasons = self.all_reasons(vertex, &[]);
         self.say_miss(vertex, reasons);
         Ok(Keys { ids, withheld, fate: Fate::Runs, traced: self.stands_on_traced(vertex)?, ..Keys::default() })
@@ -245,6 +251,7 @@ impl Solver<'_> {
         }
         self.note_ingredients(vertex);
         self.note_maker(vertex, as_others, &ids, Some(on.clone()));
+        self.note_watched(vertex)?;
         self.say_unknown(vertex.id, on.clone());
         Ok(Keys { ids, fate: Fate::Open(on), ..Keys::default() })
     }

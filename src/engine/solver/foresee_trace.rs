@@ -9,6 +9,7 @@ use super::changes::{Changes, Fit, Touch};
 use super::execute::unpacked;
 use super::foresee::Fate;
 use super::probe::{LinkUse, now_micros};
+use super::traced::digest_of_run;
 use super::{Keys, SolveError, Solver, guard};
 use crate::engine::cache::preimage::{operation_digest, traced_digest};
 use crate::engine::cache::{Content, StepResult};
@@ -45,16 +46,12 @@ impl Solver<'_> {
         if self.stands_on_withheld(vertex)? {
             return Ok(Outlook::Runs);
         }
-        let mut mounted = Vec::new();
-        for (at, edge) in vertex.edges.iter().enumerate() {
-            match self.foreseen_content(vertex, at, edge)? {
-                Ok(content) => mounted.push(content.digest),
-                Err(on) => return Ok(Outlook::Open(on)),
-            }
-        }
-        let Some(operation) = &vertex.operation else { return Ok(Outlook::Runs) };
+        let run = match self.foreseen_run(vertex)? {
+            Ok(run) => run,
+            Err(on) => return Ok(Outlook::Open(on)),
+        };
         let fail = |e| SolveError::store(&self.speaker.file, vertex, &e);
-        let (runs, last) = self.recorded_runs(vertex, &super::traced::digest_of_run(operation, &mounted))?;
+        let (runs, last) = self.recorded_runs(vertex, &run)?;
         let (mut refused, mut open, mut met) = (None, None, None);
         for old in runs {
             let still = self.is_present(&old.layers) && self.cache().has_result(&old.id).map_err(fail)?;
@@ -81,6 +78,40 @@ impl Solver<'_> {
         }
         *guard(&self.state(vertex.id).refused) = refused;
         Ok(Outlook::Runs)
+    }
+
+    /// What a RUN does, whatever it stands on, or on what that depends.
+    fn foreseen_run(&self, vertex: &Vertex) -> Result<Result<Digest, Dependence>, SolveError> {
+        let mut mounted = Vec::new();
+        for (at, edge) in vertex.edges.iter().enumerate() {
+            match self.foreseen_content(vertex, at, edge)? {
+                Ok(content) => mounted.push(content.digest),
+                Err(on) => return Ok(Err(on)),
+            }
+        }
+        Ok(Ok(vertex.operation.as_ref().map_or_else(|| Digest::of(""), |operation| digest_of_run(operation, &mounted))))
+    }
+
+    /// The step of this very plan whose run may stand in for another one: nobody knows what it will read.
+    pub(super) fn stands_in_here(&self, vertex: &Vertex) -> Result<Option<Dependence>, SolveError> {
+        let wanted = self.cache_use != CacheUse::Exact && self.is_run(vertex) && !vertex.ignore_cache;
+        if !wanted || self.stands_on_withheld(vertex)? {
+            return Ok(None);
+        }
+        let Ok(run) = self.foreseen_run(vertex)? else { return Ok(None) };
+        Ok(guard(&self.state.foreseen.watched).get(&run).map(|maker| Dependence::Output { vertex: *maker }))
+    }
+
+    /// Remembers a step that will leave a recorded run, or may.
+    pub(super) fn note_watched(&self, vertex: &Vertex) -> Result<(), SolveError> {
+        if self.cache_use != CacheUse::Exact
+            && self.is_run(vertex)
+            && self.is_watched(vertex)
+            && let Ok(run) = self.foreseen_run(vertex)?
+        {
+            guard(&self.state.foreseen.watched).entry(run).or_insert(vertex.id);
+        }
+        Ok(())
     }
 
     /// The keys of a step for which a recorded run stands in.

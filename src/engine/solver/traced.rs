@@ -89,12 +89,15 @@ impl Solver<'_> {
         }
         let parents = self.result(parent)?.layers;
         self.unpack(vertex, &parents)?;
-        let digest = traced_digest(exact);
-        let _lock = self.lock_step(vertex.id, &lock_name(&digest, &self.links(vertex, LinkUse::Record)?))?;
-        // Looked up again under the lock: an identical step may have been served meanwhile, in this build or beside it.
+        let name = lock_name(&traced_digest(exact), &self.links(vertex, LinkUse::Record)?);
+        let _lock = self.lock_step(vertex.id, &name)?;
+        // Looked up again under the lock: an identical step may have ended meanwhile, in this build or beside it.
         let links = self.links(vertex, LinkUse::ProbeContent)?;
-        if let Some(keys) = self.served(vertex, &digest, &links, HitReason::Traced)? {
-            return Ok(Some(Keys { traced: true, ..keys }));
+        for (digest, traced) in self.spaces(vertex, exact)? {
+            let how = if traced { HitReason::Traced } else { HitReason::Merged };
+            if let Some(keys) = self.served(vertex, &digest, &links, how)? {
+                return Ok(Some(Keys { traced, ..keys }));
+            }
         }
         let mut refused = None;
         for old in candidates {
