@@ -387,25 +387,25 @@ fn improvements_of_the_documentation_are_suggested() {
     assert!(found * 2 > total, "{found} of {total}");
 }
 
-/// Files as their authors left them after they improved the order: whatever is said about their order is looked at by eye, and
-/// the number does not grow.
+/// Files as their authors left them after they improved the order: all that is said about them is printed, for the eye.
 #[test]
 fn files_in_good_order_are_left_alone() {
     let Some(folder) = conformance("files_in_good_order_are_left_alone") else { return };
     let time = ["broad-copy-before-install", "step-below-copy", "argument-above-steps"];
     let docs = cases(&folder, "suggestion-pairs-docs").into_iter();
     let history = cases(&folder, "suggestion-pairs-history").into_iter().filter(|case| case["strict"] == true);
-    let (mut files, mut alarms) = (0, 0);
+    let (mut files, mut alarms, mut others) = (0, 0, 0);
     for case in docs.chain(history).take(50) {
         files += 1;
         let after = case["after"].as_str().unwrap();
         let report = suggest(&parse(after), &context_of(&case));
-        for suggestion in report.offered.iter().filter(|suggestion| time.contains(&suggestion.rule.as_str())) {
-            alarms += 1;
+        for suggestion in &report.offered {
+            let of_order = time.contains(&suggestion.rule.as_str());
+            *(if of_order { &mut alarms } else { &mut others }) += 1;
             let name = case["name"].as_str().unwrap().trim_start_matches("suggestion-pairs-");
             println!("{name}: {}: {} | {}", suggestion.rule, suggestion.title, suggestion.evidence.join(" "));
         }
     }
-    println!("{files} files in good order: {alarms} offers about their order");
+    println!("{files} files in good order: {alarms} offers about their order, {others} about other things");
     assert_eq!(files, 50);
 }

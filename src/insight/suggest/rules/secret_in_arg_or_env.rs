@@ -3,7 +3,7 @@
 use super::super::{ContextView, Page, Rule, SuggestReport, Suggestion};
 use super::draft::{advice, numbers, rewrite};
 use crate::language::dockerfile::checks::is_secret;
-use crate::language::dockerfile::{Arguments, CommandForm, Dockerfile, Edit, Keyword, Stage, add_flag};
+use crate::language::dockerfile::{Arguments, Assignment, CommandForm, Dockerfile, Edit, Keyword, Stage, add_flag};
 use crate::language::shell::mentions_variable;
 
 static PAGE: Page = Page {
@@ -33,10 +33,15 @@ impl Rule for SecretInArgOrEnv {
     }
 }
 
+/// A path says where a secret lies, and is none: `ENV TOKEN_FILE=/run/secrets/token`.
+fn is_a_place(assignment: &Assignment) -> bool {
+    assignment.value.as_ref().is_some_and(|value| value.text.trim_start_matches(['"', '\'']).starts_with('/'))
+}
+
 fn suggest(dockerfile: &Dockerfile, stage: &Stage<'_>, at: usize) -> Option<Suggestion> {
     let instruction = stage.instructions[at];
     let (Arguments::Arg(list) | Arguments::Env(list)) = &instruction.arguments else { return None };
-    let name = &list.iter().find(|assignment| is_secret(&assignment.name.text))?.name.text;
+    let name = &list.iter().find(|assignment| is_secret(&assignment.name.text) && !is_a_place(assignment))?.name.text;
     let keyword = instruction.keyword.as_str();
     let uses: Vec<usize> = (at + 1..stage.instructions.len())
         .filter(|next| mentions_variable(stage.instructions[*next].span.text(&dockerfile.source), name))

@@ -271,7 +271,7 @@ fn updates_mounts_links_and_the_rest_stay_silent_where_they_should() {
     ] {
         silent("unused-stage", source, &files);
     }
-    for source in ["FROM a\nARG KEY_FILE\n", "FROM a\nENV AUTHOR=me\n"] {
+    for source in ["FROM a\nARG KEY_FILE\n", "FROM a\nENV AUTHOR=me\n", "FROM a\nENV APP_KEY=\"/run/secrets/app\"\n"] {
         silent("secret-in-arg-or-env", source, &files);
     }
     for source in [
