@@ -91,6 +91,24 @@ fn what_saves_nothing_is_not_offered() {
 }
 
 #[test]
+fn the_file_whose_change_is_priced_is_not_the_dockerfile() {
+    if !can_build("the_file_whose_change_is_priced_is_not_the_dockerfile") {
+        return;
+    }
+    let program = Program::new("");
+    program.write("main.txt", "1");
+    program.write("notes.txt", "1");
+    // Edited last.
+    program.write("Dockerfile", "FROM rbuild-demo:host\nWORKDIR /app\nCOPY . .\nRUN cat main.txt > /made; sleep 0.3\n");
+    let demo = program.run(&["demo", "--json", "--dir", program.path("demo").to_str().unwrap()]);
+    assert_eq!(demo.code, Some(0), "{}", demo.stderr);
+    program.build(&["."]);
+    let ended = program.run(&["suggest", "--rule", "copy-what-is-read", "--json"]);
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(document["offered"][0]["saving"]["touched"], serde_json::json!(["notes.txt"]), "{document}");
+}
+
+#[test]
 fn rewrites_are_priced_over_the_history() {
     let program = project();
     program.write(".dockerignore", ".git\n");

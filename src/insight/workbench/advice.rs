@@ -227,7 +227,10 @@ impl Pricing<'_> {
         let mut touched: Vec<String> =
             self.changed.iter().filter(|path| meant(path) && self.view.exists(path)).cloned().collect();
         if touched.is_empty() {
-            touched.extend(self.view.newest(meant));
+            // A suggestion is about the other files: editing the Dockerfile is what it is for.
+            let recipes = [self.project.dockerfile.clone(), ignore_file(self.project)];
+            let beside = |path: &String| meant(path) && !recipes.contains(&self.project.context.join(path));
+            touched.extend(self.view.newest(&beside).or_else(|| self.view.newest(meant)));
         }
         if touched.is_empty() {
             return Ok(None);
