@@ -25,20 +25,35 @@ impl Origins {
 
     /// The topmost layer that has a path that the chain shows: its place in the chain, and what it has there.
     pub fn of(&self, path: &str) -> Option<(u32, Stat)> {
-        let has = |layer: &RootDir| {
-            let fd = layer.open_beneath(Path::new(path), OFlags::PATH | OFlags::NOFOLLOW).ok()?;
-            let stat = rustix::fs::fstat(fd).ok()?;
-            let removed = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0;
-            (!removed).then_some(stat)
-        };
-        self.0.iter().rev().find_map(|(place, layer)| Some((*place, has(layer)?)))
+        self.0.iter().rev().find_map(|(place, layer)| Some((*place, there(layer, path)?)))
     }
 
     /// The same for many paths; those that only the base image shows are left out.
     pub fn of_all<'p>(&self, paths: impl Iterator<Item = &'p String>) -> BTreeMap<String, u32> {
         let paths: BTreeSet<&String> = paths.collect();
-        paths.into_iter().filter_map(|path| Some((path.clone(), self.of(path)?.0))).collect()
+        let mut out = BTreeMap::new();
+        let (mut folder, mut with_folder) = (None, Vec::new());
+        for path in paths {
+            // In order, so that those of one folder stand together: few layers have it at all.
+            let above = path.rfind('/').map_or("", |at| &path[..at]);
+            if folder != Some(above) {
+                with_folder = self.0.iter().rev().filter(|(_, layer)| there(layer, above).is_some()).collect();
+                folder = Some(above);
+            }
+            if let Some((place, _)) = with_folder.iter().find(|(_, layer)| there(layer, path).is_some()) {
+                out.insert(path.clone(), *place);
+            }
+        }
+        out
     }
+}
+
+/// What a layer itself has at a path.
+fn there(layer: &RootDir, path: &str) -> Option<Stat> {
+    let fd = layer.open_beneath(Path::new(path), OFlags::PATH | OFlags::NOFOLLOW).ok()?;
+    let stat = rustix::fs::fstat(fd).ok()?;
+    let removed = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0;
+    (!removed).then_some(stat)
 }
 
 /// Layers that came with an image lie under a name of their own.

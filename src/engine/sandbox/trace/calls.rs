@@ -39,7 +39,7 @@ pub enum Call {
     /// Removes a directory: whether that can be done depends on its being empty.
     RemoveFolder(Path),
     /// Removes a directory when this argument has AT_REMOVEDIR, anything else when not.
-    Unlink(Path, usize),
+    Unlink(Path, Option<usize>),
     /// Moves or links: looks at both, and paths may lead elsewhere afterwards.
     Move(Path, Path),
     /// Makes a link: paths may lead elsewhere afterwards.
@@ -123,8 +123,8 @@ pub const CALLS: &[Row] = &[
     (265, Only::Always, Call::Move(at(1, Follow::When(4)), at(3, Follow::No))),       // linkat
     (88, Only::Always, Call::Link(plain(1, Follow::No))),                             // symlink
     (266, Only::Always, Call::Link(at(2, Follow::No))),                               // symlinkat
-    (87, Only::Always, Call::Look(plain(0, Follow::No))),                             // unlink
-    (263, Only::Always, Call::Unlink(at(1, Follow::No), 2)),                          // unlinkat
+    (87, Only::Always, Call::Unlink(plain(0, Follow::No), None)),                     // unlink
+    (263, Only::Always, Call::Unlink(at(1, Follow::No), Some(2))),                    // unlinkat
     (84, Only::Always, Call::RemoveFolder(plain(0, Follow::No))),                     // rmdir
     (83, Only::Always, Call::Look(plain(0, Follow::No))),                             // mkdir
     (258, Only::Always, Call::Look(at(1, Follow::No))),                               // mkdirat
@@ -186,7 +186,7 @@ pub const CALLS: &[Row] = &[
     (276, Only::Always, Call::Move(at(1, Follow::No), at(3, Follow::No))),            // renameat2
     (37, Only::Always, Call::Move(at(1, Follow::When(4)), at(3, Follow::No))),        // linkat
     (36, Only::Always, Call::Link(at(2, Follow::No))),                                // symlinkat
-    (35, Only::Always, Call::Unlink(at(1, Follow::No), 2)),                           // unlinkat
+    (35, Only::Always, Call::Unlink(at(1, Follow::No), Some(2))),                     // unlinkat
     (33, Only::Always, Call::Look(at(1, Follow::No))),                                // mknodat
     (5, Only::Always, Call::Look(Path { directory: None, path: 0, follow: Follow::Yes })),// setxattr
     (6, Only::Always, Call::Look(Path { directory: None, path: 0, follow: Follow::No })),// lsetxattr

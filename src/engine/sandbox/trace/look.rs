@@ -1,8 +1,10 @@
 //! Looks at one system call: reads the path out of the program's memory, finds out what it names, and notes it.
 
+use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use super::calls::{ARCH, Call, Follow, Path, meaning};
 use super::interpreter::interpreter;
@@ -19,6 +21,16 @@ const AT_FDCWD: i32 = -100;
 const DELETED: &[u8] = b" (deleted)";
 /// Interpreters of interpreters that are followed; the kernel stops at five, too.
 const MAX_INTERPRETERS: usize = 5;
+
+/// A path that a call names.
+struct Named {
+    /// The directory from which it is written, as the kernel writes it; empty for an absolute one.
+    base: Vec<u8>,
+    /// The whole path, as the program wrote it.
+    path: Vec<u8>,
+    /// Whether a link at its end is followed.
+    follow: bool,
+}
 
 /// One who looks.
 pub struct Looker<'a> {
@@ -62,7 +74,11 @@ impl Looker<'_> {
             Call::Look(path) => self.note(call, path, Use::Look),
             Call::RemoveFolder(path) => self.note(call, path, Use::List),
             Call::Unlink(path, flags) => {
-                self.note(call, path, if call.args[flags] & REMOVE_FOLDER != 0 { Use::List } else { Use::Look });
+                let folder = flags.is_some_and(|flags| call.args[flags] & REMOVE_FOLDER != 0);
+                if let Some(named) = self.named(call, path, false) {
+                    self.resolve(call, &named, if folder { Use::List } else { Use::Look });
+                    self.touched.forget_file(&named.path);
+                }
             }
             Call::Move(from, to) => {
                 self.note(call, from, Use::Read);
@@ -106,29 +122,38 @@ impl Looker<'_> {
             Err(_) => return self.unreadable(call),
         };
         if sys::still_waits(self.listener, call.id) {
-            self.resolve(call, (&directory, b""), false, Use::List);
+            self.resolve(call, &Named { path: directory.clone(), base: directory, follow: false }, Use::List);
         }
     }
 
     fn note(&mut self, call: &Notification, path: Path, how: Use) {
-        let Some(given) = self.string(call, call.args[path.path]) else { return };
+        if let Some(named) = self.named(call, path, how == Use::Execute) {
+            self.resolve(call, &named, how);
+        }
+    }
+
+    /// The path that a call names. None: there is none, or the call is gone.
+    fn named(&mut self, call: &Notification, path: Path, executes: bool) -> Option<Named> {
+        let given = self.string(call, call.args[path.path])?;
         let descriptor = |at: usize| format!("fd/{}", call.args[at] as i32);
         let base = match (given.first(), path.directory) {
             // Of the descriptor itself: it was looked at when it was opened; but executing it is news.
-            (None, Some(at)) if how == Use::Execute => self.threads.link(call.pid, &descriptor(at)),
-            (None, _) => return,
+            (None, Some(at)) if executes => self.threads.link(call.pid, &descriptor(at)),
+            (None, _) => return None,
             (Some(b'/'), _) if !*self.other_roots => Ok(Some(Vec::new())),
             (Some(b'/'), _) => self.threads.link(call.pid, "root"),
             (_, Some(at)) if call.args[at] as i32 != AT_FDCWD => self.threads.link(call.pid, &descriptor(at)),
             _ => self.threads.link(call.pid, "cwd"),
         };
         let base = match base {
-            Ok(Some(base)) => base,
-            Ok(None) => return,
-            Err(_) => return self.unreadable(call),
+            Ok(base) => base?,
+            Err(_) => {
+                self.unreadable(call);
+                return None;
+            }
         };
         if !sys::still_waits(self.listener, call.id) {
-            return;
+            return None;
         }
         let follow = match path.follow {
             Follow::Yes => true,
@@ -136,22 +161,35 @@ impl Looker<'_> {
             Follow::Unless(at) => call.args[at] & 0x100 == 0,
             Follow::When(at) => call.args[at] & 0x400 != 0,
         };
-        self.resolve(call, (&base, &given), follow, how);
+        let path = if given.is_empty() { base.clone() } else { [base.as_slice(), b"/", &given].concat() };
+        Some(Named { base, path, follow })
     }
 
-    /// Notes what a path names: a directory as the kernel writes it, and what the program wrote of it.
-    fn resolve(&mut self, call: &Notification, (base, given): (&[u8], &[u8]), follow: bool, how: Use) {
-        let mut path = if given.is_empty() { base.to_vec() } else { [base, b"/", given].concat() };
-        if !self.touched.is_new(how, follow, &path) {
+    /// Notes what a path names.
+    fn resolve(&mut self, call: &Notification, named: &Named, how: Use) {
+        let Named { base, path, follow } = named;
+        if !self.touched.is_new(how, *follow, path) {
             return;
         }
+        // Programs look at a file before they open it: the second time nothing need be found out.
+        if let (Use::Look | Use::Read, Some(real)) = (how, self.touched.plain_file(path)) {
+            return self.touched.found(real, how);
+        }
         let mut gone = base.ends_with(DELETED) && matches!(walk(self.root, base, true).place, Place::Missing(_));
+        let mut path = Cow::Borrowed(path);
         // Through `/proc` a path may lead back: once, or it is somebody's game.
         for _ in 0..2 {
-            let Walked { place, links } = walk(self.root, &path, follow);
+            let Walked { place, links } = walk(self.root, &path, *follow);
+            let plain = links.is_empty() && matches!(path, Cow::Borrowed(_));
             links.into_iter().for_each(|(link, target)| self.touched.followed(link, target));
             match place {
-                Place::There { real, fd } => return self.there(call, real, &fd, how),
+                Place::There { real, fd } => {
+                    let kind = rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+                    if plain && kind == Ok(FileType::RegularFile) {
+                        self.touched.names_a_plain_file(&named.path, &real);
+                    }
+                    return self.there(call, real, (&fd, kind), how);
+                }
                 // The kernel marks the place of a descriptor whose name is gone.
                 Place::Missing(_) if gone => return,
                 Place::Missing(real) => return self.touched.lacked(real),
@@ -164,7 +202,7 @@ impl Looker<'_> {
                     }
                     Through::Path(next) => {
                         gone = next.windows(DELETED.len()).any(|part| part == DELETED);
-                        path = next;
+                        path = Cow::Owned(next);
                     }
                 },
             }
@@ -172,12 +210,9 @@ impl Looker<'_> {
         self.touched.incomplete.insert(Incomplete::OtherProcess);
     }
 
-    fn there(&mut self, call: &Notification, real: Vec<u8>, fd: &OwnedFd, how: Use) {
-        if matches!(how, Use::Look | Use::List) {
-            return self.touched.found(real, how);
-        }
-        let kind = rustix::fs::fstat(fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    fn there(&mut self, call: &Notification, real: Vec<u8>, (fd, kind): (&OwnedFd, Result<FileType, Errno>), how: Use) {
         match (kind, how) {
+            (_, Use::Look | Use::List) => self.touched.found(real, how),
             (Ok(FileType::RegularFile), Use::Execute) => {
                 self.interpreters(call, fd);
                 self.touched.found(real, how);

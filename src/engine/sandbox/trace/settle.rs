@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{FileType, OFlags};
 
-use super::touched::{Touched, Use};
+use super::touched::{Touched, Use, Uses};
 use crate::engine::protocol::{Failure, MountContent, Network, ProcessSpec};
 use crate::engine::reads::{Incomplete, ReadSet};
 use crate::engine::snapshot::origin::Origins;
@@ -42,8 +42,8 @@ pub fn settle(
     }
     let ground = Ground::of(process, below);
     out.network = process.network != Network::None && (touched.connected || asked_for_names(touched, &ground));
-    for (path, how) in &touched.there {
-        ground.there(path, *how, &mut out);
+    for (path, uses) in &touched.there {
+        ground.there(path, *uses, &mut out);
     }
     for path in &touched.missing {
         ground.missing(path, &mut out);
@@ -62,7 +62,7 @@ pub fn settle(
 /// The resolver's list of servers was read.
 fn asked_for_names(touched: &Touched, ground: &Ground<'_>) -> bool {
     let servers = ground.given.first().map(Vec::as_slice).unwrap_or(b"etc/resolv.conf");
-    touched.there.iter().any(|(path, how)| path == servers && *how == Use::Read)
+    touched.there.get(servers).is_some_and(|uses| uses.has(Use::Read))
 }
 
 /// What a step stands on.
@@ -99,7 +99,7 @@ impl<'a> Ground<'a> {
         rustix::fs::fstat(fd).ok().map(|stat| FileType::from_raw_mode(stat.st_mode))
     }
 
-    fn there(&self, path: &[u8], how: Use, out: &mut ReadSet) {
+    fn there(&self, path: &[u8], uses: Uses, out: &mut ReadSet) {
         if self.given.iter().any(|given| given == path) {
             return;
         }
@@ -115,20 +115,25 @@ impl<'a> Ground<'a> {
             },
         };
         let Some(path) = text(path, &mut out.incomplete) else { return };
+        uses.each().for_each(|how| self.used(&path, how, kind, out));
+    }
+
+    /// What was there at first, if that can be told, was used so.
+    fn used(&self, path: &str, how: Use, kind: Option<FileType>, out: &mut ReadSet) {
         match (how, kind) {
             (Use::Execute, None | Some(FileType::RegularFile)) => {
-                out.executed.insert(path.clone());
-                out.read.insert(path);
+                out.executed.insert(path.to_owned());
+                out.read.insert(path.to_owned());
             }
             (Use::Read, None | Some(FileType::RegularFile)) => {
-                out.read.insert(path);
+                out.read.insert(path.to_owned());
             }
             (Use::List, None | Some(FileType::Directory)) => {
-                out.listed.insert(path);
+                out.listed.insert(path.to_owned());
             }
-            (Use::Look, Some(FileType::Symlink)) => self.link(&path, out),
+            (Use::Look, Some(FileType::Symlink)) => self.link(path, out),
             _ => {
-                out.looked.insert(path);
+                out.looked.insert(path.to_owned());
             }
         }
     }

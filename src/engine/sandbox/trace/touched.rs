@@ -1,6 +1,6 @@
 //! What was seen of a step while it ran, before it is compared with what it stands on.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::engine::protocol::TraceBudget;
 use crate::engine::reads::Incomplete;
@@ -9,7 +9,7 @@ use crate::engine::reads::Incomplete;
 pub type Real = Vec<u8>;
 
 /// How a path was used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// Looked at.
     Look,
@@ -21,11 +21,34 @@ pub enum Use {
     Execute,
 }
 
+/// All the ways in which a path was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Uses(u8);
+
+impl Uses {
+    /// Notes one; whether it is new.
+    pub fn add(&mut self, how: Use) -> bool {
+        let new = !self.has(how);
+        self.0 |= 1 << how as u8;
+        new
+    }
+
+    /// Whether it was used so.
+    pub fn has(self, how: Use) -> bool {
+        self.0 & 1 << how as u8 != 0
+    }
+
+    /// Each of them.
+    pub fn each(self) -> impl Iterator<Item = Use> {
+        [Use::Look, Use::Read, Use::List, Use::Execute].into_iter().filter(move |how| self.has(*how))
+    }
+}
+
 /// Everything that was seen. Bounded: a step may name any number of paths of any length.
 #[derive(Debug, Default)]
 pub struct Touched {
     /// Paths that were there, with how they were used.
-    pub there: BTreeSet<(Real, Use)>,
+    pub there: HashMap<Real, Uses>,
     /// Paths that were not.
     pub missing: BTreeSet<Real>,
     /// Links that were followed, and where they lead.
@@ -38,21 +61,52 @@ pub struct Touched {
     pub events: u64,
     /// Time spent on them, in nanoseconds.
     pub nanos: u64,
-    /// Paths as programs wrote them, with how they were used: what was looked at once need not be looked at again, as long as
-    /// nobody makes links or moves things.
-    seen: HashSet<(Use, bool, Vec<u8>)>,
+    /// Paths as programs wrote them: what was looked at once need not be looked at again, as long as nobody makes links or
+    /// moves things.
+    seen: HashMap<Vec<u8>, Seen>,
     bytes: u64,
+}
+
+/// What was seen of a path as it was written.
+#[derive(Debug, Default)]
+struct Seen {
+    /// With a link at its end followed.
+    followed: Uses,
+    /// Without.
+    as_is: Uses,
+    /// Its real path, where it is a regular file without a link on the way.
+    plain_file: Option<Real>,
 }
 
 impl Touched {
     /// Whether this very look-up is new.
     pub fn is_new(&mut self, how: Use, follow: bool, path: &[u8]) -> bool {
-        let key = (how, follow, path.to_vec());
-        if self.seen.contains(&key) {
-            return false;
+        if !self.seen.contains_key(path) {
+            self.bytes = self.bytes.saturating_add(path.len() as u64);
+            self.seen.insert(path.to_vec(), Seen::default());
         }
-        self.bytes = self.bytes.saturating_add(path.len() as u64);
-        self.seen.insert(key)
+        let Some(seen) = self.seen.get_mut(path) else { return true };
+        if follow { seen.followed.add(how) } else { seen.as_is.add(how) }
+    }
+
+    /// Notes that a path as it was written, whose look-up was new, names a regular file, with no link on the way.
+    pub fn names_a_plain_file(&mut self, path: &[u8], real: &[u8]) {
+        if let Some(seen) = self.seen.get_mut(path) {
+            self.bytes = self.bytes.saturating_add(real.len() as u64);
+            seen.plain_file = Some(real.to_vec());
+        }
+    }
+
+    /// The real path of such a file, where it is known already.
+    pub fn plain_file(&self, path: &[u8]) -> Option<Real> {
+        self.seen.get(path)?.plain_file.clone()
+    }
+
+    /// It may be gone from now on.
+    pub fn forget_file(&mut self, path: &[u8]) {
+        if let Some(seen) = self.seen.get_mut(path) {
+            seen.plain_file = None;
+        }
     }
 
     /// Paths may lead elsewhere from now on.
@@ -62,8 +116,11 @@ impl Touched {
 
     /// Notes a path that is there.
     pub fn found(&mut self, path: Real, how: Use) {
-        self.bytes = self.bytes.saturating_add(path.len() as u64);
-        self.there.insert((path, how));
+        let length = path.len() as u64;
+        let uses = self.there.entry(path).or_default();
+        if uses.add(how) {
+            self.bytes = self.bytes.saturating_add(length);
+        }
     }
 
     /// Notes a path that is not there.
@@ -83,7 +140,7 @@ impl Touched {
         let room = self.events < budget.events && self.bytes < budget.bytes;
         if !room {
             self.incomplete.insert(Incomplete::Budget);
-            self.seen = HashSet::new();
+            self.seen = HashMap::new();
         }
         room
     }

@@ -46,12 +46,10 @@ pub struct Walked {
 pub fn walk(root: &OwnedFd, path: &[u8], follow: bool) -> Walked {
     let follow = follow || path.ends_with(b"/");
     let plain = |place| Walked { place, links: Vec::new() };
-    let names: VecDeque<Vec<u8>> = split(path).collect();
-    if names.front().is_some_and(|name| OUTSIDE.contains(&name.as_slice())) && !names.contains(&b"..".to_vec()) {
-        return plain(Place::Outside(names.into()));
-    }
-    if !names.contains(&b"..".to_vec()) {
-        let real = join(names.iter());
+    if let Some(real) = without_links(path) {
+        if OUTSIDE.contains(&real.split(|b| *b == b'/').next().unwrap_or_default()) {
+            return plain(Place::Outside(split(&real).collect()));
+        }
         match open(root, &real, follow) {
             Ok(fd) => return plain(Place::There { real, fd }),
             Err(Errno::NOENT | Errno::NOTDIR) => return plain(Place::Missing(real)),
@@ -59,7 +57,18 @@ pub fn walk(root: &OwnedFd, path: &[u8], follow: bool) -> Walked {
             Err(_) => {}
         }
     }
-    slowly(root, names, follow)
+    slowly(root, split(path).collect(), follow)
+}
+
+/// The real path, if no name of it is a link. None with `..`, which may lead out of what a link leads to.
+fn without_links(path: &[u8]) -> Option<Vec<u8>> {
+    let path = &path[path.iter().take_while(|b| **b == b'/').count()..];
+    let names = || path.split(|b| *b == b'/');
+    if names().any(|name| name == b"..") {
+        return None;
+    }
+    let written_so = names().all(|name| !name.is_empty() && name != b".");
+    Some(if written_so { path.to_vec() } else { join(split(path).collect::<Vec<_>>().iter()) })
 }
 
 /// One call when there is no link on the way.
