@@ -10,6 +10,7 @@ use rbuild_tui::engine::cache::explain::{Evidence, compare};
 use rbuild_tui::engine::context::{Entry, IgnoreFile, Selector, StatIndex, list, scan};
 use rbuild_tui::engine::store::Store;
 use rbuild_tui::engine::{PlanMemory, Project};
+use rbuild_tui::ground::cancel::CancelToken;
 use rbuild_tui::ground::digest::Digest;
 use rbuild_tui::insight::workbench::advice::advise;
 
@@ -85,7 +86,12 @@ fn plans(work: &Path, files: usize) {
     });
     row(&format!("plan, {files} files, one changed, watched"), again, Some(walk));
     let all = [Selector::new("")];
-    let read = || scan(&folder, &all, &IgnoreFile::default(), &StatIndex::default()).unwrap().tree.into_entries();
+    let read = || {
+        scan(&folder, &all, &IgnoreFile::default(), &StatIndex::default(), &CancelToken::default())
+            .unwrap()
+            .tree
+            .into_entries()
+    };
     let old = read();
     std::fs::write(folder.join(&changed), "explained").unwrap();
     let new = read();

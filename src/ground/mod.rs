@@ -1,5 +1,6 @@
-//! What every other room stands on: digests, files, hints, configuration. Nothing here knows what a build is.
+//! What every other room stands on: digests, files, hints, configuration, the wish to stop. Nothing here knows what a build is.
 
+pub mod cancel;
 pub mod config;
 pub mod digest;
 pub mod fs;

@@ -9,12 +9,20 @@ use rustix::fs::{Mode, OFlags};
 use super::entry::{Entry, EntryKind, header_digest, record_digester, xattr_counts};
 use super::stat_index::{Known, StatIndex};
 use super::walk::Found;
+use crate::ground::cancel::CancelToken;
 use crate::ground::digest::Digest;
 use crate::ground::fs::{PathError, PathResultExt};
 
 /// Fills in extended attributes and the digests of files: from the index where `stat` agrees, else by reading, on all cores.
-/// A file's new attribute moves its ctime, so that the index is asked for them too.
-pub(super) fn hash(root: &Path, found: &mut [Found], known: &StatIndex, began: i64) -> Result<(StatIndex, u64), PathError> {
+/// A file's new attribute moves its ctime, so that the index is asked for them too. Large files take long: it ends early, with an
+/// error, when that is wished.
+pub(super) fn hash(
+    root: &Path,
+    found: &mut [Found],
+    known: &StatIndex,
+    began: i64,
+    cancel: &CancelToken,
+) -> Result<(StatIndex, u64), PathError> {
     let mut index = StatIndex::default();
     let mut todo = Vec::new();
     for (at, item) in found.iter_mut().enumerate() {
@@ -53,7 +61,7 @@ pub(super) fn hash(root: &Path, found: &mut [Found], known: &StatIndex, began: i
             let mut buffer = vec![0; 128 << 10];
             while let Some(&at) = todo.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
                 let entry = &shared[at].entry;
-                out.push((at, hash_file(&root.join(&entry.path), entry, &mut buffer)?));
+                out.push((at, hash_file(&root.join(&entry.path), entry, &mut buffer, cancel)?));
             }
             Ok(out)
         };
@@ -69,7 +77,7 @@ pub(super) fn hash(root: &Path, found: &mut [Found], known: &StatIndex, began: i
     Ok((index, todo.len() as u64))
 }
 
-fn hash_file(path: &PathBuf, entry: &Entry, buffer: &mut [u8]) -> Result<Digest, PathError> {
+fn hash_file(path: &PathBuf, entry: &Entry, buffer: &mut [u8], cancel: &CancelToken) -> Result<Digest, PathError> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).at("read", path)?);
     let mut digester = record_digester(entry);
@@ -81,6 +89,9 @@ fn hash_file(path: &PathBuf, entry: &Entry, buffer: &mut [u8]) -> Result<Digest,
         }
         total += n as u64;
         digester.update(&buffer[..n]);
+        if cancel.is_cancelled() {
+            return Err(std::io::Error::other("cancelled")).at("read", path);
+        }
     }
     if total != entry.size {
         let cause = std::io::Error::other("it changed while it was read; run the same command again");

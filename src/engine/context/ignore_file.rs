@@ -118,6 +118,7 @@ impl Filter for IgnoreFile {
 mod tests {
     use super::super::{Selector, StatIndex, scan};
     use super::*;
+    use crate::ground::cancel::CancelToken;
 
     #[test]
     fn an_exception_below_an_excluded_directory_brings_its_parents_back() {
@@ -131,7 +132,7 @@ mod tests {
         std::fs::write(dir.path().join(".dockerignore"), "a\nc\n!a/b/keep\n.dockerignore\n").unwrap();
         let ignore = IgnoreFile::find(dir.path(), None).unwrap();
         let all = Selector::new("");
-        let tree = scan(dir.path(), &[all], &ignore, &StatIndex::default()).unwrap().tree;
+        let tree = scan(dir.path(), &[all], &ignore, &StatIndex::default(), &CancelToken::default()).unwrap().tree;
         let paths: Vec<&str> = tree.entries().iter().map(|e| e.path.as_str()).collect();
         assert_eq!(paths, ["", "a", "a/b", "a/b/keep"]);
         assert_eq!(ignore.excluding_line("c/y"), Some(2));

@@ -9,6 +9,7 @@ use super::ignore_file::IgnoreFile;
 use super::stat_index::StatIndex;
 use super::tree::Tree;
 use super::walk::scan;
+use crate::ground::cancel::CancelToken;
 use crate::ground::fs::PathError;
 
 /// More changed paths than this are read by one walk.
@@ -74,7 +75,7 @@ impl Kept {
         ignore: &IgnoreFile,
         index: StatIndex,
     ) -> Result<Arc<Tree>, PathError> {
-        let scanned = scan(root, selectors, ignore, &index)?;
+        let scanned = scan(root, selectors, ignore, &index, &CancelToken::default())?;
         let tree = Arc::new(scanned.tree);
         let (selectors, ignore) = (selectors.to_vec(), ignore.clone());
         self.last = Some(Last { selectors, ignore, tree: Arc::clone(&tree), index: scanned.index });
@@ -87,7 +88,7 @@ impl Last {
     fn update(&mut self, root: &Path, changed: &BTreeSet<String>) -> Result<(), PathError> {
         for path in changed {
             let selector = Selector { path: path.clone(), ..Selector::default() };
-            let fresh = scan(root, &[selector], &self.ignore, &self.index)?;
+            let fresh = scan(root, &[selector], &self.ignore, &self.index, &CancelToken::default())?;
             Arc::make_mut(&mut self.tree).replace(path, fresh.tree.into_entries());
             self.index.extend(fresh.index);
         }
@@ -120,7 +121,7 @@ mod tests {
             let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
             kept.note(Some(&paths));
             let tree = kept.read(dir.path(), &all, &ignore, StatIndex::default).unwrap();
-            let walked = scan(dir.path(), &all, &ignore, &StatIndex::default()).unwrap().tree;
+            let walked = scan(dir.path(), &all, &ignore, &StatIndex::default(), &CancelToken::default()).unwrap().tree;
             let names = |tree: &Tree| tree.entries().iter().map(|e| e.path.clone()).collect::<Vec<_>>();
             assert_eq!(names(&tree), names(&walked), "{paths:?}");
             assert_eq!(content_key(&tree, &all), content_key(&walked, &all), "{paths:?}");

@@ -13,6 +13,7 @@ use super::hashing::hash;
 use super::pattern;
 use super::stat_index::StatIndex;
 use super::tree::{RootHeader, Tree};
+use crate::ground::cancel::CancelToken;
 use crate::ground::digest::Digest;
 use crate::ground::fs::{PathError, PathResultExt};
 
@@ -73,7 +74,13 @@ struct Queue {
 /// Reads what `selectors` name below `root`; everything else is not looked at. Links that a selector follows lead to further
 /// selectors. Owners count as 0:0, as BuildKit's client resets them. Names that are not UTF-8 are an error: they cannot be
 /// named in a Dockerfile, and BuildKit's protocol refuses them too.
-pub fn scan(root: &Path, selectors: &[Selector], filter: &dyn Filter, index: &StatIndex) -> Result<Scanned, PathError> {
+pub fn scan(
+    root: &Path,
+    selectors: &[Selector],
+    filter: &dyn Filter,
+    index: &StatIndex,
+    cancel: &CancelToken,
+) -> Result<Scanned, PathError> {
     let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
     let mut wanted: BTreeSet<String> = selectors.iter().map(|s| s.reach().path).collect();
     let mut found;
@@ -87,7 +94,7 @@ pub fn scan(root: &Path, selectors: &[Selector], filter: &dyn Filter, index: &St
         }
         wanted.extend(extra);
     }
-    let (index, hashed) = hash(root, &mut found, index, began)?;
+    let (index, hashed) = hash(root, &mut found, index, began, cancel)?;
     let entries = found.into_iter().map(|f| f.entry).collect();
     Ok(Scanned { tree: Tree::new(entries, RootHeader::Constant), index, hashed })
 }
@@ -363,13 +370,14 @@ mod tests {
         std::fs::write(dir.path().join("other/g"), "y").unwrap();
         std::os::unix::fs::symlink("../a", dir.path().join("other/l")).unwrap();
         let paths = |selectors: &[Selector]| -> Vec<String> {
-            let scanned = scan(dir.path(), selectors, &Everything, &StatIndex::default()).unwrap();
+            let scanned = scan(dir.path(), selectors, &Everything, &StatIndex::default(), &CancelToken::default()).unwrap();
             scanned.tree.entries().iter().map(|e| e.path.clone()).collect()
         };
         assert_eq!(paths(&[selector("a")]), ["", "a", "a/b", "a/b/f"]);
         assert_eq!(paths(&[selector("other/l")]), ["", "a", "a/b", "a/b/f", "other", "other/l"]);
         assert_eq!(paths(&[selector("o*/g")]), ["", "other", "other/g"]);
-        let scanned = scan(dir.path(), &[selector("other/l")], &Everything, &StatIndex::default()).unwrap();
+        let scanned =
+            scan(dir.path(), &[selector("other/l")], &Everything, &StatIndex::default(), &CancelToken::default()).unwrap();
         assert_eq!(scanned.tree.matches(&selector("other/l")), ["a"]);
     }
 
@@ -379,7 +387,8 @@ mod tests {
         let file = dir.path().join("f");
         std::fs::write(&file, "x").unwrap();
         let key = || {
-            let scanned = scan(dir.path(), &[selector("")], &Everything, &StatIndex::default()).unwrap();
+            let scanned =
+                scan(dir.path(), &[selector("")], &Everything, &StatIndex::default(), &CancelToken::default()).unwrap();
             super::super::content_key(&scanned.tree, &[selector("")]).unwrap()
         };
         let first = key();
@@ -390,12 +399,23 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_that_is_cancelled_finishes_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("large"), vec![0; 1 << 20]).unwrap();
+        let cancel = CancelToken::default();
+        let scanned = |cancel| scan(dir.path(), &[selector("")], &Everything, &StatIndex::default(), cancel);
+        assert_eq!(scanned(&cancel).unwrap().hashed, 1);
+        cancel.cancel();
+        assert!(scanned(&cancel).is_err_and(|error| error.to_string().contains("large")));
+    }
+
+    #[test]
     fn an_extended_attribute_counts_and_is_found_again_through_the_index() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("f");
         std::fs::write(&file, "x").unwrap();
         let read = |index: &StatIndex| {
-            let scanned = scan(dir.path(), &[selector("f")], &Everything, index).unwrap();
+            let scanned = scan(dir.path(), &[selector("f")], &Everything, index, &CancelToken::default()).unwrap();
             let entry = scanned.tree.get("f").unwrap().clone();
             (super::super::content_key(&scanned.tree, &[selector("f")]).unwrap(), entry.xattrs, scanned.index)
         };

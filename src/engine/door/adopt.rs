@@ -21,6 +21,7 @@ use crate::engine::solver::record::BuildRecord;
 use crate::engine::solver::{ScannedContext, Speaker, selected};
 use crate::engine::store::{BuildRow, Store};
 use crate::engine::verdict::{HitReason, MissReason};
+use crate::ground::cancel::CancelToken;
 use crate::ground::digest::Digest;
 
 /// A step as the other builder told of it.
@@ -80,8 +81,8 @@ impl Project {
         let graph = foreseen.graph;
         let silent = Speaker::new(self.file_name(), None, None);
         let mut seen = BTreeMap::new();
-        let contexts =
-            scan_contexts(store, self, &silent, &graph, (&loaded.ignore, &BTreeMap::new()), Memory::Here(&mut seen))?;
+        let (nothing, memory, cancel) = (BTreeMap::new(), Memory::Here(&mut seen), CancelToken::default());
+        let contexts = scan_contexts(store, self, &silent, &graph, (&loaded.ignore, &nothing), memory, &cancel)?;
         let found = matched(&graph, told);
         if found.is_empty() {
             let hint =

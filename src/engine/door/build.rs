@@ -13,7 +13,7 @@ use super::delivery::{ExportTo, PushTo};
 use super::elsewhere::Prepared;
 use super::error::{EngineError, ErrorKind};
 use super::fetching::fetch_sources;
-use super::handle::{BuildHandle, CancelToken};
+use super::handle::BuildHandle;
 use super::project::{Loaded, Project};
 use super::sources::Remote;
 use crate::engine::event::log::EventLog;
@@ -28,6 +28,7 @@ use crate::engine::reads::{CacheUse, TraceWhen};
 use crate::engine::solver::record::BuildRecord;
 use crate::engine::solver::{Solver, Speaker, State};
 use crate::engine::store::{BuildRow, Lease, Store};
+use crate::ground::cancel::CancelToken;
 use crate::ground::digest::Digest;
 
 /// What is asked of a build.
@@ -194,8 +195,9 @@ impl Run<'_> {
         let default_network = project.default_network();
         self.survey(&graph, default_network)?;
         let fetched = fetch_sources(self.store(), self.speaker, &remote, &graph, lease, fetched)?;
-        let contexts =
-            scan_contexts(self.store(), &project, self.speaker, &graph, (&loaded.ignore, &fetched), Memory::Store)?;
+        let (sources, memory) = ((&loaded.ignore, &fetched), Memory::Store);
+        let contexts = scan_contexts(self.store(), &project, self.speaker, &graph, sources, memory, &self.cancel);
+        let contexts = contexts.map_err(|error| if self.cancel.is_cancelled() { cancelled() } else { error })?;
         let place = self.store().layout.root().join("tmp");
         let agents = Agents::start(&graph, &self.request.ssh, &self.engine.sources.git.path, &place)?;
         let jobs = match self.request.jobs {

@@ -13,6 +13,7 @@ use crate::engine::fetch::Fetched;
 use crate::engine::graph::BuildGraph;
 use crate::engine::solver::{ScannedContext, Speaker};
 use crate::engine::store::Store;
+use crate::ground::cancel::CancelToken;
 
 /// Where it is remembered what `stat` said of files, from one scan to the next.
 pub(super) enum Memory<'m> {
@@ -22,7 +23,7 @@ pub(super) enum Memory<'m> {
     Here(&'m mut BTreeMap<PathBuf, Kept>),
 }
 
-/// The contexts that steps read, by name. Errors: a folder is missing or cannot be read.
+/// The contexts that steps read, by name. Errors: a folder is missing or cannot be read, or it was cancelled meanwhile.
 pub(super) fn scan_contexts(
     store: &Store,
     project: &Project,
@@ -30,6 +31,7 @@ pub(super) fn scan_contexts(
     graph: &BuildGraph,
     (ignore, fetched): (&IgnoreFile, &BTreeMap<String, Fetched>),
     mut memory: Memory<'_>,
+    cancel: &CancelToken,
 ) -> Result<BTreeMap<String, ScannedContext>, EngineError> {
     let mut wanted: BTreeMap<String, Vec<Selector>> = BTreeMap::new();
     for vertex in &graph.vertices {
@@ -53,7 +55,7 @@ pub(super) fn scan_contexts(
             }
             Memory::Store => {
                 let index = StatIndex::load(&index_path);
-                let scanned = scan(&root, &selectors, &ignore, &index)?;
+                let scanned = scan(&root, &selectors, &ignore, &index, cancel)?;
                 if scanned.index != index {
                     // An index that cannot be written costs time, nothing else.
                     let _ = scanned.index.save(&index_path);

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::error::{EngineError, ErrorKind};
-use super::handle::CancelToken;
 use crate::engine::http::url::percent;
+use crate::ground::cancel::CancelToken;
 use crate::ground::fs::error::describe;
 
 const HEAD_LIMIT: u64 = 64 << 10;

@@ -9,13 +9,13 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::build::registrations;
 use super::contexts::{Memory, scan_contexts};
 use super::error::EngineError;
-use super::handle::CancelToken;
 use super::project::Project;
 use crate::engine::context::Kept;
 use crate::engine::event::{BuildEvent, Stamped};
 use crate::engine::reads::{CacheUse, TraceWhen};
 use crate::engine::solver::{Lists, Solver, Speaker, State};
 use crate::engine::store::Store;
+use crate::ground::cancel::CancelToken;
 
 /// What is kept from plan to plan of one project, so that the next one is quick. Start with an empty one.
 #[derive(Default)]
@@ -96,6 +96,7 @@ impl Project {
             &graph,
             (&loaded.ignore, &BTreeMap::new()),
             Memory::Here(&mut memory.kept),
+            &CancelToken::default(),
         )?;
         let imports = self.open_caches(store, &speaker, None);
         let solver = Solver {

@@ -11,7 +11,6 @@ use super::Engine;
 use super::contexts::{Memory, scan_contexts};
 use super::error::EngineError;
 use super::fetching::fetch_sources;
-use super::handle::CancelToken;
 use super::project::{Loaded, Project};
 use super::sources::Remote;
 use crate::engine::exchange::Imports;
@@ -22,6 +21,7 @@ use crate::engine::solver::record::BuildRecord;
 use crate::engine::solver::{Side, Solver, Speaker, Standing, State};
 use crate::engine::store::{Lease, StoreError};
 use crate::engine::worker::WorkerError;
+use crate::ground::cancel::CancelToken;
 
 /// Which step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -128,7 +128,9 @@ impl Engine {
         let silent = |_: &str, _, _| {};
         let remote = Remote::new(&self.sources, CancelToken::default(), &silent, false);
         let fetched = fetch_sources(&self.store, &speaker, &remote, &graph, &lease, BTreeMap::new())?;
-        let contexts = scan_contexts(&self.store, &project, &speaker, &graph, (&loaded.ignore, &fetched), Memory::Store)?;
+        let sources = (&loaded.ignore, &fetched);
+        let contexts =
+            scan_contexts(&self.store, &project, &speaker, &graph, sources, Memory::Store, &CancelToken::default())?;
         let folder = self.store.layout.root().join("tmp");
         let imports = Imports::default();
         let solver = Solver {

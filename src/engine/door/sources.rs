@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 
 use super::daemon::Daemon;
 use super::error::{EngineError, ErrorKind};
-use super::handle::CancelToken;
 use crate::engine::image::Packaging;
 use crate::engine::image::export::packed_manifest;
 use crate::engine::image::layer::Form;
@@ -14,6 +13,7 @@ use crate::engine::protocol::Compression;
 use crate::engine::registry::{PushImage, RegistryClient, RegistryError, RegistrySettings, Report};
 use crate::engine::store::{ImageRecord, Store};
 use crate::engine::worker::Worker;
+use crate::ground::cancel::CancelToken;
 use crate::ground::digest::Digest;
 use crate::ground::hint::Hint;
 

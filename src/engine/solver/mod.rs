@@ -43,13 +43,13 @@ use super::context::Tree;
 use super::event::{BuildEvent, Outcome, VertexId};
 use super::exchange::{ImportedResult, Imports, Offered};
 use super::graph::BuildGraph;
-use super::handle::CancelToken;
 use super::oci::LayerId;
 use super::reads::{CacheUse, TraceWhen};
 use super::store::uses::{Place, Used};
 use super::store::{Lease, Store};
 use super::verdict::TraceRefusal;
 use super::worker::Worker;
+use crate::ground::cancel::CancelToken;
 use crate::ground::digest::Digest;
 use record::{BuildRecord, Left};
 

@@ -1,7 +1,7 @@
 //! Work that ctrl-c ends.
 
 use crate::engine::EngineError;
-use crate::engine::handle::CancelToken;
+use crate::ground::cancel::CancelToken;
 
 /// Runs `work` on a thread; ctrl-c (or TERM, or HUP) cancels it, a second one ends at once.
 pub fn run<T: Send>(work: impl FnOnce(CancelToken) -> Result<T, EngineError> + Send) -> Result<T, EngineError> {

@@ -18,7 +18,7 @@ use super::terminal::{PanicGuard, Screen};
 use super::views::layers::{LayersFound, PreviewText, Reading};
 use super::{Exit, TuiOptions};
 use crate::engine::Side;
-use crate::engine::handle::CancelToken;
+use crate::ground::cancel::CancelToken;
 
 /// Shortest time between two drawings: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);

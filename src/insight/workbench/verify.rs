@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::context::{Entry, EntryKind, IgnoreFile, Selector, list};
-use crate::engine::handle::CancelToken;
 use crate::engine::oci::{ImageConfig, LayerId, RunConfig};
 use crate::engine::protocol::{Reply, Request};
 use crate::engine::worker::Snapshots;
 use crate::engine::{BuildRequest, Engine, EngineError, ErrorKind, Project, Scratch};
+use crate::ground::cancel::CancelToken;
 use crate::ground::fs::{PathError, PathResultExt};
 use crate::insight::suggest::{Measured, Suggestion, Verification};
 

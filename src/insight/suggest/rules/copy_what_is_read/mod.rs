@@ -386,9 +386,10 @@ impl<'c> Case<'c> {
                 .to_owned(),
         );
         let lines = if runs.len() == 1 { "line" } else { "lines" };
+        let files = if covered == 1 { "file".to_owned() } else { format!("{covered} files") };
         Suggestion {
             title: format!(
-                "copy the {covered} files that {lines} {} read first, and the other {} below",
+                "copy the {files} that {lines} {} read first, and the other {} below",
                 runs.join(" and "),
                 all - covered
             ),
