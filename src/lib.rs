@@ -7,7 +7,7 @@
 //! # The house
 //! Five wings, from the ground up; a room imports only rooms that stand earlier in the table of `tests/layering.rs`.
 //!
-//! - [`ground`]: what all stand on. Digests, files, hints, configuration.
+//! - [`ground`]: what all stand on. Digests, files, hints, configuration, the wish to stop.
 //! - [`language`]: text. Dockerfiles as lossless trees, and the shell as far as analysis needs it.
 //! - [`engine`]: builds. `oci`, `context`, `verdict` (the words for hits and misses), `reads` (what a RUN read), `event`,
 //!   `protocol` (what the worker can be asked), `http`, `graph`, `store`, `registry`, `fetch` (what ADD takes from servers and

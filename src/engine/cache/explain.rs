@@ -427,7 +427,10 @@ fn changed(now: &Entry, then: &Entry, out: &mut Vec<MissReason>) {
         found = true;
     }
     if now.xattrs != then.xattrs {
-        let names = |e: &Entry| e.xattrs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
+        let names = |e: &Entry| match e.xattrs.as_slice() {
+            [] => "none".to_owned(),
+            some => some.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" "),
+        };
         push(FileAttribute::Xattr, names(then), names(now));
         found = true;
     }

@@ -382,7 +382,12 @@ impl fmt::Display for MissReason {
             }
             Self::CommandChanged { old, new, .. } => write!(f, "the command changed from `{old}` to `{new}`"),
             Self::FieldChanged { field, old, new } => {
-                write!(f, "{field} changed from {} to {}", show(old.as_ref()), show(new.as_ref()))
+                let of_field = |value: &Option<String>| match (value, field.as_str()) {
+                    // What nobody asks for is as usual.
+                    (None, "network" | "security") => "the default".to_owned(),
+                    _ => show(value.as_ref()),
+                };
+                write!(f, "{field} changed from {} to {}", of_field(old), of_field(new))
             }
             Self::VariableChanged { name, origin, old, new, mentioned } => {
                 write!(f, "{origin} {name} changed from {} to {}", show(old.as_ref()), show(new.as_ref()))?;
