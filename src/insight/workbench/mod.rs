@@ -3,6 +3,7 @@
 
 pub mod advice;
 pub mod budget;
+mod difference;
 pub mod folder;
 pub mod heat;
 pub mod history;

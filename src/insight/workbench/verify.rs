@@ -4,15 +4,15 @@
 //! Compared are kind, mode, owner, link target, extended attributes and bytes of every path, and the configuration. Times are
 //! not, and neither is what two builds of the original do not have in common.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::engine::context::{Entry, EntryKind, IgnoreFile, Selector, list};
-use crate::engine::oci::{ImageConfig, LayerId, RunConfig};
+use super::difference::{Image, differences, paths_that_differ};
+use crate::engine::context::{EntryKind, IgnoreFile, Selector, list};
+use crate::engine::oci::{ImageConfig, LayerId};
 use crate::engine::protocol::{Reply, Request};
 use crate::engine::worker::Snapshots;
 use crate::engine::{BuildRequest, Engine, EngineError, ErrorKind, Project, Scratch};
@@ -35,12 +35,6 @@ pub struct Bench<'a> {
     pub say: &'a dyn Fn(&str),
     /// Stops it.
     pub cancel: CancelToken,
-}
-
-/// One image as it is compared.
-struct Image {
-    files: BTreeMap<String, Entry>,
-    config: RunConfig,
 }
 
 /// Verifies a suggestion for a project. Errors: the machine is at fault, or it was cancelled; a build that fails is an outcome.
@@ -285,97 +279,9 @@ fn image(engine: &Engine, tag: &str) -> Result<Image, EngineError> {
     }
 }
 
-/// Paths that are not the same in both.
-fn paths_that_differ(a: &Image, b: &Image) -> BTreeSet<String> {
-    let paths: BTreeSet<&String> = a.files.keys().chain(b.files.keys()).collect();
-    let same = |path: &&&String| match (a.files.get(**path), b.files.get(**path)) {
-        (Some(a), Some(b)) => difference(a, b).is_none(),
-        _ => false,
-    };
-    paths.iter().filter(|path| !same(path)).map(|path| (**path).clone()).collect()
-}
-
-/// What differs between two entries of one path.
-fn difference(a: &Entry, b: &Entry) -> Option<&'static str> {
-    if a.kind != b.kind {
-        return Some("kind");
-    }
-    let checks = [
-        (a.mode != b.mode, "mode"),
-        ((a.uid, a.gid) != (b.uid, b.gid), "owner"),
-        (a.link != b.link, "link target"),
-        (a.xattrs != b.xattrs, "extended attributes"),
-        (a.device != b.device, "device"),
-        (a.digest != b.digest, "content"),
-    ];
-    checks.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)
-}
-
-/// Whether two paths are names of the same kind: in one folder, of one length, with digits where the other has digits. A log
-/// that is named by the time has another name in every build.
-fn alike(a: &str, b: &str) -> bool {
-    let split =
-        |path: &str| path.rsplit_once('/').map_or((String::new(), path.to_owned()), |(f, n)| (f.to_owned(), n.to_owned()));
-    let ((folder, name), (other_folder, other)) = (split(a), split(b));
-    let same_kind = |(x, y): (char, char)| x == y || (x.is_ascii_hexdigit() && y.is_ascii_hexdigit());
-    folder == other_folder && name != other && name.len() == other.len() && name.chars().zip(other.chars()).all(same_kind)
-}
-
-/// What differs between the original and the rewrite, leaving out what the original does not reproduce.
-fn differences(original: &Image, rewrite: &Image, left_out: &BTreeSet<String>) -> Vec<String> {
-    let mut out = Vec::new();
-    for path in paths_that_differ(original, rewrite).into_iter().filter(|path| !left_out.contains(path)) {
-        // What a folder holds that differs from build to build is left out with it.
-        let inside = |folder: &String| path.starts_with(folder.as_str()) && path.as_bytes().get(folder.len()) == Some(&b'/');
-        if left_out.iter().any(inside) {
-            continue;
-        }
-        let one_sided = !original.files.contains_key(&path) || !rewrite.files.contains_key(&path);
-        if one_sided && left_out.iter().any(|other| alike(other, &path)) {
-            continue;
-        }
-        out.push(match (original.files.get(&path), rewrite.files.get(&path)) {
-            (Some(_), None) => format!("/{path} is missing"),
-            (None, Some(_)) => format!("/{path} is new"),
-            (Some(a), Some(b)) => format!("/{path}: {}", difference(a, b).unwrap_or("something")),
-            (None, None) => continue,
-        });
-    }
-    if original.config != rewrite.config {
-        out.push("the configuration (environment, user, command and the like)".to_owned());
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::context::entry::fixtures::{dir, file};
-
-    fn made(entries: Vec<Entry>) -> Image {
-        let files = entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
-        Image { files, config: RunConfig::default() }
-    }
-
-    #[test]
-    fn what_the_original_does_not_reproduce_is_left_out_and_nothing_else() {
-        let image = |log: &str, text: &str, more: &[&str]| {
-            let mut entries = vec![dir("logs"), file(&format!("logs/{log}"), "x"), file("date", text), file("app", "1")];
-            entries.extend(more.iter().map(|path| file(path, "new")));
-            made(entries)
-        };
-        let (first, again) = (image("10-01.log", "a", &[]), image("10-02.log", "b", &[]));
-        let left_out = paths_that_differ(&first, &again);
-        assert_eq!(left_out.iter().map(String::as_str).collect::<Vec<_>>(), ["date", "logs/10-01.log", "logs/10-02.log"]);
-        assert!(differences(&first, &image("10-03.log", "c", &[]), &left_out).is_empty());
-        assert_eq!(differences(&first, &image("10-03.log", "c", &["logs/other"]), &left_out), ["/logs/other is new"]);
-        let mut changed = image("10-01.log", "a", &[]);
-        changed.files.get_mut("app").unwrap().mode = 0o755;
-        assert_eq!(differences(&first, &changed, &left_out), ["/app: mode"]);
-        changed = image("10-01.log", "a", &[]);
-        changed.config.user = "x".into();
-        assert_eq!(differences(&first, &changed, &left_out).len(), 1);
-    }
 
     #[test]
     fn a_file_is_copied_whole_with_its_mode_and_not_at_all_once_it_is_cancelled() {
