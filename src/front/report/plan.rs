@@ -90,8 +90,8 @@ fn rows(state: &BuildState, step: &Step) -> Vec<Vec<String>> {
     std::iter::once(first).chain(more).collect()
 }
 
-/// Why it will do what it will do; safe only after `text::line`.
-fn whys(state: &BuildState, step: &Step) -> Vec<String> {
+/// Why a step of a plan will do what it will do; safe only after `text::line`.
+pub fn whys(state: &BuildState, step: &Step) -> Vec<String> {
     match &step.verdict {
         Some(Verdict::Unknown { on }) => vec![dependence(state, on)],
         Some(Verdict::Miss { reasons, .. }) => {

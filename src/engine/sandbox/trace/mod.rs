@@ -7,7 +7,8 @@
 //!
 //! [`filter`] has the calls wait, [`look`] looks at one, [`walk`] finds out what a path names, [`settle`] compares what was
 //! seen with what the step stands on: what it made itself is no input. Measured choices: user notification sees all that
-//! matters for some 6 microseconds a call, where ptrace takes ten times as much and a preloaded library misses static programs.
+//! matters for 15 to 50 microseconds a call, where ptrace takes several times as much and a preloaded library misses static
+//! programs.
 
 mod calls;
 mod filter;

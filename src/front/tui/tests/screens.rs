@@ -265,9 +265,18 @@ fn what_the_next_build_will_do_stands_beside_the_steps() {
         "✓?12 COPY --from=build",
         "✓  2 WORKDIR",
         "runs next time",
+        "next build: it will run",
+        "    M2: the content of",
     ] {
-        assert!(screen.contains(part), "{part}");
+        assert!(screen.contains(part), "{part}\n{screen}");
     }
+    // With its evidence, also where the steps have no room for it.
+    bench.keys("w");
+    let screen = bench.screen(80, 40);
+    for part in ["Next build", "it will run", "M2: the content of `src/routes/cart.ts` changed"] {
+        assert!(screen.contains(part), "{part}\n{screen}");
+    }
+    bench.keys("1");
     // An answer to an older question is not taken.
     bench.send(Msg::Planned(1, Err("old".into())));
     assert!(bench.screen(80, 24).contains("3 will run"));

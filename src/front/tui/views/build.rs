@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget};
 
-use super::{above, beside, is_wide};
+use super::{above, beside, explain, is_wide};
 use crate::front::report::why;
 use crate::front::text;
 use crate::front::tui::app::App;
@@ -58,6 +58,10 @@ fn short_facts(app: &App, width: usize) -> Vec<Line<'static>> {
             };
             lines.push(Line::from(vec![sign, Span::raw(part)]));
         }
+    }
+    for (at, words) in explain::next_build(app, step).into_iter().enumerate() {
+        let (lead, words) = if at == 0 { ("  ", format!("next build: {words}")) } else { ("    ", words) };
+        lines.extend(text::wrap(&words, width.saturating_sub(6)).into_iter().map(|part| Line::raw(format!("{lead}{part}"))));
     }
     lines
 }

@@ -8,13 +8,15 @@ use ratatui::widgets::{Paragraph, Widget};
 
 use super::{Frame, beside, is_wide};
 use crate::engine::verdict::MissReason;
+use crate::front::report::plan;
 use crate::front::report::why::{self, Fact, FactKind};
 use crate::front::text;
 use crate::front::tui::app::App;
 use crate::front::tui::keymap::{self, Action};
+use crate::front::tui::model::Outlook;
 use crate::front::tui::widgets::{diff, pane, shell, steps};
 use crate::insight::model::cascade::root_of;
-use crate::insight::model::{Cascade, Mark, Step};
+use crate::insight::model::{Cascade, Fate, Mark, Step};
 
 /// What the view remembers.
 #[derive(Debug, Default)]
@@ -81,6 +83,7 @@ fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     page.section("Cost", &facts, |k| k == FactKind::Cost);
     page.followers(step);
     page.section("Link to the step before", &facts, |k| matches!(k, FactKind::Reason(c) if !c.starts_with('M')));
+    page.next_build(step);
     page.section("Details", &facts, |k| k == FactKind::Detail);
     page.command(step);
     page.lines
@@ -184,6 +187,16 @@ impl Page<'_> {
         }
     }
 
+    fn next_build(&mut self, step: &Step) {
+        let words = next_build(self.app, step);
+        if !words.is_empty() {
+            self.head("Next build");
+        }
+        for words in words {
+            self.wrapped("  ", Style::new(), &words, Style::new());
+        }
+    }
+
     fn command(&mut self, step: &Step) {
         let Some((keyword, rest)) = step.name.split_once(' ') else { return };
         self.head("The line");
@@ -201,6 +214,20 @@ impl Page<'_> {
             lead = " ".repeat(text::width(&lead));
         }
     }
+}
+
+/// That the next build will or may run a step, and why; nothing if not. Safe text.
+pub fn next_build(app: &App, step: &Step) -> Vec<String> {
+    let Outlook::Known(plan) = &app.model.outlook else { return Vec::new() };
+    let Some(planned) = plan.at_line(step.line) else { return Vec::new() };
+    let words = match Fate::of(planned) {
+        Fate::WillRun => "it will run".to_owned(),
+        Fate::Unknown => "it may run".to_owned(),
+        Fate::Hit | Fate::Config => return Vec::new(),
+    };
+    let usual = planned.usual.map_or_else(String::new, |micros| format!("; it usually takes {}", text::seconds(micros)));
+    let whys = plan::whys(plan, planned);
+    std::iter::once(words + &usual).chain(whys.iter().map(|why| text::line(why))).collect()
 }
 
 /// A clause of the report as a sentence of its own.
