@@ -47,8 +47,14 @@ fn about(app: &App) -> String {
 fn short_facts(app: &App, width: usize) -> Vec<Line<'static>> {
     let Some(step) = app.model.step() else { return Vec::new() };
     let mark = app.model.state.mark(step);
+    let facts = why::facts(&app.model.state, step);
+    // What comes next stands before sizes and other details, which the pane may have no room for.
+    let details = facts.iter().position(|fact| fact.kind == why::FactKind::Detail).unwrap_or(facts.len());
     let mut lines = Vec::new();
-    for (at, fact) in why::facts(&app.model.state, step).into_iter().enumerate() {
+    for (at, fact) in facts.iter().enumerate() {
+        if at == details {
+            lines.extend(next_build(app, step, width));
+        }
         let indent = if matches!(fact.kind, why::FactKind::RootReason(_)) { "    " } else { "  " };
         for (row, part) in fact.text.lines().flat_map(|l| text::wrap(l, width.saturating_sub(4))).enumerate() {
             let sign = if at == 0 && row == 0 {
@@ -59,6 +65,14 @@ fn short_facts(app: &App, width: usize) -> Vec<Line<'static>> {
             lines.push(Line::from(vec![sign, Span::raw(part)]));
         }
     }
+    if details == facts.len() {
+        lines.extend(next_build(app, step, width));
+    }
+    lines
+}
+
+fn next_build(app: &App, step: &Step, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
     for (at, words) in explain::next_build(app, step).into_iter().enumerate() {
         let (lead, words) = if at == 0 { ("  ", format!("next build: {words}")) } else { ("    ", words) };
         lines.extend(text::wrap(&words, width.saturating_sub(6)).into_iter().map(|part| Line::raw(format!("{lead}{part}"))));
