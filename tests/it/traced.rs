@@ -98,6 +98,30 @@ fn runs_below_a_copy_of_the_context_are_watched() {
 }
 
 #[test]
+fn what_is_reached_by_unusual_ways_is_known() {
+    let dockerfile = "FROM base\nCOPY . /in\nRUN cd /in/a; cat /proc/self/cwd/f; cd /in/b; cat /proc/self/cwd/f; \\\n    \
+        cd /dev; cat ../in/c/f; cat /in/lib/../d/f; mkdir /in/jail/bin; cp /bin/busybox /in/jail/bin; \\\n    \
+        chroot /in/jail /bin/busybox cat /settings/f\n\
+        RUN ln -s /in/a /dev/shm/a; cat /dev/shm/a/f\n";
+    let Some(bench) = Bench::new("what_is_reached_by_unusual_ways_is_known", dockerfile) else { return };
+    for path in ["a/f", "b/f", "c/f", "d/f", "lib/other", "jail/etc/f"] {
+        bench.program.write(path, path);
+    }
+    std::os::unix::fs::symlink("/etc", bench.program.context.join("jail/settings")).unwrap();
+    bench.build(&[]);
+    let told: Value = serde_json::from_str(&bench.program.run(&["why", "--json", "--reads", "3"]).stdout).unwrap();
+    let step = &told["steps"][0];
+    for path in ["in/a/f", "in/b/f", "in/c/f", "in/d/f", "in/lib", "in/jail/etc/f"] {
+        assert_eq!(step["from_line"][path], 2, "{path}: {step}");
+    }
+    assert_eq!(step["links"]["in/jail/settings"], "/etc", "{step}");
+    assert_eq!(step["summary"]["complete"], true, "{step}");
+    // What a link in `/dev` leads to is not seen, and that is said.
+    let told: Value = serde_json::from_str(&bench.program.run(&["why", "--json", "--reads", "6"]).stdout).unwrap();
+    assert_eq!(told["steps"][0]["summary"]["complete"], false, "{told}");
+}
+
+#[test]
 fn a_source_edit_does_not_run_the_install_again() {
     let Some(bench) = Bench::new("a_source_edit_does_not_run_the_install_again", BAD) else { return };
     bench.build(&[]);

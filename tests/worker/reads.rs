@@ -240,6 +240,7 @@ int main() {
     wait(0);
     char self[64]; int place = open("/app/run.sh", O_PATH);          /* a place, opened for good through /proc */
     sprintf(self, "/proc/self/fd/%d", place); close(open(self, O_RDONLY));
+    close(place); place = open("/app/lib/same", O_PATH); close(open(self, O_RDONLY)); /* the same name for another file */
     mkdir("/tmp/gone", 0700); int gone = open("/tmp/gone", O_RDONLY); rmdir("/tmp/gone"); openat(gone, "x", O_RDONLY);
     open("/dev/stdin", O_RDONLY); open("/proc/self/fd/1", O_RDONLY);
     if (!fork()) { chdir("/app"); if (chroot("/app")) _exit(1); close(open("/config", O_RDONLY)); stat("/none", &s); _exit(0); }
@@ -257,7 +258,7 @@ int main() {
     assert!(set.is_complete(), "{set:?}");
     assert_eq!(
         names(&set.read),
-        ["app/config", "app/lib/deep.txt", "app/run.sh", "app/src/main.c", "app/src/other.c", "app/tool"]
+        ["app/config", "app/lib/deep.txt", "app/lib/same", "app/run.sh", "app/src/main.c", "app/src/other.c", "app/tool"]
     );
     assert!(!set.missing.iter().any(|path| path.contains("deleted")), "{set:?}");
     assert_eq!(names(&set.listed), ["app/src"]);

@@ -15,16 +15,16 @@ pub(super) struct Image {
 pub(super) fn paths_that_differ(a: &Image, b: &Image) -> BTreeSet<String> {
     let paths: BTreeSet<&String> = a.files.keys().chain(b.files.keys()).collect();
     let same = |path: &&&String| match (a.files.get(**path), b.files.get(**path)) {
-        (Some(a), Some(b)) => difference(a, b).is_none(),
+        (Some(a), Some(b)) => aspects(a, b).is_empty(),
         _ => false,
     };
     paths.iter().filter(|path| !same(path)).map(|path| (**path).clone()).collect()
 }
 
-/// What differs between two entries of one path.
-fn difference(a: &Entry, b: &Entry) -> Option<&'static str> {
+/// All that differs between two entries of one path.
+fn aspects(a: &Entry, b: &Entry) -> Vec<&'static str> {
     if a.kind != b.kind {
-        return Some("kind");
+        return vec!["kind"];
     }
     let checks = [
         (a.mode != b.mode, "mode"),
@@ -34,7 +34,7 @@ fn difference(a: &Entry, b: &Entry) -> Option<&'static str> {
         (a.device != b.device, "device"),
         (a.digest != b.digest, "content"),
     ];
-    checks.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)
+    checks.into_iter().filter(|(differs, _)| *differs).map(|(_, what)| what).collect()
 }
 
 /// Whether two paths are names of the same kind: in one folder, and their words differ only as numbers or random words do. A
@@ -85,23 +85,31 @@ fn upwards(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(path), |path| path.rfind('/').map(|at| &path[..at]))
 }
 
-/// What differs between the original and the rewrite, leaving out what the original does not reproduce.
-pub(super) fn differences(original: &Image, rewrite: &Image, left_out: &BTreeSet<String>) -> Vec<String> {
+/// What differs between the original and the rewrite, leaving out what two builds of the original do not have in common. What
+/// they have counts: a file of another content in every build still has to be there, with its mode and its owner.
+pub(super) fn differences((original, again): (&Image, &Image), rewrite: &Image) -> Vec<String> {
     let mut out = Vec::new();
-    for path in paths_that_differ(original, rewrite).into_iter().filter(|path| !left_out.contains(path)) {
-        // What a folder holds that differs from build to build is left out with it.
-        let inside = |folder: &String| path.starts_with(folder.as_str()) && path.as_bytes().get(folder.len()) == Some(&b'/');
-        if left_out.iter().any(inside) {
+    let in_both = |path: &String| original.files.contains_key(path) && again.files.contains_key(path);
+    let by_chance: BTreeSet<String> = paths_that_differ(original, again).into_iter().filter(|path| !in_both(path)).collect();
+    for path in paths_that_differ(original, rewrite) {
+        // With a folder that has another name in every build, all that is in it is left out.
+        if upwards(&path).any(|part| by_chance.contains(part)) {
             continue;
         }
         let one_sided = !original.files.contains_key(&path) || !rewrite.files.contains_key(&path);
-        if one_sided && upwards(&path).any(|part| left_out.iter().any(|other| alike(other, part))) {
+        if one_sided && upwards(&path).any(|part| by_chance.iter().any(|other| alike(other, part))) {
             continue;
         }
         out.push(match (original.files.get(&path), rewrite.files.get(&path)) {
             (Some(_), None) => format!("/{path} is missing"),
             (None, Some(_)) => format!("/{path} is new"),
-            (Some(a), Some(b)) => format!("/{path}: {}", difference(a, b).unwrap_or("something")),
+            (Some(a), Some(b)) => {
+                let left_out = again.files.get(&path).map_or_else(Vec::new, |again| aspects(a, again));
+                match aspects(a, b).into_iter().find(|aspect| !left_out.contains(aspect)) {
+                    Some(aspect) => format!("/{path}: {aspect}"),
+                    None => continue,
+                }
+            }
             (None, None) => continue,
         });
     }
@@ -131,14 +139,30 @@ mod tests {
         let (first, again) = (image("10-01.log", "a", &[]), image("10-02.log", "b", &[]));
         let left_out = paths_that_differ(&first, &again);
         assert_eq!(left_out.iter().map(String::as_str).collect::<Vec<_>>(), ["date", "logs/10-01.log", "logs/10-02.log"]);
-        assert!(differences(&first, &image("10-03.log", "c", &[]), &left_out).is_empty());
-        assert_eq!(differences(&first, &image("10-03.log", "c", &["logs/other"]), &left_out), ["/logs/other is new"]);
+        let differences = |rewrite: &Image| differences((&first, &again), rewrite);
+        assert!(differences(&image("10-03.log", "c", &[])).is_empty());
+        assert_eq!(differences(&image("10-03.log", "c", &["logs/other"])), ["/logs/other is new"]);
         let mut changed = image("10-01.log", "a", &[]);
         changed.files.get_mut("app").unwrap().mode = 0o755;
-        assert_eq!(differences(&first, &changed, &left_out), ["/app: mode"]);
+        assert_eq!(differences(&changed), ["/app: mode"]);
         changed = image("10-01.log", "a", &[]);
         changed.config.user = "x".into();
-        assert_eq!(differences(&first, &changed, &left_out).len(), 1);
+        assert_eq!(differences(&changed).len(), 1);
+    }
+
+    #[test]
+    fn what_differs_from_build_to_build_still_has_to_be_there() {
+        let image = |text: &str| made(vec![file("page1.html", text), file("page2.html", "x"), file("tool", text)]);
+        let (first, again) = (image("a"), image("b"));
+        let differences = |rewrite: &Image| differences((&first, &again), rewrite);
+        assert!(differences(&image("c")).is_empty());
+        let mut changed = image("c");
+        changed.files.get_mut("tool").unwrap().mode = 0o600;
+        assert_eq!(differences(&changed), ["/tool: mode"]);
+        changed.files.remove("tool");
+        // Its name is no chance, though it has the form of one that differs.
+        changed.files.remove("page2.html");
+        assert_eq!(differences(&changed), ["/page2.html is missing", "/tool is missing"]);
     }
 
     #[test]
@@ -148,12 +172,9 @@ mod tests {
             made(vec![dir("app"), dir(&folder), file(&format!("{folder}/graph.bin"), "x")])
         };
         let (first, again) = (image("s-holn9rxz92-1romg9z"), image("s-holn9tb3p0-0k2f8ab"));
-        let left_out = paths_that_differ(&first, &again);
-        assert!(differences(&first, &image("s-holn9w17zz-11abcde"), &left_out).is_empty());
-        assert_eq!(
-            differences(&first, &image("s-holn9w17zz"), &left_out),
-            ["/app/s-holn9w17zz is new", "/app/s-holn9w17zz/graph.bin is new"]
-        );
+        let differences = |rewrite: &Image| differences((&first, &again), rewrite);
+        assert!(differences(&image("s-holn9w17zz-11abcde")).is_empty());
+        assert_eq!(differences(&image("s-holn9w17zz")), ["/app/s-holn9w17zz is new", "/app/s-holn9w17zz/graph.bin is new"]);
         assert!(alike("a/app-1a2b3c.o", "a/app-9f8e7d.o") && alike("x1y2z3w4", "q9r8s7t"));
         assert!(!alike("README", "LICENSE") && !alike("a/chunk1", "b/chunk2") && !alike("main1.txt", "other.txt"));
     }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::calls::{ARCH, Call, Follow, Path, meaning};
 use super::interpreter::interpreter;
 use super::proc::{Threads, Through, link, through};
+use super::settle::is_at_or_below;
 use super::sys::{self, Notification};
 use super::touched::{Touched, Use};
 use super::walk::{Place, Walked, walk};
@@ -28,8 +29,20 @@ struct Named {
     base: Vec<u8>,
     /// The whole path, as the program wrote it.
     path: Vec<u8>,
+    /// Real path of what is `/` for the program; empty when that is the step's root.
+    top: Vec<u8>,
     /// Whether a link at its end is followed.
     follow: bool,
+}
+
+impl Named {
+    /// By this it is known whether it was seen: for another root the same path may mean something else.
+    fn key(&self) -> Cow<'_, [u8]> {
+        match self.top.as_slice() {
+            b"" => Cow::Borrowed(&self.path),
+            top => Cow::Owned([top, b"\0", &self.path].concat()),
+        }
+    }
 }
 
 /// One who looks.
@@ -77,7 +90,7 @@ impl Looker<'_> {
                 let folder = flags.is_some_and(|flags| call.args[flags] & REMOVE_FOLDER != 0);
                 if let Some(named) = self.named(call, path, false) {
                     self.resolve(call, &named, if folder { Use::List } else { Use::Look });
-                    self.touched.forget_file(&named.path);
+                    self.touched.forget_file(&named.key());
                 }
             }
             Call::Move(from, to) => {
@@ -87,7 +100,13 @@ impl Looker<'_> {
                 self.touched.forget_seen();
             }
             Call::Link(path) => {
-                self.note(call, path, Use::Look);
+                if let Some(named) = self.named(call, path, false) {
+                    self.resolve(call, &named, Use::Look);
+                    // Where nothing is looked at, a way into the image would not be seen.
+                    if matches!(walk(self.root, &named.top, &named.path, false).place, Place::Outside(_)) {
+                        self.unreadable(call);
+                    }
+                }
                 self.touched.forget_seen();
             }
             Call::Execute(path) => self.note(call, path, Use::Execute),
@@ -122,7 +141,8 @@ impl Looker<'_> {
             Err(_) => return self.unreadable(call),
         };
         if sys::still_waits(self.listener, call.id) {
-            self.resolve(call, &Named { path: directory.clone(), base: directory, follow: false }, Use::List);
+            let (path, base, top) = (directory.clone(), directory, Vec::new());
+            self.resolve(call, &Named { base, path, top, follow: false }, Use::List);
         }
     }
 
@@ -135,13 +155,18 @@ impl Looker<'_> {
     /// The path that a call names. None: there is none, or the call is gone.
     fn named(&mut self, call: &Notification, path: Path, executes: bool) -> Option<Named> {
         let given = self.string(call, call.args[path.path])?;
+        let top = if *self.other_roots { self.threads.link(call.pid, "root") } else { Ok(Some(Vec::new())) };
+        let Ok(top) = top else {
+            self.unreadable(call);
+            return None;
+        };
+        let top = top.map(|top| if top == b"/" { Vec::new() } else { top })?;
         let descriptor = |at: usize| format!("fd/{}", call.args[at] as i32);
         let base = match (given.first(), path.directory) {
             // Of the descriptor itself: it was looked at when it was opened; but executing it is news.
             (None, Some(at)) if executes => self.threads.link(call.pid, &descriptor(at)),
             (None, _) => return None,
-            (Some(b'/'), _) if !*self.other_roots => Ok(Some(Vec::new())),
-            (Some(b'/'), _) => self.threads.link(call.pid, "root"),
+            (Some(b'/'), _) => Ok(Some(top.clone())),
             (_, Some(at)) if call.args[at] as i32 != AT_FDCWD => self.threads.link(call.pid, &descriptor(at)),
             _ => self.threads.link(call.pid, "cwd"),
         };
@@ -162,45 +187,47 @@ impl Looker<'_> {
             Follow::When(at) => call.args[at] & 0x400 != 0,
         };
         let path = if given.is_empty() { base.clone() } else { [base.as_slice(), b"/", &given].concat() };
-        Some(Named { base, path, follow })
+        Some(Named { base, path, top, follow })
     }
 
     /// Notes what a path names.
     fn resolve(&mut self, call: &Notification, named: &Named, how: Use) {
-        let Named { base, path, follow } = named;
-        if !self.touched.is_new(how, *follow, path) {
+        let Named { base, path, top, follow } = named;
+        if !self.touched.is_new(how, *follow, &named.key()) {
             return;
         }
         // Programs look at a file before they open it: the second time nothing need be found out.
-        if let (Use::Look | Use::Read, Some(real)) = (how, self.touched.plain_file(path)) {
+        if let (Use::Look | Use::Read, Some(real)) = (how, self.touched.plain_file(&named.key())) {
             return self.touched.found(real, how);
         }
-        let mut gone = base.ends_with(DELETED) && matches!(walk(self.root, base, true).place, Place::Missing(_));
+        let mut gone = base.ends_with(DELETED) && matches!(walk(self.root, top, base, true).place, Place::Missing(_));
         let mut path = Cow::Borrowed(path);
         // Through `/proc` a path may lead back: once, or it is somebody's game.
         for _ in 0..2 {
-            let Walked { place, links } = walk(self.root, &path, *follow);
-            let plain = links.is_empty() && matches!(path, Cow::Borrowed(_));
-            links.into_iter().for_each(|(link, target)| self.touched.followed(link, target));
-            match place {
+            let walked = walk(self.root, top, &path, *follow);
+            let plain = walked.links.is_empty() && matches!(path, Cow::Borrowed(_));
+            match self.on_the_way(walked, base) {
                 Place::There { real, fd } => {
                     let kind = rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
                     if plain && kind == Ok(FileType::RegularFile) {
-                        self.touched.names_a_plain_file(&named.path, &real);
+                        self.touched.names_a_plain_file(&named.key(), &real);
                     }
-                    return self.there(call, real, (&fd, kind), how);
+                    return self.there(call, top, real, (&fd, kind), how);
                 }
                 // The kernel marks the place of a descriptor whose name is gone.
                 Place::Missing(_) if gone => return,
                 Place::Missing(real) => return self.touched.lacked(real),
                 Place::Unknown => return self.unreadable(call),
                 Place::Outside(names) => match through(call, &names) {
-                    Through::Nothing => return,
+                    Through::Nothing => return self.touched.forget(&named.key()),
+                    Through::Unknown => return self.unreadable(call),
                     Through::Other => {
                         self.touched.incomplete.insert(Incomplete::OtherProcess);
                         return;
                     }
                     Through::Path(next) => {
+                        // Each process means its own descriptors and directory.
+                        self.touched.forget(&named.key());
                         gone = next.windows(DELETED.len()).any(|part| part == DELETED);
                         path = Cow::Owned(next);
                     }
@@ -210,11 +237,26 @@ impl Looker<'_> {
         self.touched.incomplete.insert(Incomplete::OtherProcess);
     }
 
-    fn there(&mut self, call: &Notification, real: Vec<u8>, (fd, kind): (&OwnedFd, Result<FileType, Errno>), how: Use) {
+    /// Notes what led to a place. A directory at or above the one that it is written from was looked at before.
+    fn on_the_way(&mut self, Walked { place, links, left }: Walked, base: &[u8]) -> Place {
+        links.into_iter().for_each(|(link, target)| self.touched.followed(link, target));
+        let known = |folder: &Vec<u8>| is_at_or_below(base.strip_prefix(b"/").unwrap_or(base), folder);
+        left.into_iter().filter(|folder| !known(folder)).for_each(|folder| self.touched.found(folder, Use::Look));
+        place
+    }
+
+    fn there(
+        &mut self,
+        call: &Notification,
+        top: &[u8],
+        real: Vec<u8>,
+        (fd, kind): (&OwnedFd, Result<FileType, Errno>),
+        how: Use,
+    ) {
         match (kind, how) {
             (_, Use::Look | Use::List) => self.touched.found(real, how),
             (Ok(FileType::RegularFile), Use::Execute) => {
-                self.interpreters(call, fd);
+                self.interpreters(call, top, fd);
                 self.touched.found(real, how);
             }
             (Ok(FileType::RegularFile), _) => self.touched.found(real, how),
@@ -226,15 +268,14 @@ impl Looker<'_> {
     }
 
     /// The programs that the kernel opens by itself to execute this one.
-    fn interpreters(&mut self, call: &Notification, program: &OwnedFd) {
+    fn interpreters(&mut self, call: &Notification, top: &[u8], program: &OwnedFd) {
         let mut next = interpreter(program);
         for _ in 0..MAX_INTERPRETERS {
             let Some(path) = next.take() else { return };
-            let base = if path.starts_with(b"/") { Some(Vec::new()) } else { link(&format!("/proc/{}/cwd", call.pid)) };
+            let base = if path.starts_with(b"/") { Some(top.to_vec()) } else { link(&format!("/proc/{}/cwd", call.pid)) };
             let Some(base) = base else { return self.unreadable(call) };
-            let Walked { place, links } = walk(self.root, &[base.as_slice(), b"/", &path].concat(), true);
-            links.into_iter().for_each(|(link, target)| self.touched.followed(link, target));
-            match place {
+            let walked = walk(self.root, top, &[base.as_slice(), b"/", &path].concat(), true);
+            match self.on_the_way(walked, &base) {
                 Place::There { real, fd } => {
                     next = interpreter(&fd);
                     self.touched.found(real, Use::Execute);

@@ -17,6 +17,8 @@ pub enum Through {
     Path(Vec<u8>),
     /// To what only another process knows.
     Other,
+    /// It cannot be told.
+    Unknown,
 }
 
 /// `/proc/self/root/x` is `/x`, `/proc/self/cwd/x` and `/proc/self/fd/3/x` are below what the process has there.
@@ -26,7 +28,8 @@ pub fn through(call: &Notification, names: &[Vec<u8>]) -> Through {
         [b"proc", b"self" | b"thread-self", door @ ..] => (true, door),
         [b"proc", number, door @ ..] if number.iter().all(u8::is_ascii_digit) => (false, door),
         [b"dev", b"fd", _, ..] => (true, &names[1..]),
-        _ => return Through::Nothing,
+        [_, b"..", rest @ ..] => return Through::Path([b"/".as_slice(), &rest.join(&b'/')].concat()),
+        _ => return within(&names),
     };
     let below = |base: Option<Vec<u8>>, rest: &[&[u8]]| match base {
         Some(base) => Through::Path([base.as_slice(), b"/", &rest.join(&b'/')].concat()),
@@ -45,8 +48,20 @@ pub fn through(call: &Notification, names: &[Vec<u8>]) -> Through {
         }
         [b"root" | b"cwd" | b"fd" | b"task" | b"map_files", _, ..] if !own => Through::Other,
         [b"task", _, b"root" | b"cwd" | b"fd", ..] => Through::Other,
-        _ => Through::Nothing,
+        _ => within(&names),
     }
+}
+
+/// What leads nowhere, unless it leads back up: through which links, only the kernel knows.
+fn within(names: &[&[u8]]) -> Through {
+    let mut depth = 0_usize;
+    for name in names {
+        depth = if *name == b".." { depth.saturating_sub(1) } else { depth + 1 };
+        if depth == 0 {
+            return Through::Unknown;
+        }
+    }
+    Through::Nothing
 }
 
 /// Absolute path of what a descriptor is open on.
@@ -115,6 +130,7 @@ mod tests {
         let path = |text: &str| match through(&call, &names(text)) {
             Through::Path(path) => String::from_utf8(path).unwrap(),
             Through::Other => "other".into(),
+            Through::Unknown => "unknown".into(),
             Through::Nothing => "nothing".into(),
         };
         assert_eq!(path("/proc/self/root/etc/x"), "//etc/x");
@@ -124,6 +140,9 @@ mod tests {
         assert_eq!(path("/dev/fd/99999/x"), "other");
         assert_eq!(path("/dev/null"), "nothing");
         assert_eq!(path("/dev/fd/99999"), "nothing");
+        assert_eq!(path("/dev/../etc/x"), "/etc/x");
+        assert_eq!(path("/proc/self/../../etc/x"), "unknown");
+        assert_eq!(path("/dev/shm/../null"), "nothing");
         let file = File::open("/proc/self/../../etc").unwrap();
         assert_eq!(path(&format!("/proc/self/fd/{}", file.as_raw_fd())), "/etc");
         assert_eq!(names("/a//./b"), [b"a", b"b"]);

@@ -173,7 +173,7 @@ fn above(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(path), |path| path.rfind('/').map(|at| &path[..at]))
 }
 
-fn is_at_or_below(path: &[u8], folder: &[u8]) -> bool {
+pub(super) fn is_at_or_below(path: &[u8], folder: &[u8]) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| folder.is_empty() || rest.is_empty() || rest.starts_with(b"/"))
 }
 

@@ -1,5 +1,6 @@
 //! What was seen of a step while it ran, before it is compared with what it stands on.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::engine::protocol::TraceBudget;
@@ -102,6 +103,11 @@ impl Touched {
         self.seen.get(path)?.plain_file.clone()
     }
 
+    /// The same name may lead elsewhere the next time: what it means is the affair of whoever says it.
+    pub fn forget(&mut self, path: &[u8]) {
+        self.seen.remove(path);
+    }
+
     /// It may be gone from now on.
     pub fn forget_file(&mut self, path: &[u8]) {
         if let Some(seen) = self.seen.get_mut(path) {
@@ -125,14 +131,18 @@ impl Touched {
 
     /// Notes a path that is not there.
     pub fn lacked(&mut self, path: Real) {
-        self.bytes = self.bytes.saturating_add(path.len() as u64);
-        self.missing.insert(path);
+        let length = path.len() as u64;
+        if self.missing.insert(path) {
+            self.bytes = self.bytes.saturating_add(length);
+        }
     }
 
     /// Notes a link.
     pub fn followed(&mut self, link: Real, target: Vec<u8>) {
-        self.bytes = self.bytes.saturating_add((link.len() + target.len()) as u64);
-        self.links.entry(link).or_insert(target);
+        if let Entry::Vacant(new) = self.links.entry(link) {
+            self.bytes = self.bytes.saturating_add((new.key().len() + target.len()) as u64);
+            new.insert(target);
+        }
     }
 
     /// Whether there is room for more; from the first time that there is none, nothing is looked at any more.

@@ -40,12 +40,15 @@ pub struct Walked {
     pub place: Place,
     /// Real path of each link, and its target.
     pub links: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Real path of each directory that was left by `..`: without it there would be no way on.
+    pub left: Vec<Vec<u8>>,
 }
 
-/// Walks an absolute path in a root.
-pub fn walk(root: &OwnedFd, path: &[u8], follow: bool) -> Walked {
-    let follow = follow || path.ends_with(b"/");
-    let plain = |place| Walked { place, links: Vec::new() };
+/// Walks an absolute path in a root. `top` is the real path of what is `/` for whoever named it: links lead from there, and no
+/// `..` leads out of it.
+pub fn walk(root: &OwnedFd, top: &[u8], path: &[u8], follow: bool) -> Walked {
+    let follow = follow || path.ends_with(b"/") || path.ends_with(b"/.");
+    let plain = |place| Walked { place, links: Vec::new(), left: Vec::new() };
     if let Some(real) = without_links(path) {
         if OUTSIDE.contains(&real.split(|b| *b == b'/').next().unwrap_or_default()) {
             return plain(Place::Outside(split(&real).collect()));
@@ -57,7 +60,9 @@ pub fn walk(root: &OwnedFd, path: &[u8], follow: bool) -> Walked {
             Err(_) => {}
         }
     }
-    slowly(root, split(path).collect(), follow)
+    let mut walked = plain(Place::Unknown);
+    walked.place = slowly(root, &split(top).collect::<Vec<_>>(), (split(path).collect(), follow), &mut walked);
+    walked
 }
 
 /// The real path, if no name of it is a link. None with `..`, which may lead out of what a link leads to.
@@ -79,28 +84,35 @@ fn open(root: &OwnedFd, real: &[u8], follow: bool) -> Result<OwnedFd, Errno> {
     rustix::fs::openat2(root, OsStr::from_bytes(path), flags, Mode::empty(), resolve)
 }
 
-/// Name by name, noting links.
-fn slowly(root: &OwnedFd, mut todo: VecDeque<Vec<u8>>, follow: bool) -> Walked {
-    let mut links: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+/// Name by name, noting links and what is left by `..`.
+fn slowly(
+    root: &OwnedFd,
+    top: &[Vec<u8>],
+    (mut todo, follow): (VecDeque<Vec<u8>>, bool),
+    Walked { links, left, .. }: &mut Walked,
+) -> Place {
     let mut here: Vec<Vec<u8>> = Vec::new();
-    let Ok(mut at) = open(root, b"", true) else { return Walked { place: Place::Unknown, links } };
+    let Ok(mut at) = open(root, b"", true) else { return Place::Unknown };
     let mut steps = 0;
     while let Some(name) = todo.pop_front() {
         steps += 1;
         if steps > MAX_NAMES {
-            return Walked { place: Place::Unknown, links };
+            return Place::Unknown;
         }
         if name == b".." {
-            here.pop();
+            if here != top && !here.is_empty() {
+                left.push(join(here.iter()));
+                here.pop();
+            }
             match open(root, &join(here.iter()), true) {
                 Ok(fd) => at = fd,
-                Err(_) => return Walked { place: Place::Unknown, links },
+                Err(_) => return Place::Unknown,
             }
             continue;
         }
         if here.is_empty() && OUTSIDE.contains(&name.as_slice()) {
             todo.push_front(name);
-            return Walked { place: Place::Outside(todo.into()), links };
+            return Place::Outside(todo.into());
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = match rustix::fs::openat(&at, OsStr::from_bytes(&name), flags, Mode::empty()) {
@@ -108,28 +120,26 @@ fn slowly(root: &OwnedFd, mut todo: VecDeque<Vec<u8>>, follow: bool) -> Walked {
             Err(Errno::NOENT | Errno::NOTDIR) => {
                 here.push(name);
                 here.extend(todo);
-                return Walked { place: Place::Missing(join(here.iter())), links };
+                return Place::Missing(join(here.iter()));
             }
-            Err(_) => return Walked { place: Place::Unknown, links },
+            Err(_) => return Place::Unknown,
         };
         let is_link = rustix::fs::fstat(&fd).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Symlink);
         if is_link && (follow || !todo.is_empty()) {
-            let Ok(target) = rustix::fs::readlinkat(&fd, "", Vec::new()) else {
-                return Walked { place: Place::Unknown, links };
-            };
+            let Ok(target) = rustix::fs::readlinkat(&fd, "", Vec::new()) else { return Place::Unknown };
             let target = target.into_bytes();
             here.push(name);
             links.push((join(here.iter()), target.clone()));
             here.pop();
             if links.len() > MAX_LINKS {
                 // The kernel says ELOOP: what decides is the links, which are noted.
-                return Walked { place: Place::Missing(links[0].0.clone()), links };
+                return Place::Missing(links[0].0.clone());
             }
             if target.first() == Some(&b'/') {
-                here.clear();
-                match open(root, b"", true) {
+                here = top.to_vec();
+                match open(root, &join(here.iter()), true) {
                     Ok(fd) => at = fd,
-                    Err(_) => return Walked { place: Place::Unknown, links },
+                    Err(_) => return Place::Unknown,
                 }
             }
             split(&target).collect::<Vec<_>>().into_iter().rev().for_each(|name| todo.push_front(name));
@@ -138,7 +148,7 @@ fn slowly(root: &OwnedFd, mut todo: VecDeque<Vec<u8>>, follow: bool) -> Walked {
         here.push(name);
         at = fd;
     }
-    Walked { place: Place::There { real: join(here.iter()), fd: at }, links }
+    Place::There { real: join(here.iter()), fd: at }
 }
 
 /// The names of a path, without empty ones and `.`.
@@ -180,12 +190,13 @@ mod tests {
         symlink("loop", at("loop")).unwrap();
         symlink("/dev/null", at("null")).unwrap();
         let root: OwnedFd = std::fs::File::open(dir.path()).unwrap().into();
-        let look = |path: &str, follow| shown(&walk(&root, path.as_bytes(), follow));
+        let look = |path: &str, follow| shown(&walk(&root, b"", path.as_bytes(), follow));
         assert_eq!(look("/usr/bin/sh", true), "there usr/bin/sh");
         assert_eq!(look("/bin/sh", true), "there usr/bin/sh bin>usr/bin");
         assert_eq!(look("/bin/bash", true), "there usr/bin/sh bin>usr/bin usr/bin/bash>/bin/sh bin>usr/bin");
         assert_eq!(look("/bin", false), "there bin");
         assert_eq!(look("/bin/", false), "there usr/bin bin>usr/bin");
+        assert_eq!(look("/bin/.", false), "there usr/bin bin>usr/bin");
         assert_eq!(look("/bin/nothing/x", true), "missing usr/bin/nothing/x bin>usr/bin");
         assert_eq!(look("/out", true), "missing etc/passwd out>../../../../etc/passwd");
         assert!(look("/loop", true).starts_with("missing loop loop>loop"));
@@ -195,5 +206,35 @@ mod tests {
         assert_eq!(look("/", true), "there ");
         let long = format!("/{}", "a/".repeat(9000));
         assert!(look(&long, true).starts_with("missing a/a"));
+    }
+
+    #[test]
+    fn a_directory_that_is_left_again_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("lib/deep")).unwrap();
+        std::fs::write(dir.path().join("VERSION"), "").unwrap();
+        let root: OwnedFd = std::fs::File::open(dir.path()).unwrap().into();
+        let walked = walk(&root, b"", b"/lib/deep/../../../VERSION", true);
+        assert_eq!((shown(&walked), walked.left), ("there VERSION".into(), vec![b"lib/deep".to_vec(), b"lib".to_vec()]));
+    }
+
+    #[test]
+    fn links_and_ways_up_stay_below_another_top() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |p: &str| dir.path().join(p);
+        std::fs::create_dir_all(at("jail/etc")).unwrap();
+        std::fs::create_dir_all(at("etc")).unwrap();
+        std::fs::write(at("jail/etc/x"), "").unwrap();
+        std::fs::write(at("etc/x"), "").unwrap();
+        symlink("/etc", at("jail/settings")).unwrap();
+        symlink("../../etc", at("jail/etc/up")).unwrap();
+        let root: OwnedFd = std::fs::File::open(dir.path()).unwrap().into();
+        let look = |top: &str, path: &str| shown(&walk(&root, top.as_bytes(), path.as_bytes(), true));
+        assert_eq!(look("/jail", "/jail/settings/x"), "there jail/etc/x jail/settings>/etc");
+        assert_eq!(look("/jail", "/jail/etc/up/x"), "there jail/etc/x jail/etc/up>../../etc");
+        assert_eq!(look("/jail", "/jail/../../etc/x"), "there jail/etc/x");
+        assert_eq!(look("/", "/jail/settings/x"), "there etc/x jail/settings>/etc");
+        // Whoever stands outside of it gets on, until a link brings it back.
+        assert_eq!(look("/jail", "/etc/../etc/x"), "there etc/x");
     }
 }
