@@ -12,7 +12,7 @@ pub(super) struct Image {
 }
 
 /// Paths that are not the same in both.
-pub(super) fn paths_that_differ(a: &Image, b: &Image) -> BTreeSet<String> {
+fn paths_that_differ(a: &Image, b: &Image) -> BTreeSet<String> {
     let paths: BTreeSet<&String> = a.files.keys().chain(b.files.keys()).collect();
     let same = |path: &&&String| match (a.files.get(**path), b.files.get(**path)) {
         (Some(a), Some(b)) => aspects(a, b).is_empty(),
@@ -85,12 +85,19 @@ fn upwards(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(path), |path| path.rfind('/').map(|at| &path[..at]))
 }
 
-/// What differs between the original and the rewrite, leaving out what two builds of the original do not have in common. What
+/// Paths that builds of the original do not have in common.
+pub(super) fn unreproduced(originals: &[Image]) -> BTreeSet<String> {
+    let Some((original, others)) = originals.split_first() else { return BTreeSet::new() };
+    others.iter().flat_map(|other| paths_that_differ(original, other)).collect()
+}
+
+/// What differs between the original and the rewrite, leaving out what builds of the original do not have in common. What
 /// they have counts: a file of another content in every build still has to be there, with its mode and its owner.
-pub(super) fn differences((original, again): (&Image, &Image), rewrite: &Image) -> Vec<String> {
+pub(super) fn differences(originals: &[Image], rewrite: &Image) -> Vec<String> {
     let mut out = Vec::new();
-    let in_both = |path: &String| original.files.contains_key(path) && again.files.contains_key(path);
-    let by_chance: BTreeSet<String> = paths_that_differ(original, again).into_iter().filter(|path| !in_both(path)).collect();
+    let Some((original, others)) = originals.split_first() else { return out };
+    let in_all = |path: &String| originals.iter().all(|image| image.files.contains_key(path));
+    let by_chance: BTreeSet<String> = unreproduced(originals).into_iter().filter(|path| !in_all(path)).collect();
     for path in paths_that_differ(original, rewrite) {
         // With a folder that has another name in every build, all that is in it is left out.
         if upwards(&path).any(|part| by_chance.contains(part)) {
@@ -104,7 +111,8 @@ pub(super) fn differences((original, again): (&Image, &Image), rewrite: &Image) 
             (Some(_), None) => format!("/{path} is missing"),
             (None, Some(_)) => format!("/{path} is new"),
             (Some(a), Some(b)) => {
-                let left_out = again.files.get(&path).map_or_else(Vec::new, |again| aspects(a, again));
+                let again = others.iter().filter_map(|other| other.files.get(&path));
+                let left_out: Vec<&str> = again.flat_map(|again| aspects(a, again)).collect();
                 match aspects(a, b).into_iter().find(|aspect| !left_out.contains(aspect)) {
                     Some(aspect) => format!("/{path}: {aspect}"),
                     None => continue,
@@ -137,9 +145,10 @@ mod tests {
             made(entries)
         };
         let (first, again) = (image("10-01.log", "a", &[]), image("10-02.log", "b", &[]));
-        let left_out = paths_that_differ(&first, &again);
+        let left_out = unreproduced(&[first, again]);
         assert_eq!(left_out.iter().map(String::as_str).collect::<Vec<_>>(), ["date", "logs/10-01.log", "logs/10-02.log"]);
-        let differences = |rewrite: &Image| differences((&first, &again), rewrite);
+        let differences =
+            |rewrite: &Image| differences(&[image("10-01.log", "a", &[]), image("10-02.log", "b", &[])], rewrite);
         assert!(differences(&image("10-03.log", "c", &[])).is_empty());
         assert_eq!(differences(&image("10-03.log", "c", &["logs/other"])), ["/logs/other is new"]);
         let mut changed = image("10-01.log", "a", &[]);
@@ -153,8 +162,8 @@ mod tests {
     #[test]
     fn what_differs_from_build_to_build_still_has_to_be_there() {
         let image = |text: &str| made(vec![file("page1.html", text), file("page2.html", "x"), file("tool", text)]);
-        let (first, again) = (image("a"), image("b"));
-        let differences = |rewrite: &Image| differences((&first, &again), rewrite);
+        let originals = [image("a"), image("b")];
+        let differences = |rewrite: &Image| differences(&originals, rewrite);
         assert!(differences(&image("c")).is_empty());
         let mut changed = image("c");
         changed.files.get_mut("tool").unwrap().mode = 0o600;
@@ -166,13 +175,20 @@ mod tests {
     }
 
     #[test]
+    fn what_two_builds_have_in_common_by_chance_a_third_may_tell() {
+        let image = |coin: &str| made(vec![file("coin", coin)]);
+        assert_eq!(differences(&[image("a"), image("a")], &image("b")), ["/coin: content"]);
+        assert!(differences(&[image("a"), image("a"), image("b")], &image("b")).is_empty());
+    }
+
+    #[test]
     fn names_by_chance_are_alike_with_all_below_them_and_words_are_not() {
         let image = |session: &str| {
             let folder = format!("app/{session}");
             made(vec![dir("app"), dir(&folder), file(&format!("{folder}/graph.bin"), "x")])
         };
-        let (first, again) = (image("s-holn9rxz92-1romg9z"), image("s-holn9tb3p0-0k2f8ab"));
-        let differences = |rewrite: &Image| differences((&first, &again), rewrite);
+        let originals = [image("s-holn9rxz92-1romg9z"), image("s-holn9tb3p0-0k2f8ab")];
+        let differences = |rewrite: &Image| differences(&originals, rewrite);
         assert!(differences(&image("s-holn9w17zz-11abcde")).is_empty());
         assert_eq!(differences(&image("s-holn9w17zz")), ["/app/s-holn9w17zz is new", "/app/s-holn9w17zz/graph.bin is new"]);
         assert!(alike("a/app-1a2b3c.o", "a/app-9f8e7d.o") && alike("x1y2z3w4", "q9r8s7t"));
