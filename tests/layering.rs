@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. What `engine` itself gives is the door's.
 const ROOMS: &[&str] = &[
     "ground/hint",
+    "ground/path",
     "ground/cancel",
     "ground/digest",
     "ground/fs",

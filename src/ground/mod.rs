@@ -5,6 +5,7 @@ pub mod config;
 pub mod digest;
 pub mod fs;
 pub mod hint;
+pub mod path;
 
 /// `bytes` random bytes as hex, from the kernel: names that nobody else has.
 pub fn random_hex(bytes: usize) -> String {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::context::Entry;
 use crate::engine::oci::RunConfig;
+use crate::ground::path::upwards;
 
 /// One image as it is compared.
 pub(super) struct Image {
@@ -81,11 +82,6 @@ fn is_mixed(word: &str) -> bool {
 fn are_long(a: &str, b: &str) -> bool {
     let long = |word: &str| word.len() >= 6 && word.chars().all(|c| c.is_ascii_alphanumeric());
     long(a) && long(b) && a.len().abs_diff(b.len()) <= 1
-}
-
-/// A path and the folders above it.
-fn upwards(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| path.rfind('/').map(|at| &path[..at]))
 }
 
 /// Paths that builds of the original do not have in common.
