@@ -1,6 +1,7 @@
 //! What RUNs read, as the whole program shows it; and `--cache=traced`.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -119,6 +120,60 @@ fn what_is_reached_by_unusual_ways_is_known() {
     // What a link in `/dev` leads to is not seen, and that is said.
     let told: Value = serde_json::from_str(&bench.program.run(&["why", "--json", "--reads", "6"]).stdout).unwrap();
     assert_eq!(told["steps"][0]["summary"]["complete"], false, "{told}");
+}
+
+/// Where somebody watches this program already, no call can be made to wait; what is opened is still told, and no more is
+/// claimed.
+#[test]
+fn beside_another_watcher_only_what_is_opened_is_known() {
+    let dockerfile = "FROM base\nCOPY . /in\nRUN cat /in/deps.lock; test -e /in/none; echo 1 > /out\n";
+    let Some(bench) = Bench::new("beside_another_watcher_only_what_is_opened_is_known", dockerfile) else { return };
+    let source = r#"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int n, char **args) {
+    struct sock_filter all[] = {{6, 0, 0, 0x7fff0000}};
+    struct sock_fprog program = {1, all};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, 1, 8, &program) < 0) return 99;
+    int status = 0;
+    if (fork()) return wait(&status) < 0 || status;                 /* the listener lives in here */
+    execv(args[1], args + 1);
+    return 98;
+}"#;
+    let dir = tempfile::tempdir().unwrap();
+    let (from, watcher) = (dir.path().join("watcher.c"), dir.path().join("watcher"));
+    fs::write(&from, source).unwrap();
+    let built = Command::new("gcc").arg("-o").arg(&watcher).arg(&from).output();
+    if !built.as_ref().is_ok_and(|output| output.status.success()) {
+        return println!("skipped beside_another_watcher: gcc cannot build it: {built:?}");
+    }
+    let build = bench.program.command(&["build", "--json", &bench.base, "."]);
+    let output = Command::new(&watcher)
+        .arg(build.get_program())
+        .args(build.get_args())
+        .envs(build.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .current_dir(build.get_current_dir().unwrap_or(&bench.program.context))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let told: Value = serde_json::from_str(&bench.program.run(&["why", "--json", "--reads", "3"]).stdout).unwrap();
+    let step = &told["steps"][0];
+    let codes: Vec<&str> =
+        step["summary"]["incomplete"].as_array().unwrap().iter().filter_map(|c| c["code"].as_str()).collect();
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(codes, ["watched", "opens-only"], "{step}");
+        assert_eq!(step["from_line"]["in/deps.lock"], 2, "{step}");
+        assert_eq!(step["missing"].as_array().map(Vec::len), Some(0), "{step}");
+    } else {
+        assert_eq!(codes, ["watched"], "{step}");
+    }
+    // It is not enough for a recorded run to stand in for another one.
+    bench.touch();
+    assert!(refusal(&bench.traced(), 3).contains("another watcher"), "{told}");
 }
 
 #[test]

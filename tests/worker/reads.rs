@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rbuild_tui::engine::protocol::*;
 use rbuild_tui::engine::reads::{Incomplete, ReadSet};
 
-use super::lab::{Lab, Tar, id, lab};
+use super::lab::{Lab, Tar, id, is_root, lab};
 
 /// A root with tools and a small project on it.
 fn project(lab: &Lab) {
@@ -228,6 +228,8 @@ int main() {
     syscall(SYS_access, "/app/access1", 0);
     faccessat(dir, "at", R_OK, AT_EACCESS);
     struct statx x; statx(dir, "statx", 0, STATX_BASIC_STATS, &x);
+    statx(dir, "empty", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &x); /* a path, although it might be none */
+    fstatat(AT_FDCWD, "empty", &s, AT_EMPTY_PATH);
     readlink("/app/readlink", b, 64);
     getxattr("/app/getxattr", "user.x", b, 64); lgetxattr("/app/lgetxattr", "user.x", b, 64);
     rename("/app/rename-from", "/app/rename-to"); link("/app/link-from", "/app/link-to"); unlink("/app/unlink");
@@ -267,11 +269,13 @@ int main() {
         "access1",
         "chdir",
         "chmod",
+        "empty",
         "execl",
         "fork",
         "getxattr",
         "lgetxattr",
         "lib/at",
+        "lib/empty",
         "lib/statx",
         "link-from",
         "link-to",
@@ -356,6 +360,78 @@ int main() {
 }
 
 #[test]
+fn a_message_to_another_machine_is_network() {
+    let Some(lab) = lab("a_message_to_another_machine_is_network") else { return };
+    project(&lab);
+    let source = r#"
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int main(int n, char **args) {
+    struct sockaddr_in to = {AF_INET, htons(9), {inet_addr(args[2])}};
+    struct iovec part = {"x", 1};
+    struct mmsghdr all[2] = {{{0, 0, &part, 1}}, {{&to, sizeof to, &part, 1}}};
+    int s = socket(AF_INET, SOCK_DGRAM, 0), pair[2];
+    switch (args[1][0]) {
+    case '1': sendmsg(s, &all[1].msg_hdr, 0); break;
+    case '2': sendmmsg(s, all, 2, 0); break;
+    case 't': sendto(s, "x", 1, 0, (void *)&to, sizeof to); break;
+    case 'p': socketpair(AF_UNIX, SOCK_STREAM, 0, pair); sendmsg(pair[0], &all[0].msg_hdr, 0);
+    }
+    return 0;
+}"#;
+    if !tool(&lab, "sends", source, &[]) {
+        return;
+    }
+    for (how, to, expected) in [
+        ("1", "192.0.2.1", true),
+        ("2", "192.0.2.1", true),
+        ("to", "192.0.2.1", true),
+        ("1", "127.0.0.1", false),
+        ("pair", "192.0.2.1", false),
+    ] {
+        let name = format!("sends-{how}-{}", &to[..3]);
+        let (code, text, set) = lab.traced_with(&name, &["base", "app", "sends"], Some(TraceBudget::default()), |p| {
+            p.args = ["/app/tool", how, to].map(String::from).into();
+            p.network = Network::Host;
+        });
+        let set = set.unwrap();
+        assert_eq!((code, set.network, set.is_complete()), (0, expected, true), "{how} {to} {text} {set:?}");
+    }
+}
+
+/// Where no call waits, the machine's root still hears of what is opened.
+#[test]
+fn what_is_opened_is_known_where_nothing_is_filtered() {
+    let Some(lab) = lab("what_is_opened_is_known_where_nothing_is_filtered") else { return };
+    project(&lab);
+    let command = "cd /app; cat link.c; ls lib; test -e config; test -e none; ./run.sh; \
+                   echo 1 > new; cat new; mkfifo pipe; cat new > pipe & cat pipe; cat src/other.c; rm src/other.c";
+    let insecure = |name: &str, budget: TraceBudget, command: &str| {
+        let (code, text, set) = lab.traced_with(name, &APP, Some(budget), |p| {
+            (p.args, p.insecure) = (vec!["/bin/sh".into(), "-c".into(), command.into()], true);
+        });
+        assert_eq!(code, 0, "{text}");
+        set.unwrap()
+    };
+    let set = insecure("opens", TraceBudget::default(), command);
+    if !is_root() {
+        assert_eq!(set.incomplete, [Incomplete::Insecure].into());
+        return;
+    }
+    assert_eq!(set.incomplete, [Incomplete::Insecure, Incomplete::OpensOnly].into());
+    assert_eq!(names(&set.read), ["app/config", "app/run.sh", "app/src/main.c", "app/src/other.c"]);
+    assert_eq!((names(&set.listed), names(&set.executed)), (vec!["app/lib"], vec!["app/run.sh"]));
+    assert_eq!((names(&set.added), names(&set.missing)), (vec!["app/new", "app/pipe"], vec![]));
+    assert!(set.executed.contains("bin/sh") && set.events > 10 && set.micros > 0, "{set:?}");
+    let set = insecure("few", TraceBudget { events: 3, ..TraceBudget::default() }, "cat /app/config");
+    assert!(set.incomplete.contains(&Incomplete::Budget) && set.events == 3, "{set:?}");
+    // Another step is not heard of, and a step without the rights is watched as ever.
+    assert_eq!(names(&reads(&lab, "after", "cat /app/config").read), ["app/config"]);
+}
+
+#[test]
 fn what_cannot_be_seen_is_said() {
     let Some(lab) = lab("what_cannot_be_seen_is_said") else { return };
     project(&lab);
@@ -379,10 +455,6 @@ int main() {
         assert_eq!(text, "-1 1");
         assert_eq!(set.incomplete, [Incomplete::SecondListener].into());
     }
-    let (code, _, set) = lab.traced_with("insecure", &APP, Some(TraceBudget::default()), |p| {
-        (p.args, p.insecure) = (vec!["/bin/true".into()], true);
-    });
-    assert_eq!((code, set.unwrap().incomplete), (0, [Incomplete::Insecure].into()));
     // A filter of its own without a listener is its own affair.
     let own = listener.replace("SYS_seccomp, 1, 8, &p", "SYS_seccomp, 1, 0, &p");
     if tool(&lab, "own", &own, &[]) {

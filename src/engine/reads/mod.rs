@@ -77,8 +77,10 @@ pub enum Incomplete {
     Budget,
     /// A program of another architecture (32 bits).
     ForeignArchitecture,
-    /// A program wanted to watch system calls itself.
+    /// A program of the step wanted to watch system calls itself.
     SecondListener,
+    /// Somebody watches the system calls of this program already.
+    Watched,
     /// It reached files through another process' folder in `/proc`.
     OtherProcess,
     /// A path is no UTF-8.
@@ -87,8 +89,10 @@ pub enum Incomplete {
     Unreadable,
     /// Whoever watched ended before the step did.
     Trouble,
-    /// `--security=insecure`: nothing is filtered, so nothing is watched.
+    /// `--security=insecure`: nothing is filtered, so no call is looked at.
     Insecure,
+    /// Only what it opened is known, not what it looked at or looked for.
+    OpensOnly,
 }
 
 impl Incomplete {
@@ -98,11 +102,13 @@ impl Incomplete {
             Self::Budget => "budget",
             Self::ForeignArchitecture => "foreign-architecture",
             Self::SecondListener => "second-listener",
+            Self::Watched => "watched",
             Self::OtherProcess => "other-process",
             Self::NotText => "not-text",
             Self::Unreadable => "unreadable",
             Self::Trouble => "trouble",
             Self::Insecure => "insecure",
+            Self::OpensOnly => "opens-only",
         }
     }
 }
@@ -113,11 +119,13 @@ impl fmt::Display for Incomplete {
             Self::Budget => "it made more system calls than are looked at",
             Self::ForeignArchitecture => "a 32-bit program ran, whose system calls are not looked at",
             Self::SecondListener => "one of its programs wanted to watch system calls itself",
+            Self::Watched => "another watcher of system calls on this machine was in the way",
             Self::OtherProcess => "it reached files through another process' folder in /proc",
             Self::NotText => "it used a path that is no UTF-8",
             Self::Unreadable => "a path that it used could not be read or followed",
             Self::Trouble => "the watching ended before the step did",
-            Self::Insecure => "it ran with --security=insecure, where nothing is watched",
+            Self::Insecure => "it ran with --security=insecure, where system calls are not looked at",
+            Self::OpensOnly => "only what it opened was seen, not what it looked at or looked for",
         })
     }
 }

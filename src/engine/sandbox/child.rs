@@ -1,7 +1,7 @@
 //! The child that becomes the command: enters the root, gives up its rights, executes. Every step of it must succeed.
 
 use std::ffi::CString;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -21,6 +21,8 @@ use crate::ground::fs::error::describe;
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where the socket to the worker is (the lowest free number when the helper starts), while everything else is closed.
 const SOCKET: i32 = 3;
+/// Number under which the listener is handed over. A higher one would make the kernel's table of descriptors large.
+const DOOR: i32 = 1023;
 
 /// Does everything; comes back only with a failure. A command that is not found is none: it ends the process with 127.
 pub fn enter(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> Failure {
@@ -57,21 +59,32 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     limits(&order.process.ulimits)?;
     give_up_rights(order)?;
     if order.trace {
-        watched(socket).map_err(refused("have the step watched"))?;
+        watched(socket, order).map_err(refused("have the step watched"))?;
     }
     Ok(command)
 }
 
-/// From here on the calls of this process wait for the worker to look at them. Where the machine refuses a further watcher, the
-/// step runs all the same, and what it read is not known.
-fn watched(socket: &OwnedFd) -> io::Result<()> {
-    match trace::install() {
-        Ok(installed) => {
-            let fds = [installed.listener.as_fd(), installed.root.as_fd()];
-            frame::send(socket, 0, &Said::Watched, &fds)
-        }
-        Err(_) => frame::send(socket, 0, &Said::Watched, &[]),
+/// From here on the calls of this process wait for the worker to look at them. Where the machine refuses a further watcher, or
+/// nothing may be filtered, the worker may still hear of what is opened; it says when it does by closing its end of a pipe.
+fn watched(socket: &OwnedFd, order: &Order) -> io::Result<()> {
+    if !order.process.insecure
+        && let Ok(door) = door(socket)
+        && let Ok(installed) = trace::install(&door)
+    {
+        let fds = [installed.listener.as_fd(), installed.root.as_fd()];
+        return frame::send(&door, 0, &Said::Watched, &fds);
     }
+    let (mut wait, hold) = io::pipe()?;
+    frame::send(socket, 0, &Said::Unfiltered, &[trace::root()?.as_fd(), hold.as_fd()])?;
+    drop(hold);
+    wait.read_to_end(&mut Vec::new()).map(drop)
+}
+
+/// The socket under a number so high that hardly any program will ever have it: what is sent through it is not seen.
+fn door(socket: &OwnedFd) -> io::Result<OwnedFd> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let number = i32::try_from(limit.saturating_sub(1)).map_or(DOOR, |last| last.min(DOOR));
+    Ok(rustix::io::fcntl_dupfd_cloexec(socket, number)?)
 }
 
 /// Standard streams, and nothing else but the socket, which closes when the command is executed.

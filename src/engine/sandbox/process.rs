@@ -56,9 +56,9 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Why it may not have been watched although somebody asked for it.
-    fn unwatched(&self) -> Incomplete {
-        if self.process.insecure { Incomplete::Insecure } else { Incomplete::SecondListener }
+    /// Why its calls may not wait although somebody asked for it.
+    fn unfiltered(&self) -> Incomplete {
+        if self.process.insecure { Incomplete::Insecure } else { Incomplete::Watched }
     }
 }
 
@@ -69,9 +69,10 @@ pub(super) enum Said {
     Unconnected,
     /// The child exists; its pidfd comes along.
     Started,
-    /// The child's calls wait to be looked at; the listener and its root come along. Without them it could not be watched, as
-    /// another watcher of the machine is in the way.
+    /// The child's calls wait to be looked at; the listener and its root come along.
     Watched,
+    /// The child's calls cannot wait. Its root comes along, and the end of a pipe: the child goes on once that is closed.
+    Unfiltered,
     /// It could not be confined, so nothing was executed.
     Failed(Failure),
     /// It ended.
@@ -340,7 +341,7 @@ fn execute(
         mount_point: work.root(),
         binds: provided.binds,
         volumes: volumes.mounts.iter().map(|v| (v.target.clone(), v.is_directory)).collect(),
-        trace: asked.trace.is_some() && !process.insecure,
+        trace: asked.trace.is_some(),
     };
     let outside = Outside { group: &group, connector: connector.as_ref(), notes: work.path(), trace: asked.trace };
     let ran = helper(&machine.program, &order, root, asked.descriptors, &volumes.mounts, &outside, cancelled);
@@ -375,11 +376,18 @@ struct Outside<'a> {
 }
 
 impl Outside<'_> {
-    /// Begins to watch. None: it could not be watched.
-    fn watch(&self, fds: Vec<OwnedFd>) -> io::Result<Option<trace::Watch>> {
+    /// Begins to watch.
+    fn watch(&self, fds: Vec<OwnedFd>) -> io::Result<trace::Watch> {
         let mut fds = fds.into_iter();
-        let (Some(listener), Some(root), Some(budget)) = (fds.next(), fds.next(), self.trace) else { return Ok(None) };
-        trace::Watch::begin(trace::Installed { listener, root }, budget).map(Some)
+        match (fds.next(), fds.next(), self.trace) {
+            (Some(listener), Some(root), Some(budget)) => trace::Watch::begin(trace::Installed { listener, root }, budget),
+            _ => Err(rustix::io::Errno::BADF.into()),
+        }
+    }
+
+    /// Begins to hear of what is opened. None: it cannot be heard.
+    fn watch_opens(&self, fds: Vec<OwnedFd>, why: Incomplete) -> Option<trace::Watch> {
+        trace::Watch::begin_opens(fds.first()?, why, self.trace?).ok()
     }
 }
 
@@ -430,9 +438,10 @@ fn helper(
             },
             Said::Started => fds.into_iter().for_each(|fd| cancelled.started(fd)),
             Said::Watched => match outside.watch(fds) {
-                Ok(begun) => watch = begun,
+                Ok(begun) => watch = Some(begun),
                 Err(error) => failed = failed.or(Some(refused(error))),
             },
+            Said::Unfiltered => watch = outside.watch_opens(fds, order.unfiltered()),
             Said::Failed(failure) => failed = failed.or(Some(failure)),
             Said::Ended { code, usage } => ended = Some((code, usage)),
         }
@@ -446,7 +455,7 @@ fn helper(
     // Its descriptor of the root must be closed before the upper becomes a layer, whatever happened.
     let touched = watch.map(trace::Watch::end);
     let status = status?;
-    let touched = outside.trace.map(|_| touched.unwrap_or_else(|| trace::unwatched(order.unwatched())));
+    let touched = outside.trace.map(|_| touched.unwrap_or_else(|| trace::unwatched(order.unfiltered())));
     match (failed, ended) {
         (Some(failure), _) => Err(failure),
         (None, Some((code, usage))) => Ok((code, usage, touched)),

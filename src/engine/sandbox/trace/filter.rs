@@ -13,6 +13,9 @@ const NOTIFY: u32 = 0x7fc0_0000;
 const ALLOW: u32 = 0x7fff_0000;
 const REFUSE: u32 = 0x0005_0000;
 const ENOSYS: u32 = 38;
+const AT_EMPTY_PATH: u32 = 0x1000;
+/// -100, of which the lower half is looked at.
+const AT_FDCWD: u32 = 0xffff_ff9c;
 
 /// Offsets in `struct seccomp_data`.
 const NUMBER: u32 = 0;
@@ -20,8 +23,8 @@ const KIND: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
 /// The program. It stands beside docker's filter: of two answers to one call the stricter counts, so what that one refuses is
-/// never seen here.
-pub fn program() -> Vec<sock_filter> {
+/// never seen here. `door` is the descriptor by which its listener is handed over.
+pub fn program(door: u32) -> Vec<sock_filter> {
     let mut out = vec![op(LOAD, KIND)];
     #[cfg(target_arch = "x86_64")]
     {
@@ -38,20 +41,32 @@ pub fn program() -> Vec<sock_filter> {
     out.push(sock_filter { code: JUMP_EQUAL, jt: 1, jf: 0, k: ARCH });
     out.push(op(RETURN, ALLOW));
     out.push(op(LOAD, NUMBER));
-    CALLS.iter().for_each(|row| rule(row, &mut out));
+    CALLS.iter().for_each(|row| rule(row, door, &mut out));
     out.push(op(RETURN, ALLOW));
     out
 }
 
 /// One number: on to the next rule, or a verdict.
-fn rule((number, only, call): &Row, out: &mut Vec<sock_filter>) {
+fn rule((number, only, call): &Row, door: u32, out: &mut Vec<sock_filter>) {
     let argument = |at: usize| ARGUMENTS + 8 * u32::try_from(at).unwrap_or(0);
     let verdict = if *call == Call::Ring { REFUSE | ENOSYS } else { NOTIFY };
     let body = match *only {
         Only::Always => vec![op(RETURN, verdict)],
-        Only::Without(at, bits) => {
-            vec![op(LOAD, argument(at)), jump_set(bits, 1, 0), op(RETURN, verdict), op(RETURN, ALLOW)]
-        }
+        Only::NotOfDescriptor(flags) => vec![
+            op(LOAD, argument(flags)),
+            sock_filter { code: JUMP_EQUAL, jt: 1, jf: 0, k: AT_EMPTY_PATH },
+            op(RETURN, verdict),
+            op(LOAD, argument(0)),
+            sock_filter { code: JUMP_EQUAL, jt: 0, jf: 1, k: AT_FDCWD },
+            op(RETURN, verdict),
+            op(RETURN, ALLOW),
+        ],
+        Only::NotThroughDoor => vec![
+            op(LOAD, argument(0)),
+            sock_filter { code: JUMP_EQUAL, jt: 1, jf: 0, k: door },
+            op(RETURN, verdict),
+            op(RETURN, ALLOW),
+        ],
         Only::With(at, bits) => {
             vec![op(LOAD, argument(at)), jump_set(bits, 0, 1), op(RETURN, verdict), op(RETURN, ALLOW)]
         }

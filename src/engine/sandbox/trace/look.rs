@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::calls::{ARCH, Call, Follow, Path, meaning};
 use super::interpreter::interpreter;
-use super::proc::{Threads, Through, link, through};
+use super::proc::{DELETED, Threads, Through, link, through};
 use super::settle::is_at_or_below;
 use super::sys::{self, Notification};
 use super::touched::{Touched, Use};
@@ -19,7 +19,9 @@ use crate::engine::reads::Incomplete;
 const PATH_MAX: usize = 4096;
 const PAGE: u64 = 4096;
 const AT_FDCWD: i32 = -100;
-const DELETED: &[u8] = b" (deleted)";
+/// Bytes of a `struct mmsghdr`, and how many of them the kernel takes at once.
+const MESSAGE: u64 = 64;
+const MAX_MESSAGES: u64 = 1024;
 /// Interpreters of interpreters that are followed; the kernel stops at five, too.
 const MAX_INTERPRETERS: usize = 5;
 
@@ -116,7 +118,12 @@ impl Looker<'_> {
                 *self.other_roots = true;
                 self.touched.forget_seen();
             }
-            Call::Connect(address) => self.connect(call, address),
+            Call::Connect(at) => self.address(call, call.args[at], call.args[at + 1]),
+            Call::Message(at) => self.message(call, call.args[at]),
+            Call::Messages(at) => {
+                let count = call.args[at + 1].min(MAX_MESSAGES);
+                (0..count).for_each(|nth| self.message(call, call.args[at].wrapping_add(nth * MESSAGE)));
+            }
             Call::Listen => {
                 self.touched.incomplete.insert(Incomplete::SecondListener);
             }
@@ -163,6 +170,7 @@ impl Looker<'_> {
         let top = top.map(|top| if top == b"/" { Vec::new() } else { top })?;
         let descriptor = |at: usize| format!("fd/{}", call.args[at] as i32);
         let base = match (given.first(), path.directory) {
+            (None, Some(at)) if call.args[at] as i32 == AT_FDCWD => self.threads.link(call.pid, "cwd"),
             // Of the descriptor itself: it was looked at when it was opened; but executing it is news.
             (None, Some(at)) if executes => self.threads.link(call.pid, &descriptor(at)),
             (None, _) => return None,
@@ -288,16 +296,29 @@ impl Looker<'_> {
     }
 
     /// A connection, or something sent, to another machine. Those within the step and to sockets in its files are its own affair.
-    fn connect(&mut self, call: &Notification, at: usize) {
+    fn address(&mut self, call: &Notification, at: u64, length: u64) {
         let mut address = [0; 28];
-        let length = usize::try_from(call.args[at + 1]).unwrap_or(0).min(address.len());
-        let Ok(read) = sys::read_memory(call.pid, call.args[at], &mut address[..length]) else { return };
+        let length = usize::try_from(length).unwrap_or(0).min(address.len());
+        let Ok(read) = sys::read_memory(call.pid, at, &mut address[..length]) else { return };
         let far = match (u16::from_ne_bytes([address[0], address[1]]), read) {
             (2, 8..) => address[4] != 127,
             (10, 24..) => address[8..24] != std::net::Ipv6Addr::LOCALHOST.octets(),
             _ => false,
         };
         self.touched.connected |= far;
+    }
+
+    /// `struct msghdr` begins with the address and its length; there is none for a socket that is connected already.
+    fn message(&mut self, call: &Notification, at: u64) {
+        let mut head = [0; 12];
+        if self.touched.connected || !matches!(sys::read_memory(call.pid, at, &mut head), Ok(12)) {
+            return;
+        }
+        let [a, b, c, d, e, f, g, h, length @ ..] = head;
+        let address = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        if address != 0 {
+            self.address(call, address, u32::from_ne_bytes(length).into());
+        }
     }
 
     /// Something could not be read. If the call does not wait any more, its process was killed, and it will not happen.

@@ -8,12 +8,15 @@
 //! [`filter`] has the calls wait, [`look`] looks at one, [`walk`] finds out what a path names, [`settle`] compares what was
 //! seen with what the step stands on: what it made itself is no input. Measured choices: user notification sees all that
 //! matters for 15 to 50 microseconds a call, where ptrace takes several times as much and a preloaded library misses static
-//! programs.
+//! programs. Where calls cannot be made to wait, because somebody watches them already or nothing may be filtered, [`opens`]
+//! hears at least of what is opened.
 
 mod calls;
+mod fanotify;
 mod filter;
 mod interpreter;
 mod look;
+mod opens;
 mod proc;
 mod settle;
 mod sys;
@@ -21,7 +24,7 @@ mod touched;
 mod walk;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -52,14 +55,20 @@ pub struct Installed {
 }
 
 /// Has this thread and all that it will start be watched. The calls of this thread wait from now on, until somebody hears
-/// the listener.
-pub fn install() -> io::Result<Installed> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(CWD, "/", flags, Mode::empty())?;
-    Ok(Installed { listener: sys::listen(&filter::program())?, root })
+/// the listener; only what is sent through `door` does not.
+pub fn install(door: &OwnedFd) -> io::Result<Installed> {
+    let root = root()?;
+    let door = u32::try_from(door.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    Ok(Installed { listener: sys::listen(&filter::program(door))?, root })
 }
 
-/// A step that is watched.
+/// The root of this process, as a mere place.
+pub fn root() -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(CWD, "/", flags, Mode::empty())?)
+}
+
+/// A step that is watched, in either way.
 pub struct Watch {
     thread: JoinHandle<Touched>,
     ended: Arc<AtomicBool>,
@@ -70,9 +79,24 @@ impl Watch {
     pub fn begin(installed: Installed, budget: TraceBudget) -> io::Result<Self> {
         // An older kernel is slower, that is all.
         let _ = sys::wake_in_place(&installed.listener);
+        Self::spawn(move |ended| watch(&installed, &budget, ended))
+    }
+
+    /// Begins to hear of what is opened on the root of a step whose calls do not wait, for this reason. Errors: this is not the
+    /// machine's root, or its kernel cannot tell.
+    pub fn begin_opens(root: &OwnedFd, why: Incomplete, budget: TraceBudget) -> io::Result<Self> {
+        let group = opens::hear(root)?;
+        Self::spawn(move |ended| {
+            let mut touched = opens::watch(&group, &budget, &tick(), ended);
+            touched.incomplete.insert(why);
+            touched
+        })
+    }
+
+    fn spawn(watch: impl FnOnce(&AtomicBool) -> Touched + Send + 'static) -> io::Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&ended);
-        let thread = std::thread::Builder::new().name("trace".into()).spawn(move || watch(&installed, &budget, &flag))?;
+        let thread = std::thread::Builder::new().name("trace".into()).spawn(move || watch(&flag))?;
         Ok(Self { thread, ended })
     }
 
@@ -90,13 +114,17 @@ pub fn unwatched(why: Incomplete) -> Touched {
     touched
 }
 
+fn tick() -> Timespec {
+    Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK.as_nanos()).unwrap_or(0) }
+}
+
 /// Answers until nobody is left who could call, or the step has ended.
 fn watch(installed: &Installed, budget: &TraceBudget, ended: &AtomicBool) -> Touched {
     let listener = &installed.listener;
     let mut touched = Touched::default();
     let (mut other_roots, mut threads) = (false, Threads::default());
     let mut last: Option<Instant> = None;
-    let tick = Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK.as_nanos()).unwrap_or(0) };
+    let tick = tick();
     loop {
         let mut fds = [PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)];
         match poll(&mut fds, Some(&tick)) {

@@ -9,6 +9,9 @@ use rustix::io::Errno;
 
 use super::sys::Notification;
 
+/// How the kernel marks the path of a descriptor whose name is gone.
+pub const DELETED: &[u8] = b" (deleted)";
+
 /// Where a name in `/proc` or `/dev` leads.
 pub enum Through {
     /// Nowhere in the image.
