@@ -41,22 +41,39 @@ pub struct Bench<'a> {
 /// Verifies a suggestion for a project. Errors: the machine is at fault, or it was cancelled; a build that fails is an outcome.
 pub fn verify(bench: &Bench<'_>, project: &Project, suggestion: &Suggestion) -> Result<Verification, EngineError> {
     let scratch = bench.engine.scratch(bench.snapshots)?;
-    let (done, cancel) = (AtomicBool::new(false), &bench.cancel);
+    let found = with_a_watcher(&bench.cancel, || scratch.abandon(), || verify_in(bench, &scratch, project, suggestion));
+    // Whatever broke when it was abandoned broke because of that.
+    if bench.cancel.is_cancelled() { Err(cancelled()) } else { found }
+}
+
+/// Works, and abandons what it works on as soon as that is asked for.
+fn with_a_watcher<T>(cancel: &CancelToken, abandon: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             while !done.load(Ordering::SeqCst) {
                 if cancel.is_cancelled() {
-                    return scratch.abandon();
+                    return abandon();
                 }
                 std::thread::park_timeout(std::time::Duration::from_millis(50));
             }
         });
-        let found = verify_in(bench, &scratch, project, suggestion);
-        done.store(true, Ordering::SeqCst);
-        watcher.thread().unpark();
-        // Whatever broke when it was abandoned broke because of that.
-        if bench.cancel.is_cancelled() { Err(cancelled()) } else { found }
+        let _end = WatchersEnd { done: &done, watcher: watcher.thread() };
+        work()
     })
+}
+
+/// Ends the watcher when it goes, also in a panic: the scope waits for it.
+struct WatchersEnd<'a> {
+    done: &'a AtomicBool,
+    watcher: &'a std::thread::Thread,
+}
+
+impl Drop for WatchersEnd<'_> {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::SeqCst);
+        self.watcher.unpark();
+    }
 }
 
 fn cancelled() -> EngineError {
@@ -290,6 +307,14 @@ fn image(engine: &Engine, tag: &str) -> Result<Image, EngineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_does_not_wait_for_ever() {
+        let cancel = CancelToken::default();
+        let panics = || with_a_watcher(&cancel, || (), || panic!("for the test"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+        assert_eq!(with_a_watcher(&cancel, || (), || 7), 7);
+    }
 
     #[test]
     fn a_file_is_copied_whole_with_its_mode_and_not_at_all_once_it_is_cancelled() {

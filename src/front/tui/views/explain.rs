@@ -225,9 +225,8 @@ pub fn next_build(app: &App, step: &Step) -> Vec<String> {
         Fate::Unknown => "it may run".to_owned(),
         Fate::Hit | Fate::Config => return Vec::new(),
     };
-    let usual = planned.usual.map_or_else(String::new, |micros| format!("; it usually takes {}", text::seconds(micros)));
     let whys = plan::whys(plan, planned);
-    std::iter::once(words + &usual).chain(whys.iter().map(|why| text::line(why))).collect()
+    std::iter::once(words).chain(whys.iter().map(|why| text::line(why))).collect()
 }
 
 /// A clause of the report as a sentence of its own.
