@@ -91,6 +91,26 @@ fn what_saves_nothing_is_not_offered() {
 }
 
 #[test]
+fn a_quick_step_is_not_worth_a_rewrite() {
+    if !can_build("a_quick_step_is_not_worth_a_rewrite") {
+        return;
+    }
+    let program = Program::new("FROM rbuild-demo:host\nWORKDIR /app\nCOPY . .\nRUN cat a.lock > /x\n");
+    for (path, text) in [("a.lock", "1"), ("main.c", "2"), (".dockerignore", "Dockerfile\n.dockerignore\n")] {
+        program.write(path, text);
+    }
+    let demo = program.run(&["demo", "--json", "--dir", program.path("demo").to_str().unwrap()]);
+    assert_eq!(demo.code, Some(0), "{}", demo.stderr);
+    program.build(&["."]);
+    program.write("main.c", "3");
+    let built = program.build(&["."]);
+    let run = built["steps"].as_array().unwrap().iter().find(|step| step["line"] == 4).unwrap();
+    if run["seconds"].as_f64().unwrap() < 0.045 {
+        program.run(&["suggest"]).says(0, &["not offered: line 3", "copy-what-is-read", "would save nothing"]);
+    }
+}
+
+#[test]
 fn the_file_whose_change_is_priced_is_not_the_dockerfile() {
     if !can_build("the_file_whose_change_is_priced_is_not_the_dockerfile") {
         return;

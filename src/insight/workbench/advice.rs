@@ -65,7 +65,7 @@ pub fn advise_with_history(
                 }
             }
             match &suggestion.saving {
-                Some(saving) if saved(saving) < NIL_MICROS && suggestion.trigger != Trigger::Sources => {
+                Some(saving) if saved(saving) < NIL_MICROS => {
                     report.refused.push(Refusal {
                         rule: suggestion.rule.clone(),
                         line: suggestion.line,
