@@ -34,7 +34,7 @@ pub struct ReadsDocument {
     pub complete: bool,
     /// Why it may not be.
     pub incomplete: Vec<IncompleteDocument>,
-    /// System calls that were looked at.
+    /// System calls that were looked at, or openings where only those are seen.
     pub calls: u64,
     /// Time that the looking took.
     pub seconds: f64,
@@ -81,7 +81,11 @@ pub fn short(reads: &ReadSummary) -> String {
 }
 
 fn cost(reads: &ReadSummary) -> String {
-    format!("{} looked at in {}", count(reads.events, "call", "calls"), millis(reads.micros))
+    let events = match reads.incomplete.contains(&Incomplete::OpensOnly) {
+        true => count(reads.events, "opening", "openings"),
+        false => count(reads.events, "call", "calls"),
+    };
+    format!("{events} looked at in {}", millis(reads.micros))
 }
 
 fn millis(micros: u64) -> String {
@@ -205,5 +209,7 @@ mod tests {
         let why = "it made more system calls than are looked at";
         assert_eq!(sentence(&reads), format!("{words} and used the network; incomplete: {why}"));
         assert_eq!(short(&reads), "read 1 file, perhaps more (10 calls looked at in 2 ms)");
+        reads.incomplete = [Incomplete::Insecure, Incomplete::OpensOnly].into();
+        assert_eq!(short(&reads), "read 1 file, perhaps more (10 openings looked at in 2 ms)");
     }
 }

@@ -23,7 +23,7 @@ mod sys;
 mod touched;
 mod walk;
 
-use std::io;
+use std::io::{self, PipeWriter};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,6 +72,8 @@ pub fn root() -> io::Result<OwnedFd> {
 pub struct Watch {
     thread: JoinHandle<Touched>,
     ended: Arc<AtomicBool>,
+    /// Its going tells one who hears of openings.
+    end: Option<PipeWriter>,
 }
 
 impl Watch {
@@ -79,30 +81,29 @@ impl Watch {
     pub fn begin(installed: Installed, budget: TraceBudget) -> io::Result<Self> {
         // An older kernel is slower, that is all.
         let _ = sys::wake_in_place(&installed.listener);
-        Self::spawn(move |ended| watch(&installed, &budget, ended))
+        let ended = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&ended);
+        let thread = spawn(move || watch(&installed, &budget, &flag))?;
+        Ok(Self { thread, ended, end: None })
     }
 
     /// Begins to hear of what is opened on the root of a step whose calls do not wait, for this reason. Errors: this is not the
     /// machine's root, or its kernel cannot tell.
     pub fn begin_opens(root: &OwnedFd, why: Incomplete, budget: TraceBudget) -> io::Result<Self> {
         let group = opens::hear(root)?;
-        Self::spawn(move |ended| {
-            let mut touched = opens::watch(&group, &budget, &tick(), ended);
+        let (heard, end) = io::pipe()?;
+        let thread = spawn(move || {
+            let mut touched = opens::watch(&group, &budget, &heard);
             touched.incomplete.insert(why);
             touched
-        })
-    }
-
-    fn spawn(watch: impl FnOnce(&AtomicBool) -> Touched + Send + 'static) -> io::Result<Self> {
-        let ended = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&ended);
-        let thread = std::thread::Builder::new().name("trace".into()).spawn(move || watch(&flag))?;
-        Ok(Self { thread, ended })
+        })?;
+        Ok(Self { thread, ended: Arc::default(), end: Some(end) })
     }
 
     /// Ends, once the step has.
     pub fn end(self) -> Touched {
         self.ended.store(true, Ordering::SeqCst);
+        drop(self.end);
         self.thread.join().unwrap_or_else(|_| unwatched(Incomplete::Trouble))
     }
 }
@@ -114,8 +115,8 @@ pub fn unwatched(why: Incomplete) -> Touched {
     touched
 }
 
-fn tick() -> Timespec {
-    Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK.as_nanos()).unwrap_or(0) }
+fn spawn(watch: impl FnOnce() -> Touched + Send + 'static) -> io::Result<JoinHandle<Touched>> {
+    std::thread::Builder::new().name("trace".into()).spawn(watch)
 }
 
 /// Answers until nobody is left who could call, or the step has ended.
@@ -124,7 +125,7 @@ fn watch(installed: &Installed, budget: &TraceBudget, ended: &AtomicBool) -> Tou
     let mut touched = Touched::default();
     let (mut other_roots, mut threads) = (false, Threads::default());
     let mut last: Option<Instant> = None;
-    let tick = tick();
+    let tick = Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK.as_nanos()).unwrap_or(0) };
     loop {
         let mut fds = [PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)];
         match poll(&mut fds, Some(&tick)) {

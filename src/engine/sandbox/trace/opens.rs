@@ -3,13 +3,12 @@
 //! such a set is never all. Only the machine's root may ask for it. The kernel opens for us once more, without blocking, what
 //! the step has opened: of a step that may open devices (`--security=insecure`) also those.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, PipeReader};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::FileType;
 
 use super::fanotify::{self, Event};
@@ -23,40 +22,44 @@ pub fn hear(root: &OwnedFd) -> io::Result<OwnedFd> {
     fanotify::mark_mount(root)
 }
 
-/// Notes what is heard until the step has ended.
-pub fn watch(group: &OwnedFd, budget: &TraceBudget, tick: &Timespec, ended: &AtomicBool) -> Touched {
+/// Notes what is heard until nobody holds the other end of `end`.
+pub fn watch(group: &OwnedFd, budget: &TraceBudget, end: &PipeReader) -> Touched {
     let mut touched = Touched::default();
     touched.incomplete.insert(Incomplete::OpensOnly);
     loop {
-        // Asked first: what it opened before its end is there by now.
-        let last = ended.load(Ordering::SeqCst);
-        let mut fds = [PollFd::from_borrowed_fd(group.as_fd(), PollFlags::IN)];
-        if !last && !matches!(poll(&mut fds, Some(tick)), Ok(_) | Err(rustix::io::Errno::INTR)) {
+        let mut fds = [PollFd::new(group, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
+        if !matches!(poll(&mut fds, None), Ok(_) | Err(rustix::io::Errno::INTR)) {
             touched.incomplete.insert(Incomplete::Trouble);
             return touched;
         }
-        loop {
-            let began = Instant::now();
-            let events = match fanotify::receive(group) {
-                Ok(events) if events.is_empty() => break,
-                Ok(events) => events,
-                Err(_) => {
-                    touched.incomplete.insert(Incomplete::Trouble);
-                    return touched;
-                }
-            };
-            for event in events {
-                if !touched.has_room(budget) {
-                    return touched;
-                }
-                note(event, &mut touched);
-                touched.events += 1;
-            }
-            touched.nanos += u64::try_from(began.elapsed().as_nanos()).unwrap_or(0);
-        }
-        if last {
+        // Asked first: what the step opened before its end is there by now.
+        let last = !fds[1].revents().is_empty();
+        if !take(group, budget, &mut touched) || last {
             return touched;
         }
+    }
+}
+
+/// Takes all that there is; whether there can be more.
+fn take(group: &OwnedFd, budget: &TraceBudget, touched: &mut Touched) -> bool {
+    loop {
+        let began = Instant::now();
+        let events = match fanotify::receive(group) {
+            Ok(events) if events.is_empty() => return true,
+            Ok(events) => events,
+            Err(_) => {
+                touched.incomplete.insert(Incomplete::Trouble);
+                return false;
+            }
+        };
+        for event in events {
+            if !touched.has_room(budget) {
+                return false;
+            }
+            note(event, touched);
+            touched.events += 1;
+        }
+        touched.nanos += u64::try_from(began.elapsed().as_nanos()).unwrap_or(0);
     }
 }
 
