@@ -35,7 +35,7 @@ fn an_imported_build_is_explained_by_what_changed_since_the_one_before() {
     std::fs::write(program.path("raw.json"), progress(true)).unwrap();
     let third: serde_json::Value = serde_json::from_str(&import(&["--json"]).stdout).unwrap();
     assert_eq!((line(&third, 3)["result"].as_str(), line(&third, 3)["how"].as_str()), (Some("hit"), Some("told")));
-    program.run(&["history", "ls"]).says(0, &["Dockerfile"]);
+    program.run(&["history", "ls"]).says(0, &["CONTEXT", "context", "Dockerfile"]);
     std::fs::write(program.path("raw.json"), "nothing\n").unwrap();
     import(&[]).says(1, &["is no build that can be imported", "rawjson"]);
     program.write("Dockerfile", "FROM other\nRUN else\n");

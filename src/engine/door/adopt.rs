@@ -96,6 +96,7 @@ impl Project {
         adoption.write(self, &build, &ingredients)?;
         let mut record = BuildRecord {
             dockerfile: self.file_name(),
+            context: self.context.display().to_string(),
             target: self.target.clone(),
             ignore: loaded.ignore.clone(),
             slots: graph.vertices.iter().map(slots::describe).collect(),

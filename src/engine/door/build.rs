@@ -314,6 +314,7 @@ impl Run<'_> {
         let old_left = old.left;
         let mut record = BuildRecord {
             dockerfile: project.file_name(),
+            context: project.context.display().to_string(),
             target: project.target.clone(),
             error: result.as_ref().err().map(|e| e.message.clone()),
             cancelled: matches!(result, Err(EngineError { kind: ErrorKind::Cancelled, .. })),

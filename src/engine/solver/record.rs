@@ -15,6 +15,9 @@ use crate::ground::digest::Digest;
 pub struct BuildRecord {
     /// Shown path of the Dockerfile.
     pub dockerfile: String,
+    /// Shown path of the context; empty in records from before it was kept.
+    #[serde(default)]
+    pub context: String,
     /// `--target`.
     pub target: Option<String>,
     /// None when it succeeded.

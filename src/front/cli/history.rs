@@ -119,6 +119,7 @@ fn list(context: &Context) -> Result<u8, EngineError> {
             BuildRow {
                 build: row.id,
                 unix: row.started / 1_000_000,
+                context: record.context,
                 dockerfile: record.dockerfile,
                 target: record.target,
                 outcome: outcome.into(),

@@ -18,6 +18,8 @@ pub struct BuildRow {
     pub build: String,
     /// Seconds since 1970.
     pub unix: u64,
+    /// Shown path of its context; empty where that was not kept.
+    pub context: String,
     /// Shown path.
     pub dockerfile: String,
     /// `--target`.
@@ -43,6 +45,7 @@ pub fn plain(out: &mut dyn Write, rows: &[BuildRow]) -> io::Result<()> {
             vec![
                 row.build.clone(),
                 table::moment(row.unix),
+                project(&row.context),
                 row.dockerfile.clone(),
                 row.target.clone().unwrap_or_else(|| "-".to_owned()),
                 row.outcome.clone(),
@@ -52,7 +55,16 @@ pub fn plain(out: &mut dyn Write, rows: &[BuildRow]) -> io::Result<()> {
             ]
         })
         .collect();
-    table::write(out, &["BUILD", "STARTED (UTC)", "DOCKERFILE", "TARGET", "RESULT", "TIME", "HITS", "RAN"], &cells)
+    table::write(
+        out,
+        &["BUILD", "STARTED (UTC)", "CONTEXT", "DOCKERFILE", "TARGET", "RESULT", "TIME", "HITS", "RAN"],
+        &cells,
+    )
+}
+
+/// The last name of a context's path.
+fn project(context: &str) -> String {
+    context.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("-").to_owned()
 }
 
 /// `{"schema":1,"builds":[…]}`. Errors: of the writer.
@@ -171,6 +183,7 @@ mod tests {
         let row = BuildRow {
             build: "b\x1b[2J1".into(),
             unix: 1_790_000_000,
+            context: "/home/me/shop".into(),
             dockerfile: "Dockerfile".into(),
             target: None,
             outcome: "done".into(),
@@ -181,6 +194,9 @@ mod tests {
         let mut out = Vec::new();
         plain(&mut out, &[row]).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.contains("b\\x1b[2J1  2026-09-21 14:13:20  Dockerfile  -       done    1m 04s  11    4\n"), "{text}");
+        assert!(
+            text.contains("b\\x1b[2J1  2026-09-21 14:13:20  shop     Dockerfile  -       done    1m 04s  11    4\n"),
+            "{text}"
+        );
     }
 }
