@@ -107,10 +107,12 @@ fn an_order_in_which_the_second_step_uses_the_first_is_kept() {
     // The same rewrite as that of the rule for read sets, which gets the price and the proof that it is the best.
     let program = project(&DOCKERFILE.replace("vendor/list > /lib.a", "/app vendor/list > /lib.a"));
     let found = best_order(&program, &[]);
-    assert_eq!(found["offered"].as_array().map(Vec::len), Some(0), "{found}");
     let ended = program.run(&["suggest", "--json", "--rule", "copy-what-is-read"]);
-    let found: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&ended.stdout).unwrap()["offered"], found["offered"], "by either name");
     let offer = &found["offered"][0];
+    assert_eq!(offer["rule"], "copy-what-is-read");
+    assert_eq!(offer["joined"], serde_json::json!(["best-order"]), "{offer}");
+    program.run(&["suggest"]).says(0, &["(copy-what-is-read, best-order)"]);
     assert!(offer["after"].as_str().unwrap().contains("COPY src src/\nRUN sleep 0.2"), "{offer}");
     assert_eq!(offer["expected"]["commits"], 8, "{offer}");
     let evidence = offer["evidence"].to_string();

@@ -77,7 +77,7 @@ fn keep_rule(report: &mut SuggestReport, name: &str) -> Result<(), EngineError> 
         };
         return Err(EngineError::usage(format!("there is no rule `{}`", name.escape_debug()), Some(hint)));
     };
-    report.offered.retain(|suggestion| suggestion.rule == page.name);
+    report.offered.retain(|found| found.rule == page.name || found.joined.iter().any(|rule| rule == page.name));
     report.refused.retain(|refusal| refusal.rule == page.name);
     Ok(())
 }

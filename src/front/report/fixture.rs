@@ -29,6 +29,7 @@ pub fn suggestions() -> SuggestReport {
             trigger: Trigger::Sources,
             gain: None,
             replayed: None,
+            joined: Vec::new(),
             expected: None,
             file: Rewritten::Dockerfile,
             before: DOCKERFILE.into(),

@@ -110,8 +110,10 @@ pub fn plain(out: &mut dyn Write, report: &SuggestReport) -> io::Result<()> {
         writeln!(out, "no suggestion for this Dockerfile")?;
     }
     for (at, suggestion) in report.offered.iter().enumerate() {
-        let (line, title, rule) = (suggestion.line, text::line(&suggestion.title), text::line(&suggestion.rule));
-        writeln!(out, "{}. line {line}: {title} ({rule})", at + 1)?;
+        let (line, title) = (suggestion.line, text::line(&suggestion.title));
+        let rules: Vec<String> =
+            std::iter::once(&suggestion.rule).chain(&suggestion.joined).map(|r| text::line(r)).collect();
+        writeln!(out, "{}. line {line}: {title} ({})", at + 1, rules.join(", "))?;
         writeln!(out, "   {}", saving(suggestion))?;
         for sentence in expected(suggestion).into_iter().chain(replayed(suggestion)) {
             writeln!(out, "   {sentence}")?;

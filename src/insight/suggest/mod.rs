@@ -102,6 +102,8 @@ pub struct SuggestReport {
 pub struct Suggestion {
     /// Stable name of the rule: `broad-copy-before-install`.
     pub rule: String,
+    /// Other rules that came to the same rewrite; what they saw is among the evidence.
+    pub joined: Vec<String>,
     /// One line: `copy package.json and package-lock.json before npm ci`.
     pub title: String,
     /// Line of the instruction that is improved.

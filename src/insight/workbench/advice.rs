@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::folder::Folder;
 use super::heat::{changes, rates};
+use super::joined::join;
 use super::ledger::ledger;
 use super::replay::{ReplayRequest, replay};
 use super::rewrite::ignore_file;
@@ -87,21 +88,6 @@ pub fn advise_with_history(
         std::cmp::Reverse((happens || priced, priced, suggestion.saving.as_ref().map_or(0, saved)))
     });
     Ok(report)
-}
-
-/// Adds what a further rule found. Another rule that comes to the same rewrite has its evidence and its proof here.
-fn join(report: &mut SuggestReport, more: SuggestReport) {
-    for found in more.offered {
-        match report.offered.iter_mut().find(|known| known.after == found.after) {
-            Some(known) => {
-                known.evidence.extend(found.evidence);
-                known.proof = found.proof;
-                known.expected = found.expected;
-            }
-            None => report.offered.push(found),
-        }
-    }
-    report.refused.extend(more.refused);
 }
 
 /// What the steps of the last build read of what each COPY brought and what they wrote, and what orders are priced with.

@@ -7,6 +7,7 @@ mod difference;
 pub mod folder;
 pub mod heat;
 pub mod history;
+mod joined;
 pub mod ledger;
 pub mod replay;
 pub mod rewrite;

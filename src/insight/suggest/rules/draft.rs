@@ -28,6 +28,7 @@ pub(super) fn advice(dockerfile: &Dockerfile, page: &Page, line: u32) -> Suggest
         verified: None,
         saving: None,
         replayed: None,
+        joined: Vec::new(),
         expected: None,
         file: Rewritten::Dockerfile,
         before: dockerfile.source.to_string(),
