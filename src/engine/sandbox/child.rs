@@ -22,7 +22,7 @@ pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:
 /// Where the socket to the worker is (the lowest free number when the helper starts), while everything else is closed.
 const SOCKET: i32 = 3;
 /// Number under which the listener is handed over. A higher one would make the kernel's table of descriptors large.
-const DOOR: i32 = 1023;
+const HANDOVER: i32 = 1023;
 
 /// Does everything; comes back only with a failure. A command that is not found is none: it ends the process with 127.
 pub fn enter(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> Failure {
@@ -68,11 +68,11 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
 /// nothing may be filtered, the worker may still hear of what is opened; it says when it does by closing its end of a pipe.
 fn watched(socket: &OwnedFd, order: &Order) -> io::Result<()> {
     if !order.process.insecure
-        && let Ok(door) = door(socket)
-        && let Ok(installed) = trace::install(&door)
+        && let Ok(handover) = handover(socket)
+        && let Ok(installed) = trace::install(&handover)
     {
         let fds = [installed.listener.as_fd(), installed.root.as_fd()];
-        return frame::send(&door, 0, &Said::Watched, &fds);
+        return frame::send(&handover, 0, &Said::Watched, &fds);
     }
     let (mut wait, hold) = io::pipe()?;
     frame::send(socket, 0, &Said::Unfiltered, &[trace::root()?.as_fd(), hold.as_fd()])?;
@@ -81,9 +81,9 @@ fn watched(socket: &OwnedFd, order: &Order) -> io::Result<()> {
 }
 
 /// The socket under a number so high that hardly any program will ever have it: what is sent through it is not seen.
-fn door(socket: &OwnedFd) -> io::Result<OwnedFd> {
+fn handover(socket: &OwnedFd) -> io::Result<OwnedFd> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    let number = i32::try_from(limit.saturating_sub(1)).map_or(DOOR, |last| last.min(DOOR));
+    let number = i32::try_from(limit.saturating_sub(1)).map_or(HANDOVER, |last| last.min(HANDOVER));
     Ok(rustix::io::fcntl_dupfd_cloexec(socket, number)?)
 }
 

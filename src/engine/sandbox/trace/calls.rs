@@ -76,7 +76,7 @@ pub enum Only {
     /// An argument is not null.
     NotNull(usize),
     /// It does not go through the descriptor by which the listener itself is handed over.
-    NotThroughDoor,
+    NotOnHandover,
 }
 
 /// A row: number, condition, meaning.
@@ -158,7 +158,7 @@ pub const CALLS: &[Row] = &[
     (161, Only::Always, Call::Root(plain(0, Follow::Yes))),                           // chroot
     (42, Only::Always, Call::Connect(1)),                                             // connect
     (44, Only::NotNull(4), Call::Connect(4)),                                         // sendto
-    (46, Only::NotThroughDoor, Call::Message(1)),                                     // sendmsg
+    (46, Only::NotOnHandover, Call::Message(1)),                                     // sendmsg
     (307, Only::Always, Call::Messages(1)),                                           // sendmmsg
     (317, Only::With(1, NEW_LISTENER), Call::Listen),                                 // seccomp
     (425, Only::Always, Call::Ring),                                                  // io_uring_setup
@@ -213,7 +213,7 @@ pub const CALLS: &[Row] = &[
     (51, Only::Always, Call::Root(Path { directory: None, path: 0, follow: Follow::Yes })), // chroot
     (203, Only::Always, Call::Connect(1)),                                            // connect
     (206, Only::NotNull(4), Call::Connect(4)),                                        // sendto
-    (211, Only::NotThroughDoor, Call::Message(1)),                                    // sendmsg
+    (211, Only::NotOnHandover, Call::Message(1)),                                    // sendmsg
     (269, Only::Always, Call::Messages(1)),                                           // sendmmsg
     (277, Only::With(1, NEW_LISTENER), Call::Listen),                                 // seccomp
     (425, Only::Always, Call::Ring),                                                  // io_uring_setup

@@ -23,8 +23,8 @@ const KIND: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
 /// The program. It stands beside docker's filter: of two answers to one call the stricter counts, so what that one refuses is
-/// never seen here. `door` is the descriptor by which its listener is handed over.
-pub fn program(door: u32) -> Vec<sock_filter> {
+/// never seen here. `handover` is the descriptor by which its listener is handed over.
+pub fn program(handover: u32) -> Vec<sock_filter> {
     let mut out = vec![op(LOAD, KIND)];
     #[cfg(target_arch = "x86_64")]
     {
@@ -41,13 +41,13 @@ pub fn program(door: u32) -> Vec<sock_filter> {
     out.push(sock_filter { code: JUMP_EQUAL, jt: 1, jf: 0, k: ARCH });
     out.push(op(RETURN, ALLOW));
     out.push(op(LOAD, NUMBER));
-    CALLS.iter().for_each(|row| rule(row, door, &mut out));
+    CALLS.iter().for_each(|row| rule(row, handover, &mut out));
     out.push(op(RETURN, ALLOW));
     out
 }
 
 /// One number: on to the next rule, or a verdict.
-fn rule((number, only, call): &Row, door: u32, out: &mut Vec<sock_filter>) {
+fn rule((number, only, call): &Row, handover: u32, out: &mut Vec<sock_filter>) {
     let argument = |at: usize| ARGUMENTS + 8 * u32::try_from(at).unwrap_or(0);
     let verdict = if *call == Call::Ring { REFUSE | ENOSYS } else { NOTIFY };
     let body = match *only {
@@ -61,9 +61,9 @@ fn rule((number, only, call): &Row, door: u32, out: &mut Vec<sock_filter>) {
             op(RETURN, verdict),
             op(RETURN, ALLOW),
         ],
-        Only::NotThroughDoor => vec![
+        Only::NotOnHandover => vec![
             op(LOAD, argument(0)),
-            sock_filter { code: JUMP_EQUAL, jt: 1, jf: 0, k: door },
+            sock_filter { code: JUMP_EQUAL, jt: 1, jf: 0, k: handover },
             op(RETURN, verdict),
             op(RETURN, ALLOW),
         ],

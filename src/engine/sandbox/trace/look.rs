@@ -8,15 +8,17 @@ use rustix::io::Errno;
 
 use super::calls::{ARCH, Call, Follow, Path, meaning};
 use super::interpreter::interpreter;
-use super::proc::{DELETED, Threads, Through, link, through};
+use super::proc::{DELETED, Door, Threads, Through, link, through};
 use super::settle::is_at_or_below;
 use super::sys::{self, Notification};
-use super::touched::{Touched, Use};
-use super::walk::{Place, Walked, walk};
+use super::touched::{Known, Touched, Use};
+use super::walk::{Place, Walked, walk, without_links};
 use crate::engine::reads::Incomplete;
 
 /// The kernel takes no longer path.
 const PATH_MAX: usize = 4096;
+/// So much of a path is read first: few are longer.
+const FIRST: usize = 256;
 const PAGE: u64 = 4096;
 const AT_FDCWD: i32 = -100;
 /// Bytes of a `struct mmsghdr`, and how many of them the kernel takes at once.
@@ -142,15 +144,13 @@ impl Looker<'_> {
 
     /// A descriptor's directory.
     fn list(&mut self, call: &Notification) {
-        let directory = match self.threads.link(call.pid, &format!("fd/{}", call.args[0] as i32)) {
+        let directory = match self.threads.link(call.pid, Door::Descriptor(call.args[0] as i32)) {
             Ok(Some(directory)) => directory,
             Ok(None) => return,
             Err(_) => return self.unreadable(call),
         };
-        if sys::still_waits(self.listener, call.id) {
-            let (path, base, top) = (directory.clone(), directory, Vec::new());
-            self.resolve(call, &Named { base, path, top, follow: false }, Use::List);
-        }
+        let (path, base, top) = (directory.clone(), directory, Vec::new());
+        self.resolve(call, &Named { base, path, top, follow: false }, Use::List);
     }
 
     fn note(&mut self, call: &Notification, path: Path, how: Use) {
@@ -161,22 +161,23 @@ impl Looker<'_> {
 
     /// The path that a call names. None: there is none, or the call is gone.
     fn named(&mut self, call: &Notification, path: Path, executes: bool) -> Option<Named> {
-        let given = self.string(call, call.args[path.path])?;
-        let top = if *self.other_roots { self.threads.link(call.pid, "root") } else { Ok(Some(Vec::new())) };
+        let mut first = [0; FIRST];
+        let given = self.string(call, call.args[path.path], &mut first)?;
+        let top = if *self.other_roots { self.threads.link(call.pid, Door::Root) } else { Ok(Some(Vec::new())) };
         let Ok(top) = top else {
             self.unreadable(call);
             return None;
         };
         let top = top.map(|top| if top == b"/" { Vec::new() } else { top })?;
-        let descriptor = |at: usize| format!("fd/{}", call.args[at] as i32);
+        let descriptor = |at: usize| Door::Descriptor(call.args[at] as i32);
         let base = match (given.first(), path.directory) {
-            (None, Some(at)) if call.args[at] as i32 == AT_FDCWD => self.threads.link(call.pid, "cwd"),
+            (None, Some(at)) if call.args[at] as i32 == AT_FDCWD => self.threads.link(call.pid, Door::Directory),
             // Of the descriptor itself: it was looked at when it was opened; but executing it is news.
-            (None, Some(at)) if executes => self.threads.link(call.pid, &descriptor(at)),
+            (None, Some(at)) if executes => self.threads.link(call.pid, descriptor(at)),
             (None, _) => return None,
             (Some(b'/'), _) => Ok(Some(top.clone())),
-            (_, Some(at)) if call.args[at] as i32 != AT_FDCWD => self.threads.link(call.pid, &descriptor(at)),
-            _ => self.threads.link(call.pid, "cwd"),
+            (_, Some(at)) if call.args[at] as i32 != AT_FDCWD => self.threads.link(call.pid, descriptor(at)),
+            _ => self.threads.link(call.pid, Door::Directory),
         };
         let base = match base {
             Ok(base) => base?,
@@ -185,9 +186,6 @@ impl Looker<'_> {
                 return None;
             }
         };
-        if !sys::still_waits(self.listener, call.id) {
-            return None;
-        }
         let follow = match path.follow {
             Follow::Yes => true,
             Follow::No => false,
@@ -201,11 +199,14 @@ impl Looker<'_> {
     /// Notes what a path names.
     fn resolve(&mut self, call: &Notification, named: &Named, how: Use) {
         let Named { base, path, top, follow } = named;
-        if !self.touched.is_new(how, *follow, &named.key()) {
+        let known = self.touched.known(how, *follow, &named.key());
+        // Where nothing is to be noted, it does not matter whose path it is.
+        if known == Known::Whole || !sys::still_waits(self.listener, call.id) {
             return;
         }
+        self.touched.saw(how, *follow, &named.key());
         // Programs look at a file before they open it: the second time nothing need be found out.
-        if let (Use::Look | Use::Read, Some(real)) = (how, self.touched.plain_file(&named.key())) {
+        if let (Known::PlainFile, Use::Look | Use::Read, Some(real)) = (known, how, without_links(path)) {
             return self.touched.found(real, how);
         }
         let mut gone = base.ends_with(DELETED) && matches!(walk(self.root, top, base, true).place, Place::Missing(_));
@@ -213,12 +214,12 @@ impl Looker<'_> {
         // Through `/proc` a path may lead back: once, or it is somebody's game.
         for _ in 0..2 {
             let walked = walk(self.root, top, &path, *follow);
-            let plain = walked.links.is_empty() && matches!(path, Cow::Borrowed(_));
+            let plain = walked.plain && matches!(path, Cow::Borrowed(_));
             match self.on_the_way(walked, base) {
                 Place::There { real, fd } => {
                     let kind = rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
                     if plain && kind == Ok(FileType::RegularFile) {
-                        self.touched.names_a_plain_file(&named.key(), &real);
+                        self.touched.names_a_plain_file(&named.key());
                     }
                     return self.there(call, top, real, (&fd, kind), how);
                 }
@@ -246,7 +247,7 @@ impl Looker<'_> {
     }
 
     /// Notes what led to a place. A directory at or above the one that it is written from was looked at before.
-    fn on_the_way(&mut self, Walked { place, links, left }: Walked, base: &[u8]) -> Place {
+    fn on_the_way(&mut self, Walked { place, links, left, .. }: Walked, base: &[u8]) -> Place {
         links.into_iter().for_each(|(link, target)| self.touched.followed(link, target));
         let known = |folder: &Vec<u8>| is_at_or_below(base.strip_prefix(b"/").unwrap_or(base), folder);
         left.into_iter().filter(|folder| !known(folder)).for_each(|folder| self.touched.found(folder, Use::Look));
@@ -329,30 +330,38 @@ impl Looker<'_> {
     }
 
     /// A string of the program's memory. None: there is none, or none that ends; then the call fails, whatever is there.
-    fn string(&mut self, call: &Notification, address: u64) -> Option<Vec<u8>> {
-        let mut out = vec![0; PATH_MAX];
-        let mut filled = 0;
-        while filled < PATH_MAX {
-            let from = address.checked_add(filled as u64)?;
-            // Up to the end of the page: the next one may not be there.
-            let room = usize::try_from(PAGE - from % PAGE).unwrap_or(PATH_MAX).min(PATH_MAX - filled);
-            let read = match sys::read_memory(call.pid, from, &mut out[filled..filled + room]) {
-                Ok(0) => return None,
-                Ok(read) => read,
-                // No such address: the call itself fails with EFAULT.
-                Err(error) if error.raw_os_error() == Some(14) => return None,
-                Err(_) => {
-                    self.unreadable(call);
-                    return None;
-                }
-            };
-            if let Some(end) = out[filled..filled + read].iter().position(|byte| *byte == 0) {
+    fn string<'f>(&mut self, call: &Notification, address: u64, first: &'f mut [u8; FIRST]) -> Option<Cow<'f, [u8]>> {
+        let read = self.piece(call, address, first)?;
+        if let Some(end) = first[..read].iter().position(|byte| *byte == 0) {
+            return Some(Cow::Borrowed(&first[..end]));
+        }
+        let mut out = first[..read].to_vec();
+        while out.len() < PATH_MAX {
+            let filled = out.len();
+            out.resize(PATH_MAX, 0);
+            let read = self.piece(call, address.checked_add(filled as u64)?, &mut out[filled..])?;
+            out.truncate(filled + read);
+            if let Some(end) = out[filled..].iter().position(|byte| *byte == 0) {
                 out.truncate(filled + end);
-                return Some(out);
+                return Some(Cow::Owned(out));
             }
-            filled += read;
         }
         None
+    }
+
+    /// Reads memory of the program up to the end of its page, for the next one may not be there: how much was read.
+    fn piece(&mut self, call: &Notification, address: u64, into: &mut [u8]) -> Option<usize> {
+        let room = usize::try_from(PAGE - address % PAGE).unwrap_or(PATH_MAX).min(into.len());
+        match sys::read_memory(call.pid, address, &mut into[..room]) {
+            Ok(0) => None,
+            Ok(read) => Some(read),
+            // No such address: the call itself fails with EFAULT.
+            Err(error) if error.raw_os_error() == Some(14) => None,
+            Err(_) => {
+                self.unreadable(call);
+                None
+            }
+        }
     }
 }
 

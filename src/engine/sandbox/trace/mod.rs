@@ -55,11 +55,11 @@ pub struct Installed {
 }
 
 /// Has this thread and all that it will start be watched. The calls of this thread wait from now on, until somebody hears
-/// the listener; only what is sent through `door` does not.
-pub fn install(door: &OwnedFd) -> io::Result<Installed> {
+/// the listener; only what is sent through `handover` does not.
+pub fn install(handover: &OwnedFd) -> io::Result<Installed> {
     let root = root()?;
-    let door = u32::try_from(door.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    Ok(Installed { listener: sys::listen(&filter::program(door))?, root })
+    let handover = u32::try_from(handover.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    Ok(Installed { listener: sys::listen(&filter::program(handover))?, root })
 }
 
 /// The root of this process, as a mere place.

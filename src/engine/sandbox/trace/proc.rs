@@ -1,6 +1,7 @@
 //! What `/proc` says of a thread: its directories and descriptors; and where paths lead that go through it.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 
@@ -72,6 +73,41 @@ fn descriptor_path(call: &Notification, descriptor: u64) -> Option<Vec<u8>> {
     link(&format!("/proc/{}/fd/{}", call.pid, descriptor as i32))
 }
 
+/// What a thread's folder in `/proc` has a link for.
+#[derive(Debug, Clone, Copy)]
+pub enum Door {
+    /// What is `/` for it.
+    Root,
+    /// Its working directory.
+    Directory,
+    /// What a descriptor is open on.
+    Descriptor(i32),
+}
+
+impl Door {
+    /// Where the link leads that the folder has for it.
+    fn read(self, folder: &OwnedFd) -> Result<Vec<u8>, Errno> {
+        /// Few links are longer.
+        const USUAL: usize = 256;
+        let (mut name, mut target) = ([0; 16], [0; USUAL]);
+        let name = match self {
+            Self::Root => b"root",
+            Self::Directory => b"cwd".as_slice(),
+            Self::Descriptor(descriptor) => {
+                let mut rest = name.as_mut_slice();
+                let written = write!(rest, "fd/{descriptor}").map(|()| rest.len());
+                let rest = written.map_err(|_| Errno::NAMETOOLONG)?;
+                &name[..name.len() - rest]
+            }
+        };
+        match rustix::fs::readlinkat_raw(folder, name, &mut target)? {
+            // It may have been cut off.
+            USUAL.. => Ok(rustix::fs::readlinkat(folder, name, Vec::with_capacity(4 * USUAL))?.into_bytes()),
+            length => Ok(target[..length].to_vec()),
+        }
+    }
+}
+
 /// Folders in `/proc`, kept open: a look-up by number in one of them is twice as fast as from the top. Such a folder stays that
 /// of its thread: once that is gone, nothing is found in it, whoever gets its number.
 #[derive(Default)]
@@ -83,10 +119,10 @@ const KEPT: usize = 64;
 impl Threads {
     /// Where a link in the folder of a thread leads. None: there is no such descriptor, or it is open on no file; then the call
     /// fails, whatever is there.
-    pub fn link(&mut self, thread: u32, name: &str) -> Result<Option<Vec<u8>>, Errno> {
+    pub fn link(&mut self, thread: u32, door: Door) -> Result<Option<Vec<u8>>, Errno> {
         if let Some(folder) = self.0.get(&thread) {
-            match rustix::fs::readlinkat(folder, name, Vec::with_capacity(256)) {
-                Ok(target) => return Ok(absolute(target.into_bytes())),
+            match door.read(folder) {
+                Ok(target) => return Ok(absolute(target)),
                 Err(Errno::NOENT) => return Ok(None),
                 // The number belongs to somebody else by now.
                 Err(Errno::SRCH) => {}
@@ -98,9 +134,9 @@ impl Threads {
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(format!("/proc/{thread}"), flags, Mode::empty())?;
-        let target = match rustix::fs::readlinkat(&folder, name, Vec::with_capacity(256)) {
+        let target = match door.read(&folder) {
             Err(Errno::NOENT) => None,
-            other => absolute(other?.into_bytes()),
+            other => absolute(other?),
         };
         self.0.insert(thread, folder);
         Ok(target)

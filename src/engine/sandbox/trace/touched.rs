@@ -1,7 +1,7 @@
 //! What was seen of a step while it ran, before it is compared with what it stands on.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::engine::protocol::TraceBudget;
 use crate::engine::reads::Incomplete;
@@ -51,9 +51,9 @@ pub struct Touched {
     /// Paths that were there, with how they were used.
     pub there: HashMap<Real, Uses>,
     /// Paths that were not.
-    pub missing: BTreeSet<Real>,
+    pub missing: HashSet<Real>,
     /// Links that were followed, and where they lead.
-    pub links: BTreeMap<Real, Vec<u8>>,
+    pub links: HashMap<Real, Vec<u8>>,
     /// A connection to another machine was asked for.
     pub connected: bool,
     /// Why this may not be all.
@@ -75,32 +75,55 @@ struct Seen {
     followed: Uses,
     /// Without.
     as_is: Uses,
-    /// Its real path, where it is a regular file without a link on the way.
-    plain_file: Option<Real>,
+    /// It is a regular file without a link on the way.
+    plain_file: bool,
+}
+
+/// What is known of a path as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing.
+    Nothing,
+    /// It names a regular file without a link on the way.
+    PlainFile,
+    /// This very look-up was seen already.
+    Whole,
+}
+
+impl Seen {
+    fn uses(&self, follow: bool) -> Uses {
+        if follow { self.followed } else { self.as_is }
+    }
 }
 
 impl Touched {
-    /// Whether this very look-up is new.
-    pub fn is_new(&mut self, how: Use, follow: bool, path: &[u8]) -> bool {
-        if !self.seen.contains_key(path) {
-            self.bytes = self.bytes.saturating_add(path.len() as u64);
-            self.seen.insert(path.to_vec(), Seen::default());
+    /// What is known before a look-up.
+    pub fn known(&self, how: Use, follow: bool, path: &[u8]) -> Known {
+        match self.seen.get(path) {
+            Some(seen) if seen.uses(follow).has(how) => Known::Whole,
+            Some(seen) if seen.plain_file => Known::PlainFile,
+            _ => Known::Nothing,
         }
-        let Some(seen) = self.seen.get_mut(path) else { return true };
-        if follow { seen.followed.add(how) } else { seen.as_is.add(how) }
     }
 
-    /// Notes that a path as it was written, whose look-up was new, names a regular file, with no link on the way.
-    pub fn names_a_plain_file(&mut self, path: &[u8], real: &[u8]) {
+    /// Notes a look-up.
+    pub fn saw(&mut self, how: Use, follow: bool, path: &[u8]) {
+        let seen = match self.seen.entry(path.to_vec()) {
+            Entry::Occupied(seen) => seen.into_mut(),
+            Entry::Vacant(new) => {
+                self.bytes = self.bytes.saturating_add(path.len() as u64);
+                new.insert(Seen::default())
+            }
+        };
+        let uses = if follow { &mut seen.followed } else { &mut seen.as_is };
+        uses.add(how);
+    }
+
+    /// Notes that a path as it was written, whose look-up was noted, names a regular file, with no link on the way.
+    pub fn names_a_plain_file(&mut self, path: &[u8]) {
         if let Some(seen) = self.seen.get_mut(path) {
-            self.bytes = self.bytes.saturating_add(real.len() as u64);
-            seen.plain_file = Some(real.to_vec());
+            seen.plain_file = true;
         }
-    }
-
-    /// The real path of such a file, where it is known already.
-    pub fn plain_file(&self, path: &[u8]) -> Option<Real> {
-        self.seen.get(path)?.plain_file.clone()
     }
 
     /// The same name may lead elsewhere the next time: what it means is the affair of whoever says it.
@@ -111,7 +134,7 @@ impl Touched {
     /// It may be gone from now on.
     pub fn forget_file(&mut self, path: &[u8]) {
         if let Some(seen) = self.seen.get_mut(path) {
-            seen.plain_file = None;
+            seen.plain_file = false;
         }
     }
 
@@ -153,5 +176,26 @@ impl Touched {
             self.seen = HashMap::new();
         }
         room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_known_for_what_was_seen_of_it() {
+        let mut touched = Touched::default();
+        assert_eq!(touched.known(Use::Look, true, b"/a"), Known::Nothing);
+        touched.saw(Use::Look, true, b"/a");
+        assert_eq!(touched.known(Use::Look, true, b"/a"), Known::Whole);
+        assert_eq!(touched.known(Use::Look, false, b"/a"), Known::Nothing);
+        assert_eq!(touched.known(Use::Read, true, b"/a"), Known::Nothing);
+        touched.names_a_plain_file(b"/a");
+        assert_eq!(touched.known(Use::Read, true, b"/a"), Known::PlainFile);
+        touched.forget_file(b"/a");
+        assert_eq!(touched.known(Use::Read, true, b"/a"), Known::Nothing);
+        touched.forget_seen();
+        assert_eq!(touched.known(Use::Look, true, b"/a"), Known::Nothing);
     }
 }

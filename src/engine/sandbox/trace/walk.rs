@@ -42,13 +42,15 @@ pub struct Walked {
     pub links: Vec<(Vec<u8>, Vec<u8>)>,
     /// Real path of each directory that was left by `..`: without it there would be no way on.
     pub left: Vec<Vec<u8>>,
+    /// No link and no `..` was on the way: the real path is that of [`without_links`].
+    pub plain: bool,
 }
 
 /// Walks an absolute path in a root. `top` is the real path of what is `/` for whoever named it: links lead from there, and no
 /// `..` leads out of it.
 pub fn walk(root: &OwnedFd, top: &[u8], path: &[u8], follow: bool) -> Walked {
     let follow = follow || path.ends_with(b"/") || path.ends_with(b"/.");
-    let plain = |place| Walked { place, links: Vec::new(), left: Vec::new() };
+    let plain = |place| Walked { place, links: Vec::new(), left: Vec::new(), plain: true };
     if let Some(real) = without_links(path) {
         if OUTSIDE.contains(&real.split(|b| *b == b'/').next().unwrap_or_default()) {
             return plain(Place::Outside(split(&real).collect()));
@@ -60,13 +62,13 @@ pub fn walk(root: &OwnedFd, top: &[u8], path: &[u8], follow: bool) -> Walked {
             Err(_) => {}
         }
     }
-    let mut walked = plain(Place::Unknown);
+    let mut walked = Walked { plain: false, ..plain(Place::Unknown) };
     walked.place = slowly(root, &split(top).collect::<Vec<_>>(), (split(path).collect(), follow), &mut walked);
     walked
 }
 
 /// The real path, if no name of it is a link. None with `..`, which may lead out of what a link leads to.
-fn without_links(path: &[u8]) -> Option<Vec<u8>> {
+pub fn without_links(path: &[u8]) -> Option<Vec<u8>> {
     let path = &path[path.iter().take_while(|b| **b == b'/').count()..];
     let names = || path.split(|b| *b == b'/');
     if names().any(|name| name == b"..") {
