@@ -24,6 +24,7 @@ pub(super) fn project(lab: &Lab) {
         .file("app/lib/same", 0o644, b"2")
         .file("app/src/same", 0o644, b"1")
         .file("app/lib/same", 0o644, b"2")
+        .file("app/odd (deleted)", 0o644, b"odd")
         .file("app/config", 0o600, b"x=1")
         .file("app/run.sh", 0o755, b"#!/bin/sh\ncat /app/config\n")
         .link("app/current", "src")

@@ -51,7 +51,8 @@ fn what_is_opened_is_known_where_nothing_is_filtered() {
     let Some(lab) = lab("what_is_opened_is_known_where_nothing_is_filtered") else { return };
     project(&lab);
     let command = "cd /app; cat link.c; ls lib; test -e config; test -e none; ./run.sh; \
-                   echo 1 > new; cat new; mkfifo pipe; cat new > pipe & cat pipe; cat src/other.c; rm src/other.c";
+                   echo 1 > new; cat new; mkfifo pipe; cat new > pipe & cat pipe; cat src/other.c; rm src/other.c; \
+                   cat 'odd (deleted)'";
     let insecure = |name: &str, budget: TraceBudget, command: &str| {
         let (code, text, set) = lab.traced_with(name, &APP, Some(budget), |p| {
             (p.args, p.insecure) = (vec!["/bin/sh".into(), "-c".into(), command.into()], true);
@@ -65,7 +66,7 @@ fn what_is_opened_is_known_where_nothing_is_filtered() {
         return;
     }
     assert_eq!(set.incomplete, [Incomplete::Insecure, Incomplete::OpensOnly].into());
-    assert_eq!(names(&set.read), ["app/config", "app/run.sh", "app/src/main.c", "app/src/other.c"]);
+    assert_eq!(names(&set.read), ["app/config", "app/odd (deleted)", "app/run.sh", "app/src/main.c", "app/src/other.c"]);
     assert_eq!((names(&set.listed), names(&set.executed)), (vec!["app/lib"], vec!["app/run.sh"]));
     assert_eq!((names(&set.added), names(&set.missing)), (vec!["app/new", "app/pipe"], vec![]));
     assert!(set.executed.contains("bin/sh") && set.events > 10 && set.micros > 0, "{set:?}");
