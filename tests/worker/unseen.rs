@@ -106,7 +106,7 @@ int main() {
         let (_, text, set) = run_tool(&lab, "own");
         assert_eq!((text.as_str(), set.is_complete()), ("0 0", true), "{set:?}");
     }
-    // A 32-bit call, by its number, without a 32-bit compiler: openat.
+    // A 32-bit call, by its number, without a 32-bit compiler: openat, chdir, connect.
     #[cfg(target_arch = "x86_64")]
     {
         let narrow = r#"
@@ -121,10 +121,13 @@ int main() {
     printf("%d", result >= 0);
     return 0;
 }"#;
-        if tool(&lab, "narrow", narrow, &[]) {
-            let (_, text, set) = run_tool(&lab, "narrow");
-            assert_eq!(text, "1", "this kernel runs 32-bit calls");
-            assert_eq!(set.incomplete, [Incomplete::ForeignArchitecture].into());
+        for (number, found) in [("295", "1"), ("12", "0"), ("362", "0")] {
+            let name = format!("narrow{number}");
+            if tool(&lab, &name, &narrow.replace("295", number), &[]) {
+                let (_, text, set) = run_tool(&lab, &name);
+                assert_eq!(text, found, "this kernel runs 32-bit calls");
+                assert_eq!(set.incomplete, [Incomplete::ForeignArchitecture].into(), "{number}");
+            }
         }
         if tool(&lab, "m32", "int main() { return 0; }", &["-m32"]) {
             assert!(run_tool(&lab, "m32").2.is_complete(), "it opened nothing");
