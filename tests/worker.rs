@@ -21,3 +21,5 @@ mod reads;
 mod rootless;
 #[path = "worker/runs.rs"]
 mod runs;
+#[path = "worker/unseen.rs"]
+mod unseen;

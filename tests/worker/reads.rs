@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use rbuild_tui::engine::protocol::*;
 use rbuild_tui::engine::reads::{Incomplete, ReadSet};
 
-use super::lab::{Lab, Tar, id, is_root, lab};
+use super::lab::{Lab, Tar, id, lab};
 
 /// A root with tools and a small project on it.
-fn project(lab: &Lab) {
+pub(super) fn project(lab: &Lab) {
     lab.base("base");
     let tar = Tar::default()
         .dir("app", 0o755)
@@ -24,6 +24,7 @@ fn project(lab: &Lab) {
         .file("app/lib/same", 0o644, b"2")
         .file("app/src/same", 0o644, b"1")
         .file("app/lib/same", 0o644, b"2")
+        .file("app/odd (deleted)", 0o644, b"odd")
         .file("app/config", 0o600, b"x=1")
         .file("app/run.sh", 0o755, b"#!/bin/sh\ncat /app/config\n")
         .link("app/current", "src")
@@ -31,14 +32,14 @@ fn project(lab: &Lab) {
     lab.unpack("app", &["base"], &tar).unwrap();
 }
 
-const APP: [&str; 2] = ["base", "app"];
+pub(super) const APP: [&str; 2] = ["base", "app"];
 
-fn names(set: &BTreeSet<String>) -> Vec<&str> {
+pub(super) fn names(set: &BTreeSet<String>) -> Vec<&str> {
     set.iter().map(String::as_str).filter(|path| path.starts_with("app") || path.starts_with("opt")).collect()
 }
 
 /// The project in a complete read set.
-fn reads(lab: &Lab, name: &str, command: &str) -> ReadSet {
+pub(super) fn reads(lab: &Lab, name: &str, command: &str) -> ReadSet {
     let (code, text, reads) = lab.traced(name, &APP, command);
     assert_eq!(code, 0, "{text}");
     let reads = reads.unwrap();
@@ -178,7 +179,7 @@ fn a_watched_step_is_cancelled_at_once() {
 }
 
 /// Compiles a program and lays it over the project as `/app/tool`.
-fn tool(lab: &Lab, name: &str, source: &str, flags: &[&str]) -> bool {
+pub(super) fn tool(lab: &Lab, name: &str, source: &str, flags: &[&str]) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let (from, to): (PathBuf, PathBuf) = (dir.path().join("tool.c"), dir.path().join("tool"));
     std::fs::write(&from, source).unwrap();
@@ -192,7 +193,7 @@ fn tool(lab: &Lab, name: &str, source: &str, flags: &[&str]) -> bool {
     true
 }
 
-fn run_tool(lab: &Lab, name: &str) -> (i32, String, ReadSet) {
+pub(super) fn run_tool(lab: &Lab, name: &str) -> (i32, String, ReadSet) {
     let (code, text, set) =
         lab.traced_with(&format!("{name}-run"), &["base", "app", name], Some(TraceBudget::default()), |p| {
             p.args = vec!["/app/tool".into()];
@@ -398,91 +399,5 @@ int main(int n, char **args) {
         });
         let set = set.unwrap();
         assert_eq!((code, set.network, set.is_complete()), (0, expected, true), "{how} {to} {text} {set:?}");
-    }
-}
-
-/// Where no call waits, the machine's root still hears of what is opened.
-#[test]
-fn what_is_opened_is_known_where_nothing_is_filtered() {
-    let Some(lab) = lab("what_is_opened_is_known_where_nothing_is_filtered") else { return };
-    project(&lab);
-    let command = "cd /app; cat link.c; ls lib; test -e config; test -e none; ./run.sh; \
-                   echo 1 > new; cat new; mkfifo pipe; cat new > pipe & cat pipe; cat src/other.c; rm src/other.c";
-    let insecure = |name: &str, budget: TraceBudget, command: &str| {
-        let (code, text, set) = lab.traced_with(name, &APP, Some(budget), |p| {
-            (p.args, p.insecure) = (vec!["/bin/sh".into(), "-c".into(), command.into()], true);
-        });
-        assert_eq!(code, 0, "{text}");
-        set.unwrap()
-    };
-    let set = insecure("opens", TraceBudget::default(), command);
-    if !is_root() {
-        assert_eq!(set.incomplete, [Incomplete::Insecure].into());
-        return;
-    }
-    assert_eq!(set.incomplete, [Incomplete::Insecure, Incomplete::OpensOnly].into());
-    assert_eq!(names(&set.read), ["app/config", "app/run.sh", "app/src/main.c", "app/src/other.c"]);
-    assert_eq!((names(&set.listed), names(&set.executed)), (vec!["app/lib"], vec!["app/run.sh"]));
-    assert_eq!((names(&set.added), names(&set.missing)), (vec!["app/new", "app/pipe"], vec![]));
-    assert!(set.executed.contains("bin/sh") && set.events > 10 && set.micros > 0, "{set:?}");
-    let set = insecure("few", TraceBudget { events: 3, ..TraceBudget::default() }, "cat /app/config");
-    assert!(set.incomplete.contains(&Incomplete::Budget) && set.events == 3, "{set:?}");
-    // Another step is not heard of, and a step without the rights is watched as ever.
-    assert_eq!(names(&reads(&lab, "after", "cat /app/config").read), ["app/config"]);
-}
-
-#[test]
-fn what_cannot_be_seen_is_said() {
-    let Some(lab) = lab("what_cannot_be_seen_is_said") else { return };
-    project(&lab);
-    let listener = r#"
-#define _GNU_SOURCE
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stdio.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-int main() {
-    struct sock_filter f[] = {{6, 0, 0, 0x7fff0000}};
-    struct sock_fprog p = {1, f};
-    long r = syscall(SYS_seccomp, 1, 8, &p);
-    printf("%ld %d", r, errno == EBUSY);
-    return 0;
-}"#;
-    if tool(&lab, "listener", listener, &[]) {
-        let (_, text, set) = run_tool(&lab, "listener");
-        assert_eq!(text, "-1 1");
-        assert_eq!(set.incomplete, [Incomplete::SecondListener].into());
-    }
-    // A filter of its own without a listener is its own affair.
-    let own = listener.replace("SYS_seccomp, 1, 8, &p", "SYS_seccomp, 1, 0, &p");
-    if tool(&lab, "own", &own, &[]) {
-        let (_, text, set) = run_tool(&lab, "own");
-        assert_eq!((text.as_str(), set.is_complete()), ("0 0", true), "{set:?}");
-    }
-    // A 32-bit call, by its number, without a 32-bit compiler: openat.
-    #[cfg(target_arch = "x86_64")]
-    {
-        let narrow = r#"
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-int main() {
-    char *low = mmap((void *)0x10000, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-    strcpy(low, "/app/config");
-    int result;
-    __asm__ volatile("int $0x80" : "=a"(result) : "a"(295), "b"(-100), "c"((int)(long)low), "d"(0), "S"(0) : "memory");
-    printf("%d", result >= 0);
-    return 0;
-}"#;
-        if tool(&lab, "narrow", narrow, &[]) {
-            let (_, text, set) = run_tool(&lab, "narrow");
-            assert_eq!(text, "1", "this kernel runs 32-bit calls");
-            assert_eq!(set.incomplete, [Incomplete::ForeignArchitecture].into());
-        }
-        if tool(&lab, "m32", "int main() { return 0; }", &["-m32"]) {
-            assert!(run_tool(&lab, "m32").2.is_complete(), "it opened nothing");
-        }
     }
 }

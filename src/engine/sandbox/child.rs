@@ -23,6 +23,8 @@ pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:
 const SOCKET: i32 = 3;
 /// Number under which the listener is handed over. A higher one would make the kernel's table of descriptors large.
 const HANDOVER: i32 = 1023;
+/// Docker's name for the limit of descriptors.
+const NOFILE: &str = "nofile";
 
 /// Does everything; comes back only with a failure. A command that is not found is none: it ends the process with 127.
 pub fn enter(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> Failure {
@@ -56,11 +58,13 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
     streams(socket, order, given).map_err(refused("set up the step's streams"))?;
     work_directory(&order.process.cwd)?;
     let command = Command::new(order)?;
-    limits(&order.process.ulimits)?;
+    let late = late_limit(order);
+    limits(order.process.ulimits.iter().filter(|limit| late.is_none() || limit.name != NOFILE))?;
     give_up_rights(order)?;
     if order.trace {
         watched(socket, order).map_err(refused("have the step watched"))?;
     }
+    limits(late)?;
     Ok(command)
 }
 
@@ -132,8 +136,16 @@ fn work_directory(path: &str) -> Result<(), Failure> {
     }
 }
 
+/// The limit of descriptors, of which the last one counts, if it is set once the step is watched: that takes a few which are not
+/// the step's. To leave no more than there may be now needs no rights.
+fn late_limit(order: &Order) -> Option<&Ulimit> {
+    let last = order.process.ulimits.iter().rev().find(|limit| order.trace && limit.name == NOFILE)?;
+    let now = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    Some(last).filter(|limit| u64::try_from(limit.hard).is_ok_and(|hard| hard <= now))
+}
+
 /// `--ulimit`, while there are rights to raise them.
-fn limits(ulimits: &[Ulimit]) -> Result<(), Failure> {
+fn limits<'a>(ulimits: impl IntoIterator<Item = &'a Ulimit>) -> Result<(), Failure> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     for limit in ulimits {
         let resource = match limit.name.as_str() {
@@ -145,7 +157,7 @@ fn limits(ulimits: &[Ulimit]) -> Result<(), Failure> {
             "memlock" => Resource::Memlock,
             "msgqueue" => Resource::Msgqueue,
             "nice" => Resource::Nice,
-            "nofile" => Resource::Nofile,
+            NOFILE => Resource::Nofile,
             "nproc" => Resource::Nproc,
             "rss" => Resource::Rss,
             "rtprio" => Resource::Rtprio,

@@ -74,15 +74,18 @@ fn note(event: Event, touched: &mut Touched) {
         touched.incomplete.insert(Incomplete::Unreadable);
         return;
     };
-    // A name that is gone is marked so; what was there before the step is told by what it stands on.
     let path = path.into_os_string().into_vec();
-    let path = path.strip_suffix(DELETED).unwrap_or(&path);
-    let real = path.strip_prefix(b"/").unwrap_or(path).to_vec();
+    let real = path.strip_prefix(b"/").unwrap_or(&path);
     let how = match kind {
         FileType::RegularFile if executed => Use::Execute,
         FileType::RegularFile => Use::Read,
         FileType::Directory => Use::List,
         _ => Use::Look,
     };
-    touched.found(real, how);
+    // A name that is gone is marked so, unless it is one that ends so: which of them was there before the step is told by what
+    // it stands on.
+    if let Some(gone) = real.strip_suffix(DELETED) {
+        touched.found(gone.to_vec(), how);
+    }
+    touched.found(real.to_vec(), how);
 }
