@@ -81,6 +81,8 @@ pub enum Incomplete {
     SecondListener,
     /// Somebody watches the system calls of this program already.
     Watched,
+    /// The kernel refuses to have system calls looked at.
+    Refused,
     /// It reached files through another process' folder in `/proc`.
     OtherProcess,
     /// A path is no UTF-8.
@@ -103,6 +105,7 @@ impl Incomplete {
             Self::ForeignArchitecture => "foreign-architecture",
             Self::SecondListener => "second-listener",
             Self::Watched => "watched",
+            Self::Refused => "refused",
             Self::OtherProcess => "other-process",
             Self::NotText => "not-text",
             Self::Unreadable => "unreadable",
@@ -120,6 +123,7 @@ impl fmt::Display for Incomplete {
             Self::ForeignArchitecture => "a 32-bit program ran, whose system calls are not looked at",
             Self::SecondListener => "one of its programs wanted to watch system calls itself",
             Self::Watched => "another watcher of system calls on this machine was in the way",
+            Self::Refused => "the kernel refused to have its system calls looked at",
             Self::OtherProcess => "it reached files through another process' folder in /proc",
             Self::NotText => "it used a path that is no UTF-8",
             Self::Unreadable => "a path that it used could not be read or followed",

@@ -13,6 +13,7 @@ use super::process::{Order, Said, Streams};
 use super::{capabilities, mounts, seccomp, sys, terminal, trace};
 use crate::engine::protocol::frame;
 use crate::engine::protocol::{Failure, Network, Ulimit};
+use crate::engine::reads::Incomplete;
 use crate::engine::snapshot::failure::{internal, mount_refused, user};
 use crate::engine::snapshot::ids::{Ids, MORE_IDS, unmapped};
 use crate::ground::fs::error::describe;
@@ -71,17 +72,30 @@ fn confine(socket: &OwnedFd, order: &Order, fds: Vec<OwnedFd>, parent: Pid) -> R
 /// From here on the calls of this process wait for the worker to look at them. Where the machine refuses a further watcher, or
 /// nothing may be filtered, the worker may still hear of what is opened; it says when it does by closing its end of a pipe.
 fn watched(socket: &OwnedFd, order: &Order) -> io::Result<()> {
-    if !order.process.insecure
-        && let Ok(handover) = handover(socket)
-        && let Ok(installed) = trace::install(&handover)
-    {
-        let fds = [installed.listener.as_fd(), installed.root.as_fd()];
-        return frame::send(&handover, 0, &Said::Watched, &fds);
-    }
+    let why = match installed(socket, order) {
+        Ok((handover, installed)) => {
+            let fds = [installed.listener.as_fd(), installed.root.as_fd()];
+            return frame::send(&handover, 0, &Said::Watched, &fds);
+        }
+        Err(why) => why,
+    };
     let (mut wait, hold) = io::pipe()?;
-    frame::send(socket, 0, &Said::Unfiltered, &[trace::root()?.as_fd(), hold.as_fd()])?;
+    frame::send(socket, 0, &Said::Unfiltered(why), &[trace::root()?.as_fd(), hold.as_fd()])?;
     drop(hold);
     wait.read_to_end(&mut Vec::new()).map(drop)
+}
+
+/// Has the calls of this process wait: the socket by which that is said, and what has to be. Errors: why they cannot wait.
+fn installed(socket: &OwnedFd, order: &Order) -> Result<(OwnedFd, trace::Installed), Incomplete> {
+    if order.process.insecure {
+        return Err(Incomplete::Insecure);
+    }
+    let handover = handover(socket).map_err(|_| Incomplete::Refused)?;
+    match trace::install(&handover) {
+        Ok(installed) => Ok((handover, installed)),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error()) => Err(Incomplete::Watched),
+        Err(_) => Err(Incomplete::Refused),
+    }
 }
 
 /// The socket under a number so high that hardly any program will ever have it: what is sent through it is not seen.

@@ -55,13 +55,6 @@ pub(super) struct Order {
     pub(super) trace: bool,
 }
 
-impl Order {
-    /// Why its calls may not wait although somebody asked for it.
-    fn unfiltered(&self) -> Incomplete {
-        if self.process.insecure { Incomplete::Insecure } else { Incomplete::Watched }
-    }
-}
-
 /// What the helper and its child say.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Said {
@@ -71,8 +64,9 @@ pub(super) enum Said {
     Started,
     /// The child's calls wait to be looked at; the listener and its root come along.
     Watched,
-    /// The child's calls cannot wait. Its root comes along, and the end of a pipe: the child goes on once that is closed.
-    Unfiltered,
+    /// The child's calls cannot wait, and why. Its root comes along, and the end of a pipe: the child goes on once that is
+    /// closed.
+    Unfiltered(Incomplete),
     /// It could not be confined, so nothing was executed.
     Failed(Failure),
     /// It ended.
@@ -419,7 +413,7 @@ fn helper(
     // The mount must end with the helper's namespace, before its upper becomes a layer.
     drop(root);
     let (mut ended, mut failed) = (None, sent.err().map(refused));
-    let (mut connection, mut watch) = (None, None);
+    let (mut connection, mut watch, mut unwatched) = (None, None, Incomplete::Trouble);
     while let Ok(Some((_, said, fds))) = frame::receive::<Said>(&ours) {
         match said {
             Said::Unconnected => match outside.connector.map(|c| c.connect(helper.id(), outside.notes)) {
@@ -441,7 +435,7 @@ fn helper(
                 Ok(begun) => watch = Some(begun),
                 Err(error) => failed = failed.or(Some(refused(error))),
             },
-            Said::Unfiltered => watch = outside.watch_opens(fds, order.unfiltered()),
+            Said::Unfiltered(why) => (watch, unwatched) = (outside.watch_opens(fds, why), why),
             Said::Failed(failure) => failed = failed.or(Some(failure)),
             Said::Ended { code, usage } => ended = Some((code, usage)),
         }
@@ -455,7 +449,7 @@ fn helper(
     // Its descriptor of the root must be closed before the upper becomes a layer, whatever happened.
     let touched = watch.map(trace::Watch::end);
     let status = status?;
-    let touched = outside.trace.map(|_| touched.unwrap_or_else(|| trace::unwatched(order.unfiltered())));
+    let touched = outside.trace.map(|_| touched.unwrap_or_else(|| trace::unwatched(unwatched)));
     match (failed, ended) {
         (Some(failure), _) => Err(failure),
         (None, Some((code, usage))) => Ok((code, usage, touched)),

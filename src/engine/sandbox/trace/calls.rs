@@ -67,10 +67,6 @@ pub enum Call {
 pub enum Only {
     /// Always.
     Always,
-    /// It does not ask about a descriptor, whose path was looked at when it was opened: the flags, this argument, are not
-    /// `AT_EMPTY_PATH` alone, or the first one is the working directory. C libraries ask so for each file that they open; whoever
-    /// means a path, too, also says what is to be done with a link.
-    NotOfDescriptor(usize),
     /// These bits of an argument are set.
     With(usize, u32),
     /// An argument is not null.
@@ -98,13 +94,13 @@ const fn plain(path: usize, follow: Follow) -> Path {
 #[rustfmt::skip]
 pub const CALLS: &[Row] = &[
     (257, Only::Always, Call::Open(at(1, Follow::Yes), 2)),                           // openat
-    (262, Only::NotOfDescriptor(3), Call::Look(at(1, Follow::Unless(3)))),            // newfstatat
-    (332, Only::NotOfDescriptor(2), Call::Look(at(1, Follow::Unless(2)))),            // statx
+    (262, Only::Always, Call::Look(at(1, Follow::Unless(3)))),                        // newfstatat
+    (332, Only::Always, Call::Look(at(1, Follow::Unless(2)))),                        // statx
     (4, Only::Always, Call::Look(plain(0, Follow::Yes))),                             // stat
     (6, Only::Always, Call::Look(plain(0, Follow::No))),                              // lstat
     (21, Only::Always, Call::Look(plain(0, Follow::Yes))),                            // access
     (269, Only::Always, Call::Look(at(1, Follow::Yes))),                              // faccessat
-    (439, Only::NotOfDescriptor(3), Call::Look(at(1, Follow::Unless(3)))),            // faccessat2
+    (439, Only::Always, Call::Look(at(1, Follow::Unless(3)))),                        // faccessat2
     (217, Only::Always, Call::List),                                                  // getdents64
     (89, Only::Always, Call::Look(plain(0, Follow::No))),                             // readlink
     (267, Only::Always, Call::Look(at(1, Follow::No))),                               // readlinkat
@@ -149,12 +145,12 @@ pub const CALLS: &[Row] = &[
     (254, Only::Always, Call::Look(plain(1, Follow::Yes))),                           // inotify_add_watch
     (90, Only::Always, Call::Look(plain(0, Follow::Yes))),                            // chmod
     (268, Only::Always, Call::Look(at(1, Follow::Yes))),                              // fchmodat
-    (452, Only::NotOfDescriptor(3), Call::Look(at(1, Follow::Unless(3)))),            // fchmodat2
+    (452, Only::Always, Call::Look(at(1, Follow::Unless(3)))),                        // fchmodat2
     (92, Only::Always, Call::Look(plain(0, Follow::Yes))),                            // chown
     (94, Only::Always, Call::Look(plain(0, Follow::No))),                             // lchown
-    (260, Only::NotOfDescriptor(4), Call::Look(at(1, Follow::Unless(4)))),            // fchownat
+    (260, Only::Always, Call::Look(at(1, Follow::Unless(4)))),                        // fchownat
     (280, Only::NotNull(1), Call::Look(at(1, Follow::Unless(3)))),                    // utimensat
-    (303, Only::NotOfDescriptor(4), Call::Look(at(1, Follow::When(4)))),              // name_to_handle_at
+    (303, Only::Always, Call::Look(at(1, Follow::When(4)))),                          // name_to_handle_at
     (161, Only::Always, Call::Root(plain(0, Follow::Yes))),                           // chroot
     (42, Only::Always, Call::Connect(1)),                                             // connect
     (44, Only::NotNull(4), Call::Connect(4)),                                         // sendto
@@ -177,10 +173,10 @@ pub const CALLS_32: &[u32] = &[
 #[rustfmt::skip]
 pub const CALLS: &[Row] = &[
     (56, Only::Always, Call::Open(at(1, Follow::Yes), 2)),                            // openat
-    (79, Only::NotOfDescriptor(3), Call::Look(at(1, Follow::Unless(3)))),             // newfstatat
-    (291, Only::NotOfDescriptor(2), Call::Look(at(1, Follow::Unless(2)))),            // statx
+    (79, Only::Always, Call::Look(at(1, Follow::Unless(3)))),                         // newfstatat
+    (291, Only::Always, Call::Look(at(1, Follow::Unless(2)))),                        // statx
     (48, Only::Always, Call::Look(at(1, Follow::Yes))),                               // faccessat
-    (439, Only::NotOfDescriptor(3), Call::Look(at(1, Follow::Unless(3)))),            // faccessat2
+    (439, Only::Always, Call::Look(at(1, Follow::Unless(3)))),                        // faccessat2
     (61, Only::Always, Call::List),                                                   // getdents64
     (78, Only::Always, Call::Look(at(1, Follow::No))),                                // readlinkat
     (437, Only::Always, Call::OpenHow(at(1, Follow::Yes), 2)),                        // openat2
@@ -210,10 +206,10 @@ pub const CALLS: &[Row] = &[
     (27, Only::Always, Call::Look(Path { directory: None, path: 1, follow: Follow::Yes })),// inotify_add_watch
     (34, Only::Always, Call::Look(at(1, Follow::No))),                                // mkdirat
     (53, Only::Always, Call::Look(at(1, Follow::Yes))),                               // fchmodat
-    (452, Only::NotOfDescriptor(3), Call::Look(at(1, Follow::Unless(3)))),            // fchmodat2
-    (54, Only::NotOfDescriptor(4), Call::Look(at(1, Follow::Unless(4)))),             // fchownat
+    (452, Only::Always, Call::Look(at(1, Follow::Unless(3)))),                        // fchmodat2
+    (54, Only::Always, Call::Look(at(1, Follow::Unless(4)))),                         // fchownat
     (88, Only::NotNull(1), Call::Look(at(1, Follow::Unless(3)))),                     // utimensat
-    (264, Only::NotOfDescriptor(4), Call::Look(at(1, Follow::When(4)))),              // name_to_handle_at
+    (264, Only::Always, Call::Look(at(1, Follow::When(4)))),                          // name_to_handle_at
     (51, Only::Always, Call::Root(Path { directory: None, path: 0, follow: Follow::Yes })), // chroot
     (203, Only::Always, Call::Connect(1)),                                            // connect
     (206, Only::NotNull(4), Call::Connect(4)),                                        // sendto

@@ -13,9 +13,6 @@ const NOTIFY: u32 = 0x7fc0_0000;
 const ALLOW: u32 = 0x7fff_0000;
 const REFUSE: u32 = 0x0005_0000;
 const ENOSYS: u32 = 38;
-const AT_EMPTY_PATH: u32 = 0x1000;
-/// -100, of which the lower half is looked at.
-const AT_FDCWD: u32 = 0xffff_ff9c;
 
 /// Offsets in `struct seccomp_data`.
 const NUMBER: u32 = 0;
@@ -52,15 +49,6 @@ fn rule((number, only, call): &Row, handover: u32, out: &mut Vec<sock_filter>) {
     let verdict = if *call == Call::Ring { REFUSE | ENOSYS } else { NOTIFY };
     let body = match *only {
         Only::Always => vec![op(RETURN, verdict)],
-        Only::NotOfDescriptor(flags) => vec![
-            op(LOAD, argument(flags)),
-            sock_filter { code: JUMP_EQUAL, jt: 1, jf: 0, k: AT_EMPTY_PATH },
-            op(RETURN, verdict),
-            op(LOAD, argument(0)),
-            sock_filter { code: JUMP_EQUAL, jt: 0, jf: 1, k: AT_FDCWD },
-            op(RETURN, verdict),
-            op(RETURN, ALLOW),
-        ],
         Only::NotOnHandover => vec![
             op(LOAD, argument(0)),
             sock_filter { code: JUMP_EQUAL, jt: 1, jf: 0, k: handover },
