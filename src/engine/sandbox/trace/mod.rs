@@ -7,7 +7,7 @@
 //!
 //! [`filter`] has the calls wait, [`look`] looks at one, [`walk`] finds out what a path names, [`settle`] compares what was
 //! seen with what the step stands on: what it made itself is no input. Measured choices: user notification sees all that
-//! matters for 15 to 50 microseconds a call, where ptrace takes several times as much and a preloaded library misses static
+//! matters for 10 to 20 microseconds a call, where ptrace takes several times as much and a preloaded library misses static
 //! programs. Where calls cannot be made to wait, because somebody watches them already or nothing may be filtered, [`opens`]
 //! hears at least of what is opened.
 
