@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use rbuild_tui::engine::protocol::*;
 use rbuild_tui::engine::reads::{Incomplete, ReadSet};
+use rbuild_tui::engine::worker::Snapshots;
 
-use super::lab::{Lab, Tar, id, lab};
+use super::lab::{Lab, Tar, id, lab, lab_of};
 
 /// A root with tools and a small project on it.
 pub(super) fn project(lab: &Lab) {
@@ -88,6 +89,23 @@ fn each_kind_of_use_is_found() {
         "cd /app/lib; cat ../src/../lib/./deep.txt /proc/self/root/app/config; cd ..; cat <lib/deep.txt",
     );
     assert_eq!(names(&set.read), ["app/config", "app/lib/deep.txt"]);
+}
+
+/// What is read under its new name was read: on overlayfs `mv` copies a folder of the image, on plain trees it moves it.
+#[test]
+fn what_is_in_a_folder_that_is_moved_counts() {
+    let Some(overlay) = lab("what_is_in_a_folder_that_is_moved_counts") else { return };
+    for lab in [overlay, lab_of(Snapshots::Copied)] {
+        project(&lab);
+        let set = reads(&lab, "moved", "mv /app /opt; cat /opt/src/main.c");
+        let all = ["app/config", "app/lib/deep.txt", "app/lib/same", "app/run.sh", "app/src/main.c", "app/src/other.c"];
+        assert!(all.iter().all(|path| set.read.contains(*path)), "{set:?}");
+        assert!(["app", "app/lib", "app/src"].iter().all(|path| set.listed.contains(*path)), "{set:?}");
+        assert_eq!((set.links["app/current"].as_str(), names(&set.changed)), ("src", vec!["app"]));
+        // What it made itself is moved without a trace.
+        let set = reads(&lab, "own", "mkdir /own; echo 1 > /own/a; mv /own /other; cat /other/a");
+        assert!(!set.read.iter().chain(&set.listed).any(|path| path.contains("own") || path.contains("other")), "{set:?}");
+    }
 }
 
 #[test]

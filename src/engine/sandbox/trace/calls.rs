@@ -40,8 +40,9 @@ pub enum Call {
     RemoveFolder(Path),
     /// Removes a directory when this argument has AT_REMOVEDIR, anything else when not.
     Unlink(Path, Option<usize>),
-    /// Moves or links: looks at both, and paths may lead elsewhere afterwards.
-    Move(Path, Path),
+    /// Moves or links: looks at both, and paths may lead elsewhere afterwards. The two change places when this argument has
+    /// RENAME_EXCHANGE.
+    Move(Path, Path, Option<usize>),
     /// Makes a link: paths may lead elsewhere afterwards.
     Link(Path),
     /// Executes.
@@ -118,11 +119,11 @@ pub const CALLS: &[Row] = &[
     (464, Only::Always, Call::Look(at(1, Follow::Unless(2)))),                        // getxattrat
     (465, Only::Always, Call::Look(at(1, Follow::Unless(2)))),                        // listxattrat
     (76, Only::Always, Call::Look(plain(0, Follow::Yes))),                            // truncate
-    (82, Only::Always, Call::Move(plain(0, Follow::No), plain(1, Follow::No))),       // rename
-    (264, Only::Always, Call::Move(at(1, Follow::No), at(3, Follow::No))),            // renameat
-    (316, Only::Always, Call::Move(at(1, Follow::No), at(3, Follow::No))),            // renameat2
-    (86, Only::Always, Call::Move(plain(0, Follow::No), plain(1, Follow::No))),       // link
-    (265, Only::Always, Call::Move(at(1, Follow::When(4)), at(3, Follow::No))),       // linkat
+    (82, Only::Always, Call::Move(plain(0, Follow::No), plain(1, Follow::No), None)), // rename
+    (264, Only::Always, Call::Move(at(1, Follow::No), at(3, Follow::No), None)),      // renameat
+    (316, Only::Always, Call::Move(at(1, Follow::No), at(3, Follow::No), Some(4))),   // renameat2
+    (86, Only::Always, Call::Move(plain(0, Follow::No), plain(1, Follow::No), None)), // link
+    (265, Only::Always, Call::Move(at(1, Follow::When(4)), at(3, Follow::No), None)), // linkat
     (88, Only::Always, Call::Link(plain(1, Follow::No))),                             // symlink
     (266, Only::Always, Call::Link(at(2, Follow::No))),                               // symlinkat
     (87, Only::Always, Call::Unlink(plain(0, Follow::No), None)),                     // unlink
@@ -190,9 +191,9 @@ pub const CALLS: &[Row] = &[
     (464, Only::Always, Call::Look(at(1, Follow::Unless(2)))),                        // getxattrat
     (465, Only::Always, Call::Look(at(1, Follow::Unless(2)))),                        // listxattrat
     (45, Only::Always, Call::Look(Path { directory: None, path: 0, follow: Follow::Yes })), // truncate
-    (38, Only::Always, Call::Move(at(1, Follow::No), at(3, Follow::No))),             // renameat
-    (276, Only::Always, Call::Move(at(1, Follow::No), at(3, Follow::No))),            // renameat2
-    (37, Only::Always, Call::Move(at(1, Follow::When(4)), at(3, Follow::No))),        // linkat
+    (38, Only::Always, Call::Move(at(1, Follow::No), at(3, Follow::No), None)),       // renameat
+    (276, Only::Always, Call::Move(at(1, Follow::No), at(3, Follow::No), Some(4))),   // renameat2
+    (37, Only::Always, Call::Move(at(1, Follow::When(4)), at(3, Follow::No), None)),  // linkat
     (36, Only::Always, Call::Link(at(2, Follow::No))),                                // symlinkat
     (35, Only::Always, Call::Unlink(at(1, Follow::No), Some(2))),                     // unlinkat
     (33, Only::Always, Call::Look(at(1, Follow::No))),                                // mknodat

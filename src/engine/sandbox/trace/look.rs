@@ -97,10 +97,11 @@ impl Looker<'_> {
                     self.touched.forget_file(&named.key());
                 }
             }
-            Call::Move(from, to) => {
-                self.note(call, from, Use::Read);
+            Call::Move(from, to, flags) => {
+                let exchange = flags.is_some_and(|flags| call.args[flags] & EXCHANGE != 0);
+                self.note(call, from, Use::Move);
                 // A directory is replaced only if nothing is in it.
-                self.note(call, to, Use::List);
+                self.note(call, to, if exchange { Use::Move } else { Use::List });
                 self.touched.forget_seen();
             }
             Call::Link(path) => {
@@ -263,7 +264,8 @@ impl Looker<'_> {
         how: Use,
     ) {
         match (kind, how) {
-            (_, Use::Look | Use::List) => self.touched.found(real, how),
+            (_, Use::Look | Use::List) | (Ok(FileType::Directory), Use::Move) => self.touched.found(real, how),
+            (Ok(FileType::RegularFile), Use::Move) => self.touched.found(real, Use::Read),
             (Ok(FileType::RegularFile), Use::Execute) => {
                 self.interpreters(call, top, fd);
                 self.touched.found(real, how);
@@ -366,6 +368,7 @@ impl Looker<'_> {
 }
 
 const REMOVE_FOLDER: u64 = 0x200;
+const EXCHANGE: u64 = 2;
 const CREAT: u64 = 0o100;
 const EXCL: u64 = 0o200;
 const TRUNC: u64 = 0o1000;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -14,9 +14,12 @@ use crate::engine::protocol::{Failure, MountContent, Network, ProcessSpec};
 use crate::engine::reads::{Incomplete, ReadSet};
 use crate::engine::snapshot::origin::Origins;
 use crate::engine::snapshot::{View, replaced};
+use crate::ground::fs::root::names;
 use crate::ground::fs::{Missing, RootDir};
 use crate::ground::path::upwards;
 
+/// So many names of folders that were moved are looked at.
+const MAX_MOVED: usize = 200_000;
 /// Files that every step is given.
 const GIVEN: [&[u8]; 2] = [b"/etc/resolv.conf", b"/etc/hosts"];
 
@@ -220,9 +223,49 @@ impl<'a> Ground<'a> {
                 out.listed.insert(path.to_owned());
             }
             (Use::Look, Some(FileType::Symlink)) => self.link(path, out),
+            (Use::Move, Some(FileType::Directory)) => self.whole(path, out),
+            // In a mount, which cannot be asked once more.
+            (Use::Move, None) => {
+                out.incomplete.insert(Incomplete::Unreadable);
+            }
             _ => {
                 out.looked.insert(path.to_owned());
             }
+        }
+    }
+
+    /// A folder with all that is in it.
+    fn whole(&self, path: &str, out: &mut ReadSet) {
+        let mut folders = vec![path.to_owned()];
+        let mut count = 0;
+        while let Some(folder) = folders.pop() {
+            let fd = self.below.open_beneath(Path::new(&folder), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW);
+            let Some(names) = fd.ok().and_then(|fd| names(fd.as_fd()).ok()) else {
+                out.incomplete.insert(Incomplete::Unreadable);
+                continue;
+            };
+            count += names.len();
+            if count > MAX_MOVED {
+                out.incomplete.insert(Incomplete::Budget);
+                return;
+            }
+            for name in names {
+                let Some(name) = text(&name, &mut out.incomplete) else { continue };
+                let inside = format!("{folder}/{name}");
+                let kind = self
+                    .below
+                    .open_beneath(Path::new(&inside), OFlags::PATH | OFlags::NOFOLLOW)
+                    .and_then(|fd| Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode)));
+                match kind {
+                    Ok(FileType::Directory) => folders.push(inside),
+                    Ok(kind @ FileType::RegularFile) => self.used(&inside, Use::Read, Some(kind), out),
+                    Ok(kind) => self.used(&inside, Use::Look, Some(kind), out),
+                    Err(_) => {
+                        out.incomplete.insert(Incomplete::Unreadable);
+                    }
+                }
+            }
+            out.listed.insert(folder);
         }
     }
 

@@ -20,6 +20,8 @@ pub enum Use {
     List,
     /// It was executed.
     Execute,
+    /// A directory was moved: whatever is in it is there under another name afterwards.
+    Move,
 }
 
 /// All the ways in which a path was used.
@@ -41,7 +43,7 @@ impl Uses {
 
     /// Each of them.
     pub fn each(self) -> impl Iterator<Item = Use> {
-        [Use::Look, Use::Read, Use::List, Use::Execute].into_iter().filter(move |how| self.has(*how))
+        [Use::Look, Use::Read, Use::List, Use::Execute, Use::Move].into_iter().filter(move |how| self.has(*how))
     }
 }
 
