@@ -3,7 +3,7 @@
 use rbuild_tui::engine::protocol::*;
 use rbuild_tui::engine::reads::Incomplete;
 
-use super::lab::{is_root, lab};
+use super::lab::{Tar, is_root, lab};
 use super::reads::{APP, names, project, reads, run_tool, tool};
 
 #[test]
@@ -133,4 +133,86 @@ int main() {
             assert!(run_tool(&lab, "m32").2.is_complete(), "it opened nothing");
         }
     }
+}
+
+/// A call that waits is ended by a signal until it has been received; what a program makes of that must not stay.
+#[test]
+fn signals_change_nothing() {
+    let Some(lab) = lab("signals_change_nothing") else { return };
+    project(&lab);
+    let shell = "i=0; while [ $i -lt 300 ]; do true & [ -e /app/config ] || echo $i >> /bad; i=$((i+1)); done; wait; \
+                 cat /app/config";
+    let (code, text, set) = lab.traced("children", &APP, shell);
+    let made = lab.names(&["children"]);
+    assert!(code == 0 && !made.iter().any(|name| name.contains("bad")), "{text} {made:?}");
+    let set = set.unwrap();
+    assert!(set.read.contains("app/config") != set.incomplete.contains(&Incomplete::Interrupted), "{set:?}");
+    let source = r#"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+static void tick(int s) {}
+int main() {
+    struct sigaction act = {0}; act.sa_handler = tick; sigaction(SIGALRM, &act, 0);
+    struct itimerval often = {{0, 700}, {0, 700}}; setitimer(ITIMER_REAL, &often, 0);
+    struct stat s; int bad = 0;
+    for (int i = 0; i < 20000; i++) bad += stat("/app/config", &s) != 0;
+    if (bad) rename("/app/config", "/app/bad");
+    return 0;
+}"#;
+    if tool(&lab, "alarm", source, &[]) {
+        let (_, _, set) = run_tool(&lab, "alarm");
+        assert!(set.changed.is_empty(), "{set:?}");
+        assert!(!lab.names(&["alarm-run"]).iter().any(|name| name.contains("bad")));
+    }
+}
+
+/// What only the order of two threads' calls decides, or a directory that is gone.
+#[test]
+fn nothing_is_known_while_paths_change() {
+    let Some(lab) = lab("nothing_is_known_while_paths_change") else { return };
+    project(&lab);
+    let (_, _, set) = lab.traced("gone", &APP, "mkdir /app/v; cd /app/v; rmdir /app/v; cat ../config");
+    let set = set.unwrap();
+    assert!(set.read.contains("app/config") || !set.is_complete(), "{set:?}");
+    let source = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static char name[64], to[64]; static volatile int go;
+static void *poller(void *x) {
+    int f;
+    while ((f = open(name, O_RDONLY)) < 0) ;
+    close(f); usleep(2000); close(open(name, O_RDONLY));
+    return 0;
+}
+int main() {
+    for (int i = 0; i < 60; i++) {
+        pthread_t t; FILE *f;
+        sprintf(name, "/app/l%d", i); sprintf(to, "/many/f%d", i);
+        pthread_create(&t, 0, poller, 0); usleep(500);
+        symlink(to, name); pthread_join(t, 0);
+    }
+    int place = open("/many/linked", O_PATH);
+    if (!linkat(place, "", AT_FDCWD, "/app/new", AT_EMPTY_PATH)) close(open("/app/new", O_RDONLY));
+    return 0;
+}"#;
+    if !tool(&lab, "races", source, &[]) {
+        return;
+    }
+    let tar = (0..60).fold(Tar::default().dir("many", 0o755), |tar, n| tar.file(&format!("many/f{n}"), 0o644, b"x"));
+    lab.unpack("many", &["base", "app", "races"], &tar.file("many/linked", 0o644, b"y")).unwrap();
+    let (code, text, set) =
+        lab.traced_with("races-run", &["base", "app", "races", "many"], Some(TraceBudget::default()), |p| {
+            p.args = vec!["/app/tool".into()];
+        });
+    let set = set.unwrap();
+    assert_eq!(code, 0, "{text}");
+    let lost: Vec<String> = (0..60).map(|n| format!("many/f{n}")).filter(|path| !set.read.contains(path)).collect();
+    assert!(!set.is_complete() || lost.is_empty(), "{lost:?}");
+    assert!(!set.is_complete() || !set.added.contains("app/new") || set.read.contains("many/linked"), "{set:?}");
 }

@@ -83,6 +83,8 @@ pub enum Incomplete {
     Watched,
     /// The kernel refuses to have system calls looked at.
     Refused,
+    /// A signal ended a call that waited to be looked at.
+    Interrupted,
     /// It reached files through another process' folder in `/proc`.
     OtherProcess,
     /// A path is no UTF-8.
@@ -106,6 +108,7 @@ impl Incomplete {
             Self::SecondListener => "second-listener",
             Self::Watched => "watched",
             Self::Refused => "refused",
+            Self::Interrupted => "interrupted",
             Self::OtherProcess => "other-process",
             Self::NotText => "not-text",
             Self::Unreadable => "unreadable",
@@ -123,6 +126,7 @@ impl fmt::Display for Incomplete {
             Self::ForeignArchitecture => "a 32-bit program ran, whose system calls are not looked at",
             Self::SecondListener => "one of its programs wanted to watch system calls itself",
             Self::Watched => "another watcher of system calls on this machine was in the way",
+            Self::Interrupted => "a signal ended a call that waited to be looked at, so it was run again, unwatched",
             Self::Refused => "the kernel refused to have its system calls looked at",
             Self::OtherProcess => "it reached files through another process' folder in /proc",
             Self::NotText => "it used a path that is no UTF-8",

@@ -240,6 +240,11 @@ struct Ended {
 }
 
 impl Ended {
+    /// Whether being watched may have changed what it did.
+    fn is_disturbed(&self) -> bool {
+        !self.cancelled && self.touched.as_ref().is_some_and(|t| t.incomplete.contains(&Incomplete::Interrupted))
+    }
+
     /// Nobody waits for the removal of what is left; a worker that ends meanwhile leaves it to the next one.
     fn clear(self) {
         std::thread::spawn(move || drop((self.work, self.group)));
@@ -259,8 +264,14 @@ pub fn run(
         let (cancelled, out_of_memory, hint, left, reads) = (false, false, None, false, None);
         return Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint, left, reads });
     }
-    let view = layers.view(asked.parents)?;
-    let mut ended = execute(layers, machine, view, asked, cancelled)?;
+    let mut ended = execute(layers, machine, layers.view(asked.parents)?, asked, cancelled)?;
+    if ended.is_disturbed() {
+        // A program may have seen a call fail that nothing but the watching could make fail.
+        ended.clear();
+        say_again(asked);
+        ended = execute(layers, machine, layers.view(asked.parents)?, &Asked { trace: None, ..*asked }, cancelled)?;
+        ended.touched = Some(trace::unwatched(Incomplete::Interrupted));
+    }
     let Ended { code, usage, out_of_memory, cancelled, .. } = ended;
     // What a cancelled process wrote is not to be kept, even if it ended well in the last moment.
     let kept = code == 0 && !cancelled;
@@ -272,6 +283,14 @@ pub fn run(
     let single = "this build has no id but its own, so a chown to another one fails";
     let hint = (code != 0 && Ids::current().are_single()).then(|| format!("{single}: {MORE_IDS}"));
     Ok(Reply::Exited { code, stat, usage, cancelled, out_of_memory, hint, left, reads })
+}
+
+/// Says between two runs of a step why its output comes twice.
+fn say_again(asked: &Asked<'_>) {
+    if let (Streams::Outputs, Some(out)) = (asked.streams, asked.descriptors.last()) {
+        let words = "(a signal ended a call that waited to be looked at; the step runs again, unwatched)\n";
+        let _ = rustix::io::write(out, words.as_bytes());
+    }
 }
 
 /// What a step read that made the layer `id`. That it cannot be told is no reason to fail the step.

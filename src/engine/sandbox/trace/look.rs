@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::calls::{ARCH, Call, Follow, Path, meaning};
 use super::interpreter::interpreter;
-use super::proc::{DELETED, Door, Threads, Through, link, through};
+use super::proc::{DELETED, Door, Threads, Through, has_ended, link, through};
 use super::settle::is_at_or_below;
 use super::sys::{self, Notification};
 use super::touched::{Known, Touched, Use};
@@ -40,6 +40,11 @@ struct Named {
 }
 
 impl Named {
+    /// Whether it may lead up from where it is written.
+    fn leads_up(&self) -> bool {
+        self.path.get(self.base.len()..).is_some_and(|rest| rest.split(|b| *b == b'/').any(|name| name == b".."))
+    }
+
     /// By this it is known whether it was seen: for another root the same path may mean something else.
     fn key(&self) -> Cow<'_, [u8]> {
         match self.top.as_slice() {
@@ -70,6 +75,7 @@ impl Looker<'_> {
             self.touched.incomplete.insert(Incomplete::ForeignArchitecture);
             return;
         }
+        self.touched.calls(call.pid, has_ended);
         let number = u32::try_from(call.number).unwrap_or(u32::MAX);
         let Some(meaning) = meaning(number) else { return };
         match meaning {
@@ -102,7 +108,7 @@ impl Looker<'_> {
                 self.note(call, from, Use::Move);
                 // A directory is replaced only if nothing is in it.
                 self.note(call, to, if exchange { Use::Move } else { Use::List });
-                self.touched.forget_seen();
+                self.touched.forget_seen(call.pid);
             }
             Call::Link(path) => {
                 if let Some(named) = self.named(call, path, false) {
@@ -112,14 +118,14 @@ impl Looker<'_> {
                         self.unreadable(call);
                     }
                 }
-                self.touched.forget_seen();
+                self.touched.forget_seen(call.pid);
             }
             Call::Execute(path) => self.note(call, path, Use::Execute),
             Call::List => self.list(call),
             Call::Root(path) => {
                 self.note(call, path, Use::Look);
                 *self.other_roots = true;
-                self.touched.forget_seen();
+                self.touched.forget_seen(call.pid);
             }
             Call::Connect(at) => self.address(call, call.args[at], call.args[at + 1]),
             Call::Message(at) => self.message(call, call.args[at]),
@@ -155,13 +161,15 @@ impl Looker<'_> {
     }
 
     fn note(&mut self, call: &Notification, path: Path, how: Use) {
-        if let Some(named) = self.named(call, path, how == Use::Execute) {
+        // A link can be made of what a descriptor is open on.
+        let of_descriptor = how == Use::Execute || matches!(path.follow, Follow::When(_));
+        if let Some(named) = self.named(call, path, of_descriptor) {
             self.resolve(call, &named, how);
         }
     }
 
     /// The path that a call names. None: there is none, or the call is gone.
-    fn named(&mut self, call: &Notification, path: Path, executes: bool) -> Option<Named> {
+    fn named(&mut self, call: &Notification, path: Path, of_descriptor: bool) -> Option<Named> {
         let mut first = [0; FIRST];
         let given = self.string(call, call.args[path.path], &mut first)?;
         let top = if *self.other_roots { self.threads.link(call.pid, Door::Root) } else { Ok(Some(Vec::new())) };
@@ -173,8 +181,8 @@ impl Looker<'_> {
         let descriptor = |at: usize| Door::Descriptor(call.args[at] as i32);
         let base = match (given.first(), path.directory) {
             (None, Some(at)) if call.args[at] as i32 == AT_FDCWD => self.threads.link(call.pid, Door::Directory),
-            // Of the descriptor itself: it was looked at when it was opened; but executing it is news.
-            (None, Some(at)) if executes => self.threads.link(call.pid, descriptor(at)),
+            // Of the descriptor itself: it was looked at when it was opened; but executing it is news, or linking it.
+            (None, Some(at)) if of_descriptor => self.threads.link(call.pid, descriptor(at)),
             (None, _) => return None,
             (Some(b'/'), _) => Ok(Some(top.clone())),
             (_, Some(at)) if call.args[at] as i32 != AT_FDCWD => self.threads.link(call.pid, descriptor(at)),
@@ -225,6 +233,8 @@ impl Looker<'_> {
                     return self.there(call, top, real, (&fd, kind), how);
                 }
                 // The kernel marks the place of a descriptor whose name is gone.
+                // But from there `..` leads to where it was.
+                Place::Missing(_) if gone && named.leads_up() => return self.unreadable(call),
                 Place::Missing(_) if gone => return,
                 Place::Missing(real) => return self.touched.lacked(real),
                 Place::Unknown => return self.unreadable(call),
@@ -333,6 +343,10 @@ impl Looker<'_> {
 
     /// A string of the program's memory. None: there is none, or none that ends; then the call fails, whatever is there.
     fn string<'f>(&mut self, call: &Notification, address: u64, first: &'f mut [u8; FIRST]) -> Option<Cow<'f, [u8]>> {
+        // With AT_EMPTY_PATH that is as good as an empty one; elsewhere the call fails.
+        if address == 0 {
+            return Some(Cow::Borrowed(&[]));
+        }
         let read = self.piece(call, address, first)?;
         if let Some(end) = first[..read].iter().position(|byte| *byte == 0) {
             return Some(Cow::Borrowed(&first[..end]));

@@ -5,7 +5,7 @@
 //! but a mere place (`O_PATH`) or a regular file. A program that changes a path between our look and the kernel's can hide a
 //! read from us; it can gain nothing else by that.
 //!
-//! [`filter`] has the calls wait, [`look`] looks at one, [`walk`] finds out what a path names, [`settle`] compares what was
+//! [`filter`] has the calls wait, [`queue`] receives them, [`look`] looks at one, [`walk`] finds out what a path names, [`settle`] compares what was
 //! seen with what the step stands on: what it made itself is no input. Measured choices: user notification sees all that
 //! matters for 10 to 20 microseconds a call, where ptrace takes several times as much and a preloaded library misses static
 //! programs. Where calls cannot be made to wait, because somebody watches them already or nothing may be filtered, [`opens`]
@@ -18,19 +18,19 @@ mod interpreter;
 mod look;
 mod opens;
 mod proc;
+mod queue;
 mod settle;
 mod sys;
 mod touched;
 mod walk;
 
 use std::io::{self, PipeWriter};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags};
 
 pub use settle::settle;
@@ -40,6 +40,7 @@ use crate::engine::protocol::TraceBudget;
 use crate::engine::reads::Incomplete;
 use look::Looker;
 use proc::Threads;
+use queue::{Next, Queue};
 
 /// How long the watcher sleeps before it looks whether it is still needed.
 const TICK: Duration = Duration::from_millis(100);
@@ -122,33 +123,21 @@ fn spawn(watch: impl FnOnce() -> Touched + Send + 'static) -> io::Result<JoinHan
 /// Answers until nobody is left who could call, or the step has ended.
 fn watch(installed: &Installed, budget: &TraceBudget, ended: &AtomicBool) -> Touched {
     let listener = &installed.listener;
-    let mut touched = Touched::default();
+    // Without the right to it calls wait longer until they are received, that is all.
+    let _ = sys::run_at_once();
+    let (mut touched, mut queue) = (Touched::default(), Queue::default());
     let (mut other_roots, mut threads) = (false, Threads::default());
     let mut last: Option<Instant> = None;
-    let tick = Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK.as_nanos()).unwrap_or(0) };
     loop {
-        let mut fds = [PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)];
-        match poll(&mut fds, Some(&tick)) {
-            Ok(0) if ended.load(Ordering::SeqCst) => {
-                if last.get_or_insert_with(Instant::now).elapsed() > GRACE {
-                    return touched;
-                }
-                continue;
-            }
-            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
-            Ok(_) => {}
-            Err(_) => {
+        let call = match queue.next(listener, TICK) {
+            Next::Call(call) => call,
+            Next::Nothing if !ended.load(Ordering::SeqCst) => continue,
+            Next::Nothing if last.get_or_insert_with(Instant::now).elapsed() <= GRACE => continue,
+            Next::Nothing | Next::End => break,
+            Next::Trouble => {
                 touched.incomplete.insert(Incomplete::Trouble);
-                return touched;
+                break;
             }
-        }
-        if !fds[0].revents().contains(PollFlags::IN) {
-            // Hung up: all that were watched are gone.
-            return touched;
-        }
-        let Ok(call) = sys::receive(listener) else {
-            // Its thread was killed in between.
-            continue;
         };
         if touched.has_room(budget) {
             let began = Instant::now();
@@ -161,4 +150,8 @@ fn watch(installed: &Installed, budget: &TraceBudget, ended: &AtomicBool) -> Tou
             let _ = sys::go_on(listener, call.id);
         }
     }
+    if queue.has_lost() {
+        touched.incomplete.insert(Incomplete::Interrupted);
+    }
+    touched
 }

@@ -147,6 +147,12 @@ fn absolute(path: Vec<u8>) -> Option<Vec<u8>> {
     path.starts_with(b"/").then_some(path)
 }
 
+/// Whether a thread has ended: then it has no directory any more, also while somebody still waits for it.
+pub fn has_ended(thread: u32) -> bool {
+    let link = rustix::fs::readlink(format!("/proc/{thread}/cwd"), Vec::new());
+    matches!(link, Err(Errno::NOENT | Errno::SRCH))
+}
+
 /// Where a link of `/proc` leads, as the step sees it: the paths of another mount namespace begin at its own root.
 pub fn link(path: &str) -> Option<Vec<u8>> {
     absolute(std::fs::read_link(path).ok()?.into_os_string().into_vec())

@@ -16,10 +16,14 @@ unsafe extern "C" {
 const SYS_SECCOMP: c_long = 317;
 #[cfg(target_arch = "x86_64")]
 const SYS_PROCESS_VM_READV: c_long = 310;
+#[cfg(target_arch = "x86_64")]
+const SYS_SCHED_SETSCHEDULER: c_long = 144;
 #[cfg(target_arch = "aarch64")]
 const SYS_SECCOMP: c_long = 277;
 #[cfg(target_arch = "aarch64")]
 const SYS_PROCESS_VM_READV: c_long = 270;
+#[cfg(target_arch = "aarch64")]
+const SYS_SCHED_SETSCHEDULER: c_long = 119;
 
 const NOTIF_RECV: c_ulong = 0xc050_2100;
 const NOTIF_SEND: c_ulong = 0xc018_2101;
@@ -101,6 +105,17 @@ pub fn wake_in_place(listener: &OwnedFd) -> io::Result<()> {
     const SYNC_WAKE_UP: c_ulong = 1;
     // SAFETY: this request takes a number.
     done(unsafe { ioctl(listener.as_raw_fd(), NOTIF_SET_FLAGS, SYNC_WAKE_UP) })
+}
+
+/// Has this thread run as soon as it can, before all that are not real-time threads. Errors: it has no right to.
+pub fn run_at_once() -> io::Result<()> {
+    const FIFO_BUT_NO_CHILD: c_long = 1 | 0x4000_0000;
+    let priority: c_int = 1;
+    // SAFETY: `struct sched_param` is one integer, which the kernel reads.
+    match unsafe { syscall(SYS_SCHED_SETSCHEDULER, 0 as c_long, FIFO_BUT_NO_CHILD, &raw const priority) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Takes the next call. Does not wait when nobody is left who could make one.

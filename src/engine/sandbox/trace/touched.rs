@@ -67,6 +67,8 @@ pub struct Touched {
     /// Paths as programs wrote them: what was looked at once need not be looked at again, as long as nobody makes links or
     /// moves things.
     seen: HashMap<Vec<u8>, Seen>,
+    /// Threads that were about to make a link or to move something: until they call again, nobody knows whether they have.
+    about_to: HashSet<u32>,
     bytes: u64,
 }
 
@@ -108,8 +110,11 @@ impl Touched {
         }
     }
 
-    /// Notes a look-up.
+    /// Notes a look-up; not while paths may lead elsewhere at any moment.
     pub fn saw(&mut self, how: Use, follow: bool, path: &[u8]) {
+        if !self.about_to.is_empty() {
+            return;
+        }
         let seen = match self.seen.entry(path.to_vec()) {
             Entry::Occupied(seen) => seen.into_mut(),
             Entry::Vacant(new) => {
@@ -140,9 +145,17 @@ impl Touched {
         }
     }
 
-    /// Paths may lead elsewhere from now on.
-    pub fn forget_seen(&mut self) {
+    /// Paths may lead elsewhere once this thread's call is done.
+    pub fn forget_seen(&mut self, thread: u32) {
         self.seen.clear();
+        self.about_to.insert(thread);
+    }
+
+    /// A thread calls, so its call before is done; as are those of threads that have ended.
+    pub fn calls(&mut self, thread: u32, has_ended: impl Fn(u32) -> bool) {
+        if !self.about_to.is_empty() {
+            self.about_to.retain(|other| *other != thread && !has_ended(*other));
+        }
     }
 
     /// Notes a path that is there.
@@ -197,7 +210,15 @@ mod tests {
         assert_eq!(touched.known(Use::Read, true, b"/a"), Known::PlainFile);
         touched.forget_file(b"/a");
         assert_eq!(touched.known(Use::Read, true, b"/a"), Known::Nothing);
-        touched.forget_seen();
-        assert_eq!(touched.known(Use::Look, true, b"/a"), Known::Nothing);
+        touched.saw(Use::Read, true, b"/a");
+        touched.forget_seen(1);
+        assert_eq!(touched.known(Use::Read, true, b"/a"), Known::Nothing);
+        // Another thread looks while nobody knows whether the first one's call is done.
+        touched.calls(2, |_| false);
+        touched.saw(Use::Read, true, b"/a");
+        assert_eq!(touched.known(Use::Read, true, b"/a"), Known::Nothing);
+        touched.calls(2, |ended| ended == 1);
+        touched.saw(Use::Read, true, b"/a");
+        assert_eq!(touched.known(Use::Read, true, b"/a"), Known::Whole);
     }
 }
