@@ -49,8 +49,8 @@ pub fn advise_with_history(
     let view = Folder::open(&project.context, &loaded.ignore)?.with_ignore_text(ignore_text).with_rates(rates);
     let mut report = suggest(&loaded.dockerfile, &view);
     let (reads, ledger) = watched(project, store, &loaded, &history)?;
-    join(&mut report, copy_what_is_read::check(&loaded.dockerfile, &view, &reads));
-    join(&mut report, best_order::check(&loaded.dockerfile, &view, &reads, &ledger));
+    join(&mut report, copy_what_is_read::check(&loaded.dockerfile, &view, &reads), &view);
+    join(&mut report, best_order::check(&loaded.dockerfile, &view, &reads, &ledger), &view);
     let changed = last.map(changed_files).unwrap_or_default();
     if last.is_some() {
         let pricing = Pricing { project, store, changed: changed.clone(), view: &view };
@@ -66,7 +66,8 @@ pub fn advise_with_history(
                 }
             }
             match &suggestion.saving {
-                Some(saving) if saved(saving) < NIL_MICROS => {
+                // What the whole history pays for need not pay for the last change.
+                Some(saving) if saved(saving) < NIL_MICROS && suggestion.expected.is_none() => {
                     report.refused.push(Refusal {
                         rule: suggestion.rule.clone(),
                         line: suggestion.line,
