@@ -96,8 +96,9 @@ fn from_layers(
 /// What to do when steps take a path away from each other.
 pub const ONE_AT_A_TIME: &str = "run the same command again, or let only one step have the cache at a time (sharing=locked)";
 
-/// How often a path that another step swaps is looked up again.
-const TRIES: usize = 32;
+/// How often a path that another step swaps is looked up again: for some milliseconds, so that even one that does nothing else
+/// is not always in step with it.
+const TRIES: usize = 1000;
 
 /// A detached copy of what lies at `path`; its links are followed inside of the root.
 fn clone_of(layers: &Layers, root: &RootDir, path: &str) -> Result<OwnedFd, Failure> {
