@@ -33,15 +33,15 @@ fn is_same(one: &str, other: &str, is_file: &dyn Fn(&str) -> bool) -> bool {
         && one.instructions.iter().zip(&other.instructions).all(|(a, b)| {
             let copies = || plain_copy(a).filter(|copy| plain_copy(b).as_ref() == Some(copy));
             text(&one.source, a) == text(&other.source, b)
-                || copies().is_some_and(|(_, files, _)| files.iter().all(|path| is_file(path)))
+                || copies().is_some_and(|(_, sources, _)| sources.len() == 1 || sources.iter().all(|path| is_file(path)))
         })
 }
 
 /// A COPY of things that have different names, so that as files they cannot meet at their destination: flags, sources in order
-/// of the alphabet, destination.
+/// of the alphabet (a folder with or without a slash behind it), destination.
 fn plain_copy(at: &Instruction) -> Option<(Vec<String>, Vec<&str>, &str)> {
     let Arguments::Copy { sources, destination } = &at.arguments else { return None };
-    let mut sources: Vec<&str> = sources.iter().map(|word| word.text.as_str()).collect();
+    let mut sources: Vec<&str> = sources.iter().map(|word| word.text.trim_end_matches('/')).collect();
     sources.sort_unstable();
     let mut names: Vec<&str> = sources.iter().filter_map(|path| path.rsplit('/').next()).collect();
     names.sort_unstable();
@@ -70,6 +70,8 @@ mod tests {
         assert!(!same("COPY x/a y/a ./", "COPY y/a x/a ./"));
         assert!(!same("COPY a* b ./", "COPY b a* ./"));
         assert!(!same("COPY src lib ./", "COPY lib src ./"));
+        assert!(same("COPY src/ src/", "COPY src src/"));
+        assert!(!same("COPY src lib/", "COPY src src/"));
         assert!(!same("ADD a.tar b.tar ./", "ADD b.tar a.tar ./"));
         assert!(!is_same("FROM a\nCOPY a b ./\n", "FROM b\nCOPY b a ./\n", &is_file));
         assert!(!is_same("FROM a\nCOPY a b ./\n", "FROM a\nCOPY b a ./\nRUN x\n", &is_file));

@@ -159,10 +159,11 @@ impl<'c> Case<'c> {
             let read = wanted.len();
             let fresh: BTreeSet<String> = wanted.difference(&covered).cloned().collect();
             let cover = Cover::of(&fresh, &self.files, &self.source.folder);
-            covered.extend(cover.files);
-            if covered.len() == self.files.len() {
+            let more: BTreeSet<String> = covered.union(&cover.files).cloned().collect();
+            if more.len() == self.files.len() {
                 break;
             }
+            covered = more;
             let lines = self.lines(&cover.folders, &cover.single, at)?;
             let lists = self.listed(found, &covered);
             let missed = found.missing.iter().filter(|path| below(&self.destination, path).is_some()).count();

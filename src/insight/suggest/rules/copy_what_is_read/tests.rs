@@ -48,6 +48,15 @@ fn each_step_gets_what_it_read_and_the_rest_comes_last() {
     );
 }
 
+/// A step that needs all that is left stays below the COPY, and what it read is no part of what is copied first.
+#[test]
+fn only_what_is_copied_first_is_counted() {
+    let rest = ["app/docs/a.md", "app/docs/b.md", "app/src/a", "app/src/b", "app/readme"];
+    let found = reads(&[(4, &["app/manifest", "app/lock"]), (5, &rest)]);
+    let report = check(&parse(FILE), &files(), &found);
+    assert_eq!(report.offered[0].title, "copy the 2 files that line 4 read first, and the other 5 below");
+}
+
 #[test]
 fn without_a_complete_set_nothing_is_offered() {
     assert_eq!(after(&Reads::default()), None);
