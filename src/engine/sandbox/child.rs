@@ -93,7 +93,7 @@ fn installed(socket: &OwnedFd, order: &Order) -> Result<(OwnedFd, trace::Install
     let handover = handover(socket).map_err(|_| Incomplete::Refused)?;
     match trace::install(&handover) {
         Ok(installed) => Ok((handover, installed)),
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error()) => Err(Incomplete::Watched),
+        Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::BUSY) => Err(Incomplete::Watched),
         Err(_) => Err(Incomplete::Refused),
     }
 }

@@ -33,7 +33,8 @@ pub enum Event {
 }
 
 /// Has the kernel tell of all that is opened through the mount on which a directory lies. Needs the rights of the machine's
-/// root. The descriptors that come along are of files that somebody has opened already; a pipe blocks nobody.
+/// root. The mark keeps no mount. The descriptors that come along are of files that somebody has opened already; a pipe blocks
+/// nobody.
 pub fn mark_mount(directory: &OwnedFd) -> io::Result<OwnedFd> {
     let opening = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOATIME;
     // SAFETY: only numbers are passed.

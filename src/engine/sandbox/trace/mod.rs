@@ -91,7 +91,7 @@ impl Watch {
     /// Begins to hear of what is opened on the root of a step whose calls do not wait, for this reason. Errors: this is not the
     /// machine's root, or its kernel cannot tell.
     pub fn begin_opens(root: &OwnedFd, why: Incomplete, budget: TraceBudget) -> io::Result<Self> {
-        let group = opens::hear(root)?;
+        let group = fanotify::mark_mount(root)?;
         let (heard, end) = io::pipe()?;
         let thread = spawn(move || {
             let mut touched = opens::watch(&group, &budget, &heard);

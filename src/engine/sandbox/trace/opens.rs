@@ -3,7 +3,7 @@
 //! such a set is never all. Only the machine's root may ask for it. The kernel opens for us once more, without blocking, what
 //! the step has opened: of a step that may open devices (`--security=insecure`) also those.
 
-use std::io::{self, PipeReader};
+use std::io::PipeReader;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Instant;
@@ -16,11 +16,6 @@ use super::proc::DELETED;
 use super::touched::{Touched, Use};
 use crate::engine::protocol::TraceBudget;
 use crate::engine::reads::Incomplete;
-
-/// Hears of all that is opened on a step's root, from now on. The descriptor keeps no mount.
-pub fn hear(root: &OwnedFd) -> io::Result<OwnedFd> {
-    fanotify::mark_mount(root)
-}
 
 /// Notes what is heard until nobody holds the other end of `end`.
 pub fn watch(group: &OwnedFd, budget: &TraceBudget, end: &PipeReader) -> Touched {
